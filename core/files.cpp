@@ -1,0 +1,124 @@
+#include "core/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "core/error.h"
+
+namespace tplan {
+namespace fs = std::filesystem;
+namespace {
+
+std::string reason() {
+    return std::strerror(errno);
+}
+
+/// Closes on every way out.
+struct Descriptor {
+    int fd;
+    ~Descriptor() {
+        if (fd >= 0) ::close(fd);
+    }
+};
+
+fs::path program_folder() {
+    std::error_code ignored;
+    return fs::read_symlink("/proc/self/exe", ignored).parent_path();
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path, std::size_t max_bytes) {
+    const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (file.fd < 0) throw Error(path, "cannot be read: " + reason());
+    struct stat status {};
+    if (::fstat(file.fd, &status) != 0) throw Error(path, "cannot be read: " + reason());
+    if (S_ISDIR(status.st_mode)) throw Error(path, "is a directory; a file was expected");
+    if (S_ISREG(status.st_mode) && static_cast<std::size_t>(status.st_size) > max_bytes) {
+        throw Error(path, fmt::format("larger than {} MiB", max_bytes >> 20));
+    }
+    std::string text;
+    char buffer[1 << 16];
+    for (;;) {
+        const auto got = ::read(file.fd, buffer, sizeof buffer);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) throw Error(path, "cannot be read: " + reason());
+        if (got == 0) return text;
+        text.append(buffer, static_cast<std::size_t>(got));
+        if (text.size() > max_bytes)
+            throw Error(path, fmt::format("larger than {} MiB", max_bytes >> 20));
+    }
+}
+
+void write_file(const std::string& path, std::string_view text) {
+    // A device or pipe cannot be replaced by a rename, so it is written to directly.
+    std::error_code ignored;
+    const bool in_place = fs::exists(path, ignored) && !fs::is_regular_file(path, ignored);
+    const auto target = in_place ? path : fmt::format("{}.tmp{}", path, ::getpid());
+    const auto flags = in_place ? O_WRONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+    const auto fail = [&](const char* doing) {
+        const auto why = reason();
+        if (!in_place) ::unlink(target.c_str());
+        throw Error(path, fmt::format("cannot be {}: {}", doing, why),
+                    "choose another output path or free some space");
+    };
+    {
+        const Descriptor file{::open(target.c_str(), flags, 0666)};
+        if (file.fd < 0) fail("written");
+        while (!text.empty()) {
+            const auto put = ::write(file.fd, text.data(), text.size());
+            if (put < 0 && errno == EINTR) continue;
+            if (put < 0) fail("written");
+            text.remove_prefix(static_cast<std::size_t>(put));
+        }
+    }
+    if (!in_place && ::rename(target.c_str(), path.c_str()) != 0) fail("replaced");
+}
+
+std::string resource_path(std::string_view relative) {
+    const auto program = program_folder();
+    std::vector<fs::path> roots;
+    if (const char* given = std::getenv("TPLAN_DATA")) roots.emplace_back(given);
+    roots.push_back(program / ".." / "share" / "tplan");
+    roots.push_back(program / ".." / "..");
+    roots.emplace_back(TPLAN_SOURCE_DIR);
+    std::error_code ignored;
+    for (const auto& root : roots) {
+        // data/styles marks a root, so that an unrelated folder called data beside the program is
+        // passed over.
+        if (fs::exists(root / "data" / "styles", ignored))
+            return (root / relative).lexically_normal().string();
+    }
+    throw Error("data", "the program's data folder was not found",
+                "set TPLAN_DATA to the folder that holds data/ and models/");
+}
+
+std::vector<std::string> resource_names(std::string_view folder) {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(resource_path(folder), error)) {
+        if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
+    }
+    if (error) throw Error(std::string(folder), "cannot be listed: " + error.message());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+std::string cache_directory() {
+    if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache)
+        return std::string(cache) + "/tplan";
+    if (const char* home = std::getenv("HOME"); home && *home)
+        return std::string(home) + "/.cache/tplan";
+    throw Error("cache directory", "neither XDG_CACHE_HOME nor HOME is set", "set one of them");
+}
+
+}  // namespace tplan

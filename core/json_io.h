@@ -1,0 +1,274 @@
+#pragma once
+#include <array>
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "core/text.h"
+#include "core/units.h"
+
+/// Strict JSON in, deterministic JSON out. A struct lists its fields once:
+///     static void fields(auto& self, auto&& field) { field("latency_s", self.latency); ... }
+/// and from_json<T>() / to_json() both use that list. Enums map through `enum_names(E)`, found by
+/// argument-dependent lookup: a std::array of names indexed by the enumerator's value.
+///
+/// Types: bool, integers, double, Quantity, std::string, enums, vectors, std::array, structs with
+/// fields, std::optional (left out when empty), Nullable (written as null when empty), Named (an
+/// object with free keys, order kept) and Json itself (embedded as it is).
+
+namespace tplan {
+
+using Json = nlohmann::ordered_json;
+
+/// A value that JSON writes as null when absent. The key must be there on reading.
+template <class T>
+struct Nullable {
+    std::optional<T> value;
+    bool operator==(const Nullable&) const = default;
+};
+
+/// A JSON object with free keys in a kept order.
+template <class T>
+using Named = std::vector<std::pair<std::string, T>>;
+
+/// Parses one JSON document. Throws Error naming `file` with line and column for malformed text,
+/// duplicate keys, nesting deeper than 64, a number outside double, or text longer than 64 MiB.
+/// Time and memory are linear in the text.
+Json parse_json(std::string_view text, const std::string& file);
+
+/// Reads and parses a file (see parse_json). Throws Error when it cannot be read.
+Json load_json(const std::string& path);
+
+/// Two-space indented text with a final newline.
+std::string dump_json(const Json& document);
+
+/// Throws Error unless `document` is an object whose "schema" equals `schema`.
+void require_schema(const Json& document, std::string_view schema, const std::string& where);
+
+namespace json_detail {
+
+template <class T>
+concept HasFields = requires(T& object) {
+    T::fields(object, [](const char*, auto&) {});
+};
+
+template <class T>
+struct IsVector : std::false_type {};
+template <class T>
+struct IsVector<std::vector<T>> : std::true_type {};
+template <class T>
+struct IsNamed : std::false_type {};
+template <class T>
+struct IsNamed<std::vector<std::pair<std::string, T>>> : std::true_type {
+    using Value = T;
+};
+template <class T>
+struct IsArray : std::false_type {};
+template <class T, std::size_t N>
+struct IsArray<std::array<T, N>> : std::true_type {};
+template <class T>
+struct IsOptional : std::false_type {};
+template <class T>
+struct IsOptional<std::optional<T>> : std::true_type {};
+template <class T>
+struct IsNullable : std::false_type {};
+template <class T>
+struct IsNullable<Nullable<T>> : std::true_type {};
+template <class T>
+struct IsQuantity : std::false_type {};
+template <int F, int B, int S>
+struct IsQuantity<Quantity<F, B, S>> : std::true_type {};
+
+[[noreturn]] void wrong_type(const std::string& where, std::string_view expected, const Json& got);
+double read_double(const Json& in, const std::string& where);
+std::int64_t read_integer(const Json& in, const std::string& where, std::int64_t low,
+                          std::int64_t high);
+std::size_t read_enum(const Json& in, const std::string& where, const std::string_view* names,
+                      std::size_t count);
+void refuse_unknown_keys(const Json& in, const std::string& where,
+                         const std::vector<std::string_view>& known);
+
+template <class T>
+void read_value(const Json& in, const std::string& where, T& out);
+
+struct FieldReader {
+    const Json& in;
+    const std::string& where;
+    std::vector<std::string_view>& known;
+
+    template <class T>
+    void operator()(const char* key, T& out) const {
+        known.emplace_back(key);
+        const auto found = in.find(key);
+        if (found == in.end()) {
+            if constexpr (IsOptional<T>::value) {
+                out.reset();
+                return;
+            }
+            throw Error(where + "/" + key, "missing key", "add it; see data/schema.md");
+        }
+        if constexpr (IsOptional<T>::value) {
+            read_value(*found, where + "/" + key, out.emplace());
+        } else {
+            read_value(*found, where + "/" + key, out);
+        }
+    }
+};
+
+template <class T>
+void read_value(const Json& in, const std::string& where, T& out) {
+    if constexpr (std::same_as<T, Json>) {
+        out = in;
+    } else if constexpr (std::same_as<T, bool>) {
+        if (!in.is_boolean()) wrong_type(where, "true or false", in);
+        out = in.get<bool>();
+    } else if constexpr (std::is_enum_v<T>) {
+        constexpr auto names = enum_names(T{});
+        out = static_cast<T>(read_enum(in, where, names.data(), names.size()));
+    } else if constexpr (std::integral<T>) {
+        constexpr auto low = std::numeric_limits<T>::min();
+        constexpr auto high = std::numeric_limits<T>::max();
+        static_assert(std::is_signed_v<T>, "counts are signed integers");
+        out = static_cast<T>(read_integer(in, where, low, high));
+    } else if constexpr (std::floating_point<T>) {
+        out = read_double(in, where);
+    } else if constexpr (IsQuantity<T>::value) {
+        out = T(read_double(in, where));
+    } else if constexpr (std::same_as<T, std::string>) {
+        if (!in.is_string()) wrong_type(where, "a string", in);
+        out = in.get<std::string>();
+    } else if constexpr (IsNullable<T>::value) {
+        if (in.is_null()) {
+            out.value.reset();
+        } else {
+            read_value(in, where, out.value.emplace());
+        }
+    } else if constexpr (IsNamed<T>::value) {
+        if (!in.is_object()) wrong_type(where, "an object", in);
+        out.clear();
+        for (const auto& [key, value] : in.items()) {
+            auto& entry = out.emplace_back();
+            entry.first = key;
+            read_value(value, where + "/" + key, entry.second);
+        }
+    } else if constexpr (IsVector<T>::value) {
+        if (!in.is_array()) wrong_type(where, "an array", in);
+        out.clear();
+        out.reserve(in.size());
+        for (std::size_t i = 0; i < in.size(); ++i) {
+            read_value(in[i], where + "/" + std::to_string(i), out.emplace_back());
+        }
+    } else if constexpr (IsArray<T>::value) {
+        if (!in.is_array() || in.size() != out.size()) {
+            wrong_type(where, "an array of " + std::to_string(out.size()), in);
+        }
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            read_value(in[i], where + "/" + std::to_string(i), out[i]);
+        }
+    } else {
+        static_assert(HasFields<T>, "give the struct a static fields(self, field)");
+        if (!in.is_object()) wrong_type(where, "an object", in);
+        std::vector<std::string_view> known;
+        T::fields(out, FieldReader{in, where, known});
+        refuse_unknown_keys(in, where, known);
+    }
+}
+
+template <class T>
+void write_value(const T& in, Json& out);
+
+struct FieldWriter {
+    Json& out;
+
+    template <class T>
+    void operator()(const char* key, const T& value) const {
+        if constexpr (IsOptional<T>::value) {
+            if (!value) return;
+            write_value(*value, push(key));
+        } else {
+            write_value(value, push(key));
+        }
+    }
+    /// Appends without the look-up that operator[] of an ordered map makes.
+    Json& push(const char* key) const {
+        auto& object = out.get_ref<Json::object_t&>();
+        return static_cast<std::vector<Json::object_t::value_type>&>(object)
+            .emplace_back(key, Json())
+            .second;
+    }
+};
+
+template <class T>
+void write_value(const T& in, Json& out) {
+    if constexpr (std::same_as<T, Json> || std::same_as<T, bool> || std::same_as<T, std::string>) {
+        out = in;
+    } else if constexpr (std::is_enum_v<T>) {
+        out = std::string(enum_names(T{})[static_cast<std::size_t>(in)]);
+    } else if constexpr (std::integral<T>) {
+        out = static_cast<std::int64_t>(in);
+    } else if constexpr (std::floating_point<T>) {
+        if (!std::isfinite(in)) throw Error("json", "a value that is not finite cannot be written");
+        out = static_cast<double>(in);
+    } else if constexpr (IsQuantity<T>::value) {
+        write_value(in.value, out);
+    } else if constexpr (IsNullable<T>::value) {
+        out = nullptr;
+        if (in.value) write_value(*in.value, out);
+    } else if constexpr (IsNamed<T>::value) {
+        out = Json::object();
+        for (const auto& [key, value] : in) write_value(value, FieldWriter{out}.push(key.c_str()));
+    } else if constexpr (IsVector<T>::value || IsArray<T>::value) {
+        out = Json::array();
+        auto& array = out.get_ref<Json::array_t&>();
+        array.reserve(in.size());
+        for (const auto& value : in) write_value(value, array.emplace_back());
+    } else {
+        static_assert(HasFields<T>, "give the struct a static fields(self, field)");
+        out = Json::object();
+        T::fields(in, FieldWriter{out});
+    }
+}
+
+}  // namespace json_detail
+
+/// Reads a value strictly: an unknown, missing, wrong-typed, fractional, out-of-range or non-finite
+/// entry is an Error whose `where` is the JSON path below `where`.
+template <class T>
+T from_json(const Json& in, const std::string& where) {
+    T out{};
+    json_detail::read_value(in, where, out);
+    return out;
+}
+
+/// Writes a value; keys in the order of `fields`. Throws Error for a number that is not finite.
+template <class T>
+Json to_json(const T& value) {
+    Json out;
+    json_detail::write_value(value, out);
+    return out;
+}
+
+/// The name of an enumerator, as JSON and the command line spell it.
+template <class E>
+requires std::is_enum_v<E> std::string_view name_of(E value) {
+    return enum_names(E{})[static_cast<std::size_t>(value)];
+}
+
+/// The enumerator of that name. Throws Error naming `where`, the choices and the nearest one.
+template <class E>
+requires std::is_enum_v<E> E parse_enum(std::string_view name, const std::string& where) {
+    constexpr auto names = enum_names(E{});
+    return static_cast<E>(
+        json_detail::read_enum(Json(std::string(name)), where, names.data(), names.size()));
+}
+
+}  // namespace tplan

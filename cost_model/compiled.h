@@ -1,0 +1,4 @@
+#pragma once
+namespace tplan {
+struct CompiledProgram {};
+}  // namespace tplan

@@ -1,0 +1,150 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cost_model/compiled.h"
+#include "cost_model/hardware.h"
+#include "models/program.h"
+
+/// Program x HardwareProfile -> Estimate. `compile` folds a program, a profile and options into
+/// flat numbers once; `price` evaluates them for one workload in well under five microseconds,
+/// memory included; `estimate` expands the same prices into the document. Derivation of every
+/// formula: cost_model/derivation.md.
+
+namespace tplan {
+
+/// What surrounds the program when it is priced.
+struct CostOptions {
+    std::string link;  // "nvlink" or "pcie"; empty = the profile's fastest
+    int nodes = 1;
+    Nullable<CollectiveImpl> collectives;  // null: nccl on GPUs, cpu-shm on a CPU
+    bool quant_dynamic = true;             // fp8 activations pay their own quantisation
+    double memory_fraction = 0.9;
+    Bytes reserve;
+
+    static void fields(auto& self, auto&& field) {
+        field("link", self.link);
+        field("nodes", self.nodes);
+        field("collectives", self.collectives);
+        field("quant_dynamic", self.quant_dynamic);
+        field("memory_fraction", self.memory_fraction);
+        field("reserve_bytes", self.reserve);
+    }
+    bool operator==(const CostOptions&) const = default;
+};
+
+enum class Bound { compute, memory, launch, link, latency };
+constexpr auto enum_names(Bound) {
+    return std::array<std::string_view, 5>{"compute", "memory", "launch", "link", "latency"};
+}
+
+enum class Domain { interpolated, extrapolated, datasheet_only };
+constexpr auto enum_names(Domain) {
+    return std::array<std::string_view, 3>{"interpolated", "extrapolated", "datasheet-only"};
+}
+
+/// Price of one step on the slowest rank.
+struct StepCost {
+    Seconds time;    // launch included
+    Seconds launch;  // the fixed part of it
+    Flops flops;
+    Bytes bytes;    // memory traffic
+    Bytes payload;  // collective: bytes of the tensor; else 0
+    Bound bound = Bound::memory;
+    Provenance provenance = Provenance::datasheet;
+    Domain domain = Domain::datasheet_only;
+    double half_width = 0.3;  // of the 90 % interval, as a fraction of time
+};
+
+/// Memory of one rank (the fullest).
+struct MemoryUse {
+    Bytes weights, kv_cache, activations, logits, gradients, optimizer, communication, workspace,
+        total;
+    std::array<Bytes, 2> interval_90;
+    Bytes capacity;  // memory x fraction - reserve
+    bool fits = false;
+    std::int64_t max_batch = 0;    // at this input/context; 0 when nothing fits
+    std::int64_t max_context = 0;  // at this batch, tokens in the cache
+
+    static void fields(auto& self, auto&& field) {
+        field("weights_bytes", self.weights);
+        field("kv_cache_bytes", self.kv_cache);
+        field("activations_bytes", self.activations);
+        field("logits_bytes", self.logits);
+        field("gradients_bytes", self.gradients);
+        field("optimizer_bytes", self.optimizer);
+        field("communication_bytes", self.communication);
+        field("workspace_bytes", self.workspace);
+        field("total_bytes", self.total);
+        field("interval_90_bytes", self.interval_90);
+        field("capacity_bytes", self.capacity);
+        field("fits", self.fits);
+        field("max_batch", self.max_batch);
+        field("max_context", self.max_context);
+    }
+    bool operator==(const MemoryUse&) const = default;
+};
+
+/// The totals of a step of serving. Sums carry the weakest provenance; the interval adds the half
+/// widths of one kind of op linearly (their errors are correlated) and different kinds in squares.
+struct Totals {
+    Seconds step;
+    std::array<Seconds, 2> interval_90;
+    Seconds layer;  // mean over the layers
+    Seconds compute, collective, exposed_collective, launch;
+    double tokens_per_s = 0;  // whole group: tokens of the step / step time
+    Provenance provenance = Provenance::datasheet;
+    Domain domain = Domain::datasheet_only;
+    MemoryUse memory;
+};
+
+/// One executed step in the document.
+struct OpEstimate {
+    std::string id;  // step_id()
+    int layer = -1;
+    std::string name;
+    std::string kind;  // linear, attention, norm, elementwise, embedding, moe, all_reduce, ..
+    std::vector<std::int64_t> shape;  // linear [m, n, k]; attention [batch, q_len, kv_len, heads,
+                                      // kv_heads, head_dim]; else [rows, width]
+    Flops flops;
+    Bytes bytes, payload;
+    Seconds time;
+    Bound bound = Bound::memory;
+    Provenance provenance = Provenance::datasheet;
+
+    static void fields(auto& self, auto&& field) {
+        field("id", self.id);
+        field("layer", self.layer);
+        field("name", self.name);
+        field("kind", self.kind);
+        field("shape", self.shape);
+        field("flops", self.flops);
+        field("bytes", self.bytes);
+        field("payload_bytes", self.payload);
+        field("time_s", self.time);
+        field("bound", self.bound);
+        field("provenance", self.provenance);
+    }
+    bool operator==(const OpEstimate&) const = default;
+};
+
+/// Compiles for pricing. Throws Error for a link the profile lacks or a degree above nodes x
+/// devices. Keeps pointers to neither argument.
+CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
+                        const CostOptions& options);
+
+/// Totals for one workload. Allocates nothing.
+Totals price(const CompiledProgram& program, const Workload& workload);
+
+/// Price of one step of a section; `price` sums exactly these.
+StepCost price_step(const CompiledProgram& program, int section, int step,
+                    const Workload& workload);
+
+/// All steps in execution order, one row per layer.
+std::vector<OpEstimate> expand(const CompiledProgram& program, const Program& source,
+                               const Workload& workload);
+
+}  // namespace tplan

@@ -1,0 +1,91 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "models/build.h"
+#include "models/program.h"
+#include "planner/style.h"
+#include "planner/tp_plan.h"
+
+/// Who splits what: a model's TP plan applied to its graph for one degree.
+
+namespace tplan {
+
+enum class LayoutChoice {
+    hf,
+    best
+};  // the model's own plan as transformers runs it, or tplan's own
+constexpr auto enum_names(LayoutChoice) {
+    return std::array<std::string_view, 2>{"hf", "best"};
+}
+enum class Kernels { served, hf };  // fused as vLLM and TensorRT-LLM run, or one GEMM per module
+constexpr auto enum_names(Kernels) {
+    return std::array<std::string_view, 2>{"served", "hf"};
+}
+
+/// What to plan. `tp_plan` given by hand replaces the model's own (keys are full module patterns or
+/// relative ones).
+struct PlanOptions {
+    int tp = 1;
+    LayoutChoice layout = LayoutChoice::best;
+    Kernels kernels = Kernels::served;
+    Transformers transformers = Transformers::v5_16;
+    std::optional<TpPlan> tp_plan;
+
+    static void fields(auto& self, auto&& field) {
+        field("tp", self.tp);
+        field("layout", self.layout);
+        field("kernels", self.kernels);
+        field("transformers", self.transformers);
+        field("tp_plan", self.tp_plan);
+    }
+    bool operator==(const PlanOptions&) const = default;
+};
+
+/// The cut of one tensor.
+struct TensorPlan {
+    std::string style = "replicated";
+    Split split;
+    bool operator==(const TensorPlan&) const = default;
+};
+
+/// A layout for every tensor and op of the model: `tensors[block][tensor]`, `op_styles[block][op]`
+/// (index into `styles`, -1 when no rule governs the op's module).
+struct Plan {
+    PlanOptions options;
+    std::vector<Style> styles;
+    std::vector<std::vector<TensorPlan>> tensors;
+    std::vector<std::vector<int>> op_styles;
+    std::vector<std::string>
+        notes;  // uneven splits that run, replicated leftovers, warnings of verify_tp_plan
+};
+
+/// Why a degree does not work, and what tplan can do about it.
+struct Feasibility {
+    bool feasible = true;
+    std::vector<Violation> violations;
+    std::vector<std::string>
+        remedies;  // kv_replication, uneven_shards, vocab_padding, block_padding, replicate_module
+    std::vector<std::string> notes;
+    bool operator==(const Feasibility&) const = default;
+};
+
+/// Judges the model's plan as transformers runs it (spec of `feasible`): heads and KV heads where
+/// q/k/v are split and not gathered, packed halves, a gathered vocabulary, experts under expert
+/// parallelism, a cut quantisation block. Plain uneven splits that run are notes. Works without a
+/// graph too, from the configuration and the plan's keys.
+Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanOptions& options);
+
+/// Applies the plan. Returns violations instead when the degree does not work under
+/// `options.layout`: with `best`, KV heads are replicated where the degree passes them (tp %
+/// kv_heads == 0), everything else is as `hf`. A model without a TP plan is feasible at tp 1 only.
+/// Requires a graph (`config.family`).
+struct Planned {
+    std::optional<Plan> plan;
+    Feasibility feasibility;
+};
+Planned make_plan(const ModelConfig& config, const Model& model, const PlanOptions& options);
+
+}  // namespace tplan
