@@ -15,7 +15,7 @@ Columns stream(const ModelConfig& config) {
 }
 
 Block build_embedding(const ModelConfig& config, const std::string& base) {
-    BlockDraft draft{config, {}, false};
+    BlockDraft draft{config, {}, 0};
     draft.block.prefix = base;
     const auto& names = config.modules;
     const int table = add_tensor(draft, {.name = names.embedding + ".weight",
@@ -51,7 +51,8 @@ int norm_if(BlockDraft& draft, const std::string& module, int input) {
 /// One decoder layer. Sequential: x += attention(norm(x)); x += mlp(norm(x)). Parallel: both read
 /// the block's input and are added together. A norm that the family lacks is left out.
 Block build_layer(const ModelConfig& config, const LayerTraits& layer, const std::string& base) {
-    BlockDraft draft{config, {}, true};
+    BlockDraft draft{
+        config, {}, std::count(config.layer_traits.begin(), config.layer_traits.end(), layer)};
     const auto& names = config.modules;
     draft.block.prefix = base + "." + names.layers + ".*";
     const int x = add_activation(draft, "hidden", Rows::tokens, stream(config));
@@ -77,7 +78,7 @@ Block build_layer(const ModelConfig& config, const LayerTraits& layer, const std
 /// Final norm, the last token of each sequence, and its logits. The prefix is empty: lm_head lies
 /// outside the base model, so the norm's module path is written out.
 Block build_head(const ModelConfig& config, const std::string& base) {
-    BlockDraft draft{config, {}, false};
+    BlockDraft draft{config, {}, 0};
     const auto& names = config.modules;
     const auto& settings = config.settings;
     int x = add_activation(draft, "hidden", Rows::tokens, stream(config));

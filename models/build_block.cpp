@@ -5,19 +5,21 @@
 #include "models/config_fields.h"
 
 namespace tplan {
-namespace {
 
-/// Whether a checkpoint's list of modules to leave alone covers `module`. As in transformers, a
-/// pattern is looked for at the start or at the end of the module's name; '*' stands for a layer.
-bool kept_whole(const BlockDraft& draft, const std::string& module) {
-    const auto full = draft.block.prefix.empty() ? module : draft.block.prefix + "." + module;
-    for (const auto& pattern : draft.config.settings.unquantised) {
-        if (full.starts_with(pattern) || full.ends_with(pattern)) return true;
+bool is_quantised(const BlockDraft& draft, const std::string& module) {
+    if (draft.layers == 0 || draft.config.quant_method.empty()) return false;
+    const auto full = draft.block.prefix + "." + module;
+    for (const auto& [pattern, layers] : draft.config.settings.unquantised) {
+        // As in transformers, a pattern is looked for at the start or at the end of the name.
+        if (!full.starts_with(pattern) && !full.ends_with(pattern)) continue;
+        if (layers == 0 || layers >= draft.layers) return false;
+        throw Error(draft.config.source + "/quantization_config/modules_to_not_convert",
+                    fmt::format("{} is named for {} of {} layers alike; layers that differ in "
+                                "dtype have no graph",
+                                pattern, layers, draft.layers));
     }
-    return false;
+    return true;
 }
-
-}  // namespace
 
 std::int64_t width_of(const ModelConfig& config, std::int64_t a, std::int64_t b) {
     if (a > 0 && b > kLargestSize / a)
@@ -65,7 +67,7 @@ int add_op(BlockDraft& draft, OpKind kind, const std::string& name, std::vector<
 
 void add_scales(BlockDraft& draft, const std::string& module, int tensor) {
     const auto& config = draft.config;
-    if (!draft.quantised || config.quant_method != "fp8" || kept_whole(draft, module)) return;
+    if (config.quant_method != "fp8" || !is_quantised(draft, module)) return;
     auto& weight = draft.block.tensors[static_cast<std::size_t>(tensor)];
     weight.dtype = DType::fp8;
     weight.quant_block = config.quant_block;
@@ -112,6 +114,10 @@ int add_linear(BlockDraft& draft, const std::string& module, int input, const Co
 }
 
 int add_norm(BlockDraft& draft, const std::string& module, int input) {
+    return add_norm(draft, module, input, draft.config.settings.norm_eps);
+}
+
+int add_norm(BlockDraft& draft, const std::string& module, int input, double eps) {
     const auto columns = columns_of(draft.activation(input));
     const auto& traits = draft.config.traits;
     Tensor weight{.name = module + ".weight",
@@ -124,9 +130,7 @@ int add_norm(BlockDraft& draft, const std::string& module, int input) {
         weights.push_back(add_tensor(draft, weight));
     }
     OpSpec spec;
-    spec.norm = NormSpec{.kind = traits.norm,
-                         .eps = draft.config.settings.norm_eps,
-                         .unit_offset = traits.norm_unit_offset};
+    spec.norm = NormSpec{.kind = traits.norm, .eps = eps, .unit_offset = traits.norm_unit_offset};
     return add_op(draft, OpKind::norm, module, {input}, std::move(weights), columns, spec);
 }
 

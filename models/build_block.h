@@ -20,7 +20,7 @@ struct Columns {
 struct BlockDraft {
     const ModelConfig& config;
     Block block;
-    bool quantised = false;  // linears of this block follow the checkpoint's quantisation
+    std::int64_t layers = 0;  // that the block stands for; 0 outside the layers
 
     const Activation& activation(int index) const {
         return block.activations[static_cast<std::size_t>(index)];
@@ -49,8 +49,14 @@ int add_linear(BlockDraft& draft, const std::string& module, int input, const Co
 
 /// The family's norm over the whole width.
 int add_norm(BlockDraft& draft, const std::string& module, int input);
+int add_norm(BlockDraft& draft, const std::string& module, int input, double eps);
 
-/// Dtype of a weight [out, in] of `module`, and its tensor of scales if it gets one.
+/// Whether the checkpoint's quantisation covers `module`: a linear of a layer that its list of
+/// modules to leave alone does not name. Throws Error when the list names it in some layers only.
+bool is_quantised(const BlockDraft& draft, const std::string& module);
+
+/// Turns a weight [.., out, in] to fp8 with a tensor of scales, one per block, where the checkpoint
+/// is block-quantised.
 void add_scales(BlockDraft& draft, const std::string& module, int tensor);
 
 /// Self-attention of one layer from its normalised input to the output projection.

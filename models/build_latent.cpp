@@ -8,6 +8,8 @@
 namespace tplan {
 namespace {
 
+constexpr double kLatentEps = 1e-6;  // of the two latent norms, whatever rms_norm_eps says
+
 /// Queries, straight or through their own latent.
 int project_queries(BlockDraft& draft, const std::string& prefix, int input) {
     const auto& config = draft.config;
@@ -18,7 +20,7 @@ int project_queries(BlockDraft& draft, const std::string& prefix, int input) {
     }
     const Columns latent{config.q_lora_rank, Axis::latent};
     const int low = add_linear(draft, prefix + "q_a_proj", input, latent, config.settings.qkv_bias);
-    const int normed = add_norm(draft, prefix + "q_a_layernorm", low);
+    const int normed = add_norm(draft, prefix + "q_a_layernorm", low, kLatentEps);
     return add_linear(draft, prefix + "q_b_proj", normed, heads, false);
 }
 
@@ -43,7 +45,7 @@ int build_latent_attention(BlockDraft& draft, int input) {
     draft.block.ops.push_back(std::move(split));
 
     // keys without position, and values, of every head
-    const int normed = add_norm(draft, prefix + "kv_a_layernorm", latent);
+    const int normed = add_norm(draft, prefix + "kv_a_layernorm", latent, kLatentEps);
     const auto per_head = config.qk_nope_dim + config.v_head_dim;
     const Columns kv{width_of(config, config.heads, per_head), Axis::heads, per_head};
     const int expanded = add_linear(draft, prefix + "kv_b_proj", normed, kv, false);

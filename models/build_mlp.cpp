@@ -44,7 +44,8 @@ int add_expert_weight(BlockDraft& draft, const std::string& module, const Column
     Tensor weight{.name = module,
                   .shape = {config.experts, out.width, in.width},
                   .axes = {Axis::experts, out.axis, in.axis},
-                  .dtype = config.quant_method == "mxfp4" ? DType::mxfp4 : config.dtype};
+                  .dtype = config.dtype};
+    if (config.quant_method == "mxfp4" && is_quantised(draft, module)) weight.dtype = DType::mxfp4;
     if (config.traits.experts_in_out) {
         std::swap(weight.shape[1], weight.shape[2]);
         std::swap(weight.axes[1], weight.axes[2]);

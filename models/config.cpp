@@ -86,6 +86,25 @@ void read_checkpoint_dtype(const Json& text, const Json& outer, ModelConfig& con
     config.notes.push_back("no torch_dtype: weights are taken as bf16");
 }
 
+/// Sizes of the experts that follow from others.
+void complete_experts(const std::string& where, ModelConfig& config) {
+    if (config.experts == 0) return;
+    if (config.moe_ffn == 0) config.moe_ffn = config.ffn;
+    if (config.shared_experts > 0) config.shared_ffn = config.shared_experts * config.moe_ffn;
+    if (config.shared_ffn > 0 && config.shared_experts == 0) config.shared_experts = 1;
+    if (config.shared_ffn > kLargestSize) {
+        throw Error(where + "/n_shared_experts",
+                    fmt::format("{} shared experts of {} columns are above 2^31",
+                                config.shared_experts, config.moe_ffn));
+    }
+    if (config.experts_per_token == 0) throw Error(where + "/num_experts_per_tok", "missing key");
+    if (config.experts_per_token > config.experts) {
+        throw Error(where + "/num_experts_per_tok",
+                    fmt::format("expected an integer from 1 to the {} experts, got {}",
+                                config.experts, config.experts_per_token));
+    }
+}
+
 /// Sizes that follow from others, and what must hold between them.
 void complete_sizes(const KeyReader& reader, ModelConfig& config) {
     const auto& where = reader.where;
@@ -106,21 +125,7 @@ void complete_sizes(const KeyReader& reader, ModelConfig& config) {
                                 config.heads, config.kv_heads));
     }
     if (config.ffn == 0) config.ffn = 4 * config.hidden;
-    if (config.experts > 0) {
-        if (config.moe_ffn == 0) config.moe_ffn = config.ffn;
-        if (config.shared_experts > 0) config.shared_ffn = config.shared_experts * config.moe_ffn;
-        if (config.shared_ffn > 0 && config.shared_experts == 0) config.shared_experts = 1;
-        if (config.experts_per_token > config.experts) {
-            throw Error(where + "/num_experts_per_tok",
-                        fmt::format("{} of {} experts", config.experts_per_token, config.experts));
-        }
-    }
-}
-
-/// Falcon's KV heads and feed-forward defaults are worked out from three flags.
-void complete_falcon(ModelConfig& config) {
-    if (config.settings.new_decoder) return;
-    config.kv_heads = config.settings.multi_query ? 1 : config.heads;
+    complete_experts(where, config);
 }
 
 void refuse_unsupported(const Family& family, KeyReader& reader) {
@@ -158,7 +163,7 @@ void read_by_family(const Family& family, KeyReader& reader, ModelConfig& config
     for (const auto& rule : family.keys) read_field(rule, reader, config);
     refuse_unsupported(family, reader);
     read_rope(reader, config);
-    if (family.traits.falcon) complete_falcon(config);
+    if (family.traits.falcon) complete_falcon(reader, config);
     complete_sizes(reader, config);
     read_layer_traits(reader, config);
     note_other_keys(reader, family, config);

@@ -45,6 +45,7 @@ struct Settings {
     double attention_multiplier = 0;   // replaces that scale
     double attention_softcap = 0;
     bool multi_query = false, new_decoder = false;  // falcon
+    std::int64_t parallel_norms = 0;                // falcon
 
     // stream and head
     double embedding_multiplier = 1, residual_multiplier = 1;
@@ -57,8 +58,9 @@ struct Settings {
     std::int64_t sparse_step = 1;  // of the rest, every so-manieth is sparse
     std::vector<std::int64_t> dense_layers;
 
-    // modules a quantised checkpoint keeps as they are, patterns with '*'
-    std::vector<std::string> unquantised;
+    // Modules that a quantised checkpoint keeps as they are: pattern with '*' for the layer, and in
+    // how many layers (0: the pattern itself says all).
+    Named<std::int64_t> unquantised;
     bool operator==(const Settings&) const = default;
 };
 

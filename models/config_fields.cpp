@@ -52,6 +52,8 @@ constexpr std::array kSizes = {
     SizeField{"full_layers", [](Config& c) -> Size& { return c.settings.full_layers; }, 0, kMax},
     SizeField{"sliding_pattern", [](Config& c) -> Size& { return c.settings.sliding_pattern; }, 1,
               kMax},
+    SizeField{"parallel_norms", [](Config& c) -> Size& { return c.settings.parallel_norms; }, 1, 2,
+              Null::none},
     SizeField{"first_dense", [](Config& c) -> Size& { return c.settings.first_dense; }, 0, kMax},
     SizeField{"sparse_step", [](Config& c) -> Size& { return c.settings.sparse_step; }, 1, kMax},
 };
@@ -216,7 +218,10 @@ void read_field(const KeyRule& rule, KeyReader& reader, ModelConfig& config) {
         if (!value.is_boolean()) json_detail::wrong_type(path, "true or false", value);
         flag->at(config) = value.get<bool>();
     } else if (rule.field == "activation") {
-        config.settings.activation = read_activation(value, path);
+        auto& kind = config.settings.activation;
+        kind = read_activation(value, path);
+        if (config.traits.gelu_means_tanh && kind == ActivationKind::gelu)
+            kind = ActivationKind::gelu_tanh;
     } else if (rule.field == "dense_layers") {
         config.settings.dense_layers = read_layer_numbers(value, path);
     } else {

@@ -48,6 +48,10 @@ void read_usual_sizes(KeyReader& reader, ModelConfig& config);
 /// change frequencies only and are noted; any other unknown type is an Error.
 void read_rope(KeyReader& reader, ModelConfig& config);
 
+/// Falcon's KV heads, packing and norms, which follow from three flags and a count. Throws Error
+/// for a combination that transformers cannot run either.
+void complete_falcon(const KeyReader& reader, ModelConfig& config);
+
 /// Which layers slide and which are sparse (`layer_types`, the family's pattern, dense layers).
 void read_layer_traits(KeyReader& reader, ModelConfig& config);
 

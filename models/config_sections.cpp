@@ -65,6 +65,21 @@ std::vector<bool> read_layer_types(const Json& in, const std::string& where, std
     return sliding;
 }
 
+/// "model.layers.3.mlp" as "model.layers.*.mlp".
+std::string generic_name(const std::string& name) {
+    std::string out;
+    for (std::size_t start = 0; start <= name.size();) {
+        const auto end = std::min(name.find('.', start), name.size());
+        const auto part = name.substr(start, end - start);
+        const bool number =
+            !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
+        if (start > 0) out += '.';
+        out += number ? "*" : part;
+        start = end + 1;
+    }
+    return out;
+}
+
 bool slides(const ModelConfig& config, std::int64_t layer) {
     const auto& settings = config.settings;
     switch (config.traits.sliding) {
@@ -148,9 +163,14 @@ void read_quantisation(const Json& in, const std::string& where, ModelConfig& co
     for (const auto* key : {"modules_to_not_convert", "ignored_layers"}) {
         const auto kept = in.find(key);
         if (kept == in.end() || kept->is_null()) continue;
-        const auto patterns = from_json<std::vector<std::string>>(*kept, where + "/" + key);
-        config.settings.unquantised.insert(config.settings.unquantised.end(), patterns.begin(),
-                                           patterns.end());
+        for (const auto& name : from_json<std::vector<std::string>>(*kept, where + "/" + key)) {
+            const auto pattern = generic_name(name);
+            auto& all = config.settings.unquantised;
+            auto row = std::find_if(all.begin(), all.end(),
+                                    [&](const auto& entry) { return entry.first == pattern; });
+            if (row == all.end()) row = all.insert(all.end(), {pattern, 0});
+            if (pattern != name) ++row->second;
+        }
     }
 }
 

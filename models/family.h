@@ -52,7 +52,8 @@ struct Traits {
     bool clamped_swiglu = false;                  // gpt_oss experts
     bool experts_in_out = false;                  // expert weights [experts, in, out]
     bool expert_bias = false;                     // experts and router carry biases
-    bool falcon = false;                          // its three block forms (build.cpp)
+    bool gelu_means_tanh = false;                 // "gelu" in hidden_act is the tanh approximation
+    bool falcon = false;  // its forms of block and of qkv (config_falcon.cpp)
     std::string umbrella_prefix = "model.language_model";  // base prefix below an umbrella
 
     static void fields(auto& self, auto&& field) {
@@ -74,6 +75,7 @@ struct Traits {
         field("clamped_swiglu", self.clamped_swiglu);
         field("experts_in_out", self.experts_in_out);
         field("expert_bias", self.expert_bias);
+        field("gelu_means_tanh", self.gelu_means_tanh);
         field("falcon", self.falcon);
         field("umbrella_prefix", self.umbrella_prefix);
     }
