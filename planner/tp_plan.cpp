@@ -201,4 +201,19 @@ TpPlan read_tp_plan(const std::string& path) {
     return plan;
 }
 
+TpPlan rules_in_effect(const ModelConfig& config, const Verdict& verdict,
+                       const std::optional<TpPlan>& by_hand) {
+    if (by_hand) return *by_hand;
+    TpPlan rules;
+    if (!verdict.base_model_tp_plan.value) return rules;
+    const bool rewritten = config.quant_method == "fp8" && config.model_type.starts_with("qwen3");
+    for (const auto& rule : *verdict.base_model_tp_plan.value) {
+        const auto& pattern = rule.first;
+        const bool lost = pattern.ends_with("_norm") || pattern.find(".experts") != pattern.npos;
+        if (!(rewritten && lost)) rules.push_back(rule);
+    }
+    if (verdict.lm_head.value) rules.emplace_back("lm_head", *verdict.lm_head.value);
+    return rules;
+}
+
 }  // namespace tplan
