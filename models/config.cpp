@@ -236,7 +236,7 @@ ModelConfig load_model_config(const std::string& model) {
     const auto presets = preset_names();
     if (std::binary_search(presets.begin(), presets.end(), model)) {
         const auto path = resource_path(std::string(kPresets) + "/" + model + ".json");
-        return read_model_config(load_json(path), "preset " + model);
+        return read_model_config(load_json(path), model);
     }
     std::error_code ignored;
     if (fs::is_directory(model, ignored)) {
