@@ -163,6 +163,8 @@ void read_by_family(const Family& family, KeyReader& reader, ModelConfig& config
     for (const auto& rule : family.keys) read_field(rule, reader, config);
     refuse_unsupported(family, reader);
     read_rope(reader, config);
+    if (config.settings.parallel && family.traits.parallel_shares_norm)
+        config.modules.mlp_norm.clear();
     if (family.traits.falcon) complete_falcon(reader, config);
     complete_sizes(reader, config);
     read_layer_traits(reader, config);

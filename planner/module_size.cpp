@@ -91,7 +91,8 @@ std::int64_t number(const ModelConfig& config, const char* key) {
 }
 
 /// Gated delta-rule layers (qwen3_next, qwen3_5): per key head a query and a key, per value head a
-/// value and a gate. Widths from the keys linear_num_{key,value}_heads, linear_{key,value}_head_dim.
+/// value and a gate. Widths from the keys linear_num_{key,value}_heads,
+/// linear_{key,value}_head_dim.
 std::int64_t linear_attention_out(const ModelConfig& config, std::string_view module) {
     const auto value_heads = number(config, "linear_num_value_heads");
     const auto keys =
