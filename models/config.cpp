@@ -163,6 +163,8 @@ void read_by_family(const Family& family, KeyReader& reader, ModelConfig& config
     for (const auto& rule : family.keys) read_field(rule, reader, config);
     refuse_unsupported(family, reader);
     read_rope(reader, config);
+    if (config.settings.parallel && family.traits.parallel_shares_norm)
+        config.modules.mlp_norm.clear();
     if (family.traits.falcon) complete_falcon(reader, config);
     complete_sizes(reader, config);
     read_layer_traits(reader, config);
@@ -234,7 +236,7 @@ ModelConfig load_model_config(const std::string& model) {
     const auto presets = preset_names();
     if (std::binary_search(presets.begin(), presets.end(), model)) {
         const auto path = resource_path(std::string(kPresets) + "/" + model + ".json");
-        return read_model_config(load_json(path), "preset " + model);
+        return read_model_config(load_json(path), model);
     }
     std::error_code ignored;
     if (fs::is_directory(model, ignored)) {

@@ -66,7 +66,7 @@ struct Settings {
 
 /// The shape of a model. Everything the graph, the planner's divisibility rules and reports need.
 struct ModelConfig {
-    std::string source;      // where it came from: "preset qwen3-0.6b" or a path
+    std::string source;      // where it came from: a preset's name or a path
     Json document;           // the whole config.json
     std::string model_type;  // of the text model: "qwen3", "gemma3_text"
     std::string umbrella;    // outer model_type when the text model is nested; else empty

@@ -15,7 +15,7 @@ constexpr std::int64_t kMostLayers = 10'000;
 /// The document being read and what became of its keys.
 struct KeyReader {
     const Json& document;
-    std::string where;  // file or "preset x", before the key in messages
+    std::string where;  // file or preset, before the key in messages
     std::set<std::string, std::less<>> seen;
 
     /// The value of a key, which counts as read; nullptr when it is absent.

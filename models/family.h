@@ -53,6 +53,7 @@ struct Traits {
     bool experts_in_out = false;                  // expert weights [experts, in, out]
     bool expert_bias = false;                     // experts and router carry biases
     bool gelu_means_tanh = false;                 // "gelu" in hidden_act is the tanh approximation
+    bool parallel_shares_norm = false;            // a parallel block has no mlp_norm
     bool falcon = false;  // its forms of block and of qkv (config_falcon.cpp)
     std::string umbrella_prefix = "model.language_model";  // base prefix below an umbrella
 
@@ -76,6 +77,7 @@ struct Traits {
         field("experts_in_out", self.experts_in_out);
         field("expert_bias", self.expert_bias);
         field("gelu_means_tanh", self.gelu_means_tanh);
+        field("parallel_shares_norm", self.parallel_shares_norm);
         field("falcon", self.falcon);
         field("umbrella_prefix", self.umbrella_prefix);
     }
