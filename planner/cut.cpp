@@ -32,6 +32,15 @@ bool cuts_input(const Style& style) {
     return style.weight_dim.value == -1;
 }
 
+/// Does the output hold [Q|K|V], so that a plain cut would give one rank queries and another
+/// values?
+bool mixes_qkv(const Block& block, int output) {
+    return std::any_of(block.ops.begin(), block.ops.end(), [&](const Op& op) {
+        return op.kind == OpKind::unpack_qkv && op.inputs[0] == output &&
+               op.spec.packing.value_or(QkvPacking::concat) == QkvPacking::concat;
+    });
+}
+
 /// The cut of a linear's output dimension, `dim` of the parameter.
 Cut cut_output(const Style& style, const WeightPlace& place, int dim, int parts, bool copy_kv) {
     const auto& out = place.block->activations[static_cast<std::size_t>(place.op->outputs[0])];
@@ -42,6 +51,11 @@ Cut cut_output(const Style& style, const WeightPlace& place, int dim, int parts,
         return refuse(
             "its weight is gate over up, and a plain cut would mix the two; packed_colwise "
             "cuts each half");
+    if (!gathered && mixes_qkv(*place.block, place.op->outputs[0])) {
+        return refuse(
+            "its rows are all queries, then keys, then values, and a plain cut would mix them; "
+            "colwise_gather_output gathers them whole");
+    }
     if (style.packed) return accept(packed(dim, parts));
     if (copy_kv && !gathered && out.axis == Axis::kv_heads) {
         return accept({.kind = SplitKind::grouped,

@@ -146,8 +146,9 @@ void judge_gathered(Judgement& judgement, const std::string& pattern, const Modu
 }
 
 /// Both halves of a packed weight are cut separately by floor(half / tp): a remainder is lost.
-void judge_packed(Judgement& judgement, const std::string& pattern, std::int64_t half) {
+void judge_packed(Judgement& judgement, const std::string& pattern, const ModuleSize& size) {
     const auto tp = judgement.tp();
+    const auto half = (size.part == ModulePart::ffn ? size.in : size.out) / 2;
     if (half == 0) {
         judgement.note(
             fmt::format("{}: the size of its halves is not known to tplan; it must divide "
@@ -157,7 +158,7 @@ void judge_packed(Judgement& judgement, const std::string& pattern, std::int64_t
     }
     if (half % tp == 0) return;
     judgement.violate(
-        "ffn_not_divisible", pattern, "half of the packed rows", half,
+        "ffn_not_divisible", pattern, size.key, half,
         fmt::format("each packed half of {} has {} rows; over {} GPUs the last {} of each would be "
                     "lost; use a degree that divides {}: {}",
                     pattern, half, tp, half % tp, half, divisors(half)));
@@ -260,7 +261,7 @@ void judge_output_split(Judgement& judgement, const std::string& pattern, const 
                 judge_kv_heads(judgement, pattern);
             break;
         case ModulePart::packed_ffn:
-            judge_packed(judgement, pattern, size.out / 2);
+            judge_packed(judgement, pattern, size);
             break;
         default:
             note_uneven(judgement, pattern, size.out, "rows");
@@ -276,7 +277,7 @@ void judge_rule(Judgement& judgement, const std::string& pattern, const Style& s
     } else if (style.name == "embedding_rowwise") {
         judge_embedding(judgement, pattern);
     } else if (style.packed) {
-        judge_packed(judgement, pattern, (size.part == ModulePart::ffn ? size.in : size.out) / 2);
+        judge_packed(judgement, pattern, size);
     } else if (cuts_output && style.output == LayoutKind::replicated) {
         judge_gathered(judgement, pattern, size);
         if (pattern.ends_with("k_proj") && judgement.config.kv_heads % judgement.tp() != 0) {
@@ -308,6 +309,19 @@ void judge_without_plan(Judgement& judgement, const Verdict& verdict) {
     if (expert_parallel) judge_experts(judgement, "experts");
 }
 
+/// See rules_in_effect().
+void note_lost_rules(Judgement& judgement, const Verdict& verdict, const TpPlan& rules) {
+    const auto shipped =
+        verdict.base_model_tp_plan.value
+            ? verdict.base_model_tp_plan.value->size() + (verdict.lm_head.value ? 1 : 0)
+            : 0;
+    if (judgement.options.tp_plan || rules.size() == shipped) return;
+    judgement.note(
+        fmt::format("transformers' block-fp8 quantiser rewrites this plan: the {} rules of "
+                    "q/k norms and experts are not in effect",
+                    shipped - rules.size()));
+}
+
 }  // namespace
 
 Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanOptions& options) {
@@ -315,6 +329,7 @@ Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanO
     if (options.tp == 1) return judgement.result;
     const auto rules = rules_in_effect(config, verdict, options.tp_plan);
     if (rules.empty()) judge_without_plan(judgement, verdict);
+    note_lost_rules(judgement, verdict, rules);
     for (const auto& [pattern, spelling] : rules) {
         judge_rule(judgement, pattern, find_style(shared_styles(), spelling));
     }
