@@ -30,6 +30,24 @@ struct Descriptor {
     }
 };
 
+/// Writes all of `text`; false with errno set otherwise.
+bool write_descriptor(const std::string& path, int flags, std::string_view text) {
+    const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+    if (fd < 0) return false;
+    while (!text.empty()) {
+        const auto put = ::write(fd, text.data(), text.size());
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) {
+            const auto why = errno;
+            ::close(fd);
+            errno = why;
+            return false;
+        }
+        text.remove_prefix(static_cast<std::size_t>(put));
+    }
+    return ::close(fd) == 0;  // a full quota may show only here
+}
+
 fs::path program_folder() {
     std::error_code ignored;
     return fs::read_symlink("/proc/self/exe", ignored).parent_path();
@@ -44,7 +62,7 @@ std::string read_file(const std::string& path, std::size_t max_bytes) {
     if (::fstat(file.fd, &status) != 0) throw Error(path, "cannot be read: " + reason());
     if (S_ISDIR(status.st_mode)) throw Error(path, "is a directory; a file was expected");
     if (S_ISREG(status.st_mode) && static_cast<std::size_t>(status.st_size) > max_bytes) {
-        throw Error(path, fmt::format("larger than {} MiB", max_bytes >> 20));
+        throw Error(path, fmt::format("is larger than {} MiB", max_bytes >> 20));
     }
     std::string text;
     char buffer[1 << 16];
@@ -55,33 +73,37 @@ std::string read_file(const std::string& path, std::size_t max_bytes) {
         if (got == 0) return text;
         text.append(buffer, static_cast<std::size_t>(got));
         if (text.size() > max_bytes)
-            throw Error(path, fmt::format("larger than {} MiB", max_bytes >> 20));
+            throw Error(path, fmt::format("is larger than {} MiB", max_bytes >> 20));
     }
 }
 
 void write_file(const std::string& path, std::string_view text) {
-    // A device or pipe cannot be replaced by a rename, so it is written to directly.
-    std::error_code ignored;
-    const bool in_place = fs::exists(path, ignored) && !fs::is_regular_file(path, ignored);
-    const auto target = in_place ? path : fmt::format("{}.tmp{}", path, ::getpid());
-    const auto flags = in_place ? O_WRONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
     const auto fail = [&](const char* doing) {
-        const auto why = reason();
-        if (!in_place) ::unlink(target.c_str());
-        throw Error(path, fmt::format("cannot be {}: {}", doing, why),
+        throw Error(path, fmt::format("cannot be {}: {}", doing, reason()),
                     "choose another output path or free some space");
     };
-    {
-        const Descriptor file{::open(target.c_str(), flags, 0666)};
-        if (file.fd < 0) fail("written");
-        while (!text.empty()) {
-            const auto put = ::write(file.fd, text.data(), text.size());
-            if (put < 0 && errno == EINTR) continue;
-            if (put < 0) fail("written");
-            text.remove_prefix(static_cast<std::size_t>(put));
-        }
+    struct stat before {};
+    const bool exists = ::stat(path.c_str(), &before) == 0;
+    // A rename would replace a file that its owner has protected.
+    if (exists && ::access(path.c_str(), W_OK) != 0) fail("written");
+    // A device or pipe cannot be replaced by a rename, so it is written to directly.
+    if (exists && !S_ISREG(before.st_mode)) {
+        if (write_descriptor(path, O_WRONLY, text)) return;
+        fail("written");
     }
-    if (!in_place && ::rename(target.c_str(), path.c_str()) != 0) fail("replaced");
+    // A link stays a link: what it leads to is replaced.
+    std::error_code ignored;
+    const auto place = exists ? fs::canonical(path, ignored).string() : path;
+    const auto beside = fmt::format("{}.tmp{}", place, ::getpid());
+    const auto drop = [&](const char* doing) {
+        const auto why = errno;
+        ::unlink(beside.c_str());
+        errno = why;
+        fail(doing);
+    };
+    if (!write_descriptor(beside, O_WRONLY | O_CREAT | O_TRUNC, text)) drop("written");
+    if (exists && ::chmod(beside.c_str(), before.st_mode & 07777) != 0) drop("written");
+    if (::rename(beside.c_str(), place.c_str()) != 0) drop("replaced");
 }
 
 std::string resource_path(std::string_view relative) {
@@ -93,9 +115,8 @@ std::string resource_path(std::string_view relative) {
     roots.emplace_back(TPLAN_SOURCE_DIR);
     std::error_code ignored;
     for (const auto& root : roots) {
-        // data/styles marks a root, so that an unrelated folder called data beside the program is
-        // passed over.
-        if (fs::exists(root / "data" / "styles", ignored))
+        // This one marks a root: an unrelated folder called data beside the program is passed over.
+        if (fs::exists(root / "models" / "families", ignored))
             return (root / relative).lexically_normal().string();
     }
     throw Error("data", "the program's data folder was not found",

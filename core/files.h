@@ -8,13 +8,14 @@
 
 namespace tplan {
 
-/// The text of a file. Throws Error when it cannot be read, is no regular file, or holds more than
-/// `max_bytes`.
+/// The text of a file, pipe or device. Throws Error when it cannot be read, is a folder, or holds
+/// more than `max_bytes`.
 std::string read_file(const std::string& path, std::size_t max_bytes);
 
 /// Writes beside `path` and renames, so that a reader sees the old or the new file, never half of
 /// one. Throws Error and leaves an existing file as it was when the path is not writable or the
-/// disk is full.
+/// disk is full. A replaced file keeps its mode; a link keeps leading where it did; a device or
+/// pipe is written to directly.
 void write_file(const std::string& path, std::string_view text);
 
 /// A file or folder of the program's data, e.g. "data/hardware". Looked for below $TPLAN_DATA, then

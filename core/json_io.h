@@ -40,9 +40,10 @@ struct Nullable {
 template <class T>
 using Named = std::vector<std::pair<std::string, T>>;
 
-/// Parses one JSON document. Throws Error naming `file` with line and column for malformed text,
-/// duplicate keys, nesting deeper than 64, a number outside double, or text longer than 64 MiB.
-/// Time and memory are linear in the text.
+/// Parses one JSON document. Throws Error naming `file` with line and column for malformed or
+/// truncated text, duplicate keys, nesting deeper than 64 and a number outside double; also for
+/// text longer than 64 MiB or of more than 8 million values. Time and memory are linear in the
+/// text.
 Json parse_json(std::string_view text, const std::string& file);
 
 /// Reads and parses a file (see parse_json). Throws Error when it cannot be read.
@@ -158,7 +159,7 @@ void read_value(const Json& in, const std::string& where, T& out) {
         for (const auto& [key, value] : in.items()) {
             auto& entry = out.emplace_back();
             entry.first = key;
-            read_value(value, where + "/" + key, entry.second);
+            read_value(value, where + "/" + shown(key), entry.second);
         }
     } else if constexpr (IsVector<T>::value) {
         if (!in.is_array()) wrong_type(where, "an array", in);

@@ -22,11 +22,16 @@ std::string format_percent(double fraction);   // "-4.2 %"
 
 std::string join(const std::vector<std::string>& words, std::string_view separator);
 
-/// The nearest of `choices` by edit distance as "did you mean \"x\"?"; empty when none is near.
+/// Text from outside as a one-line message may quote it: control characters and bytes that are not
+/// UTF-8 as \xNN, at most `longest` bytes of it, then "..".
+std::string shown(std::string_view text, std::size_t longest = 80);
+
+/// The nearest of `choices` as "did you mean \"x\"?"; empty when none is near. Near is a small edit
+/// distance, upper and lower case alike, or the beginning of a choice ("h100" for "h100-sxm").
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& choices);
 
 /// A text table. Columns are padded to their widest cell; the first row is the header, underlined.
-/// Numbers align right.
+/// Numbers align right, a header as the cell below it. Widths count code points, not bytes.
 std::string format_table(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace tplan

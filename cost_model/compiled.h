@@ -1,4 +1,53 @@
 #pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cost_model/collectives.h"
+#include "cost_model/memory.h"
+#include "cost_model/op_cost.h"
+#include "cost_model/tables.h"
+
+/// A program folded with a profile: flat numbers only, made by compile(), read by price().
+
 namespace tplan {
-struct CompiledProgram {};
+
+/// One step. Indices are into the vectors of CompiledProgram; -1 = none.
+struct CompiledStep {
+    StepShape shape;
+    CostKind kind = CostKind::linear;
+    bool collective = false;
+    bool free = false;       // a slice, or a collective of one rank
+    bool quantises = false;  // activations to fp8 before the product
+    Roofline line;
+    double quantise_fixed = 0, quantise_per_row = 0;  // seconds
+    int product_curve = -1;
+    int prefill_grid = -1, decode_grid = -1;
+    double grid_kv_bytes = 0;       // bytes per element of the cache the grids were measured with
+    int time_curve = -1;            // of passes over memory and of collectives
+    int first_line = 0, lines = 0;  // collective_lines()
+};
+
+struct CompiledSection {
+    int first_step = 0, steps = 0;
+    double repeats = 1;  // how often it runs in the model
+    bool layer = false;
+};
+
+struct CompiledProgram {
+    int tp = 1;
+    std::vector<CompiledSection> sections;
+    std::vector<CompiledStep> steps;
+    std::vector<ProductCurve> product_curves;
+    std::vector<AttentionGrid> attention_grids;
+    std::vector<TimeCurve> time_curves;
+    std::vector<CollectiveLine> lines;
+    MemoryTerms memory;
+    double layers = 0;
+    bool calibrated = false;  // the profile has tables
+    bool logarithms = false;  // some lookup needs log rows
+    double interval_compute = 0.3, interval_collective = 0.4;
+    std::vector<std::string> notes;  // what was priced as something else, for people
+};
+
 }  // namespace tplan

@@ -131,17 +131,24 @@ struct OpEstimate {
     bool operator==(const OpEstimate&) const = default;
 };
 
-/// Compiles for pricing. Throws Error for a link the profile lacks or a degree above nodes x
-/// devices. Keeps pointers to neither argument.
+/// Compiles for pricing; `notes` of the result say what is priced as something else. Throws Error
+/// for a link the profile lacks or a degree above nodes x devices. Keeps pointers to neither
+/// argument.
 CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
                         const CostOptions& options);
 
-/// Totals for one workload. Allocates nothing.
+/// Totals for one workload. Allocates nothing. Activations have the dtype the program was lowered
+/// with; `workload.dtype` is not looked at. Throws Error for Phase::train, which is not priced yet.
 Totals price(const CompiledProgram& program, const Workload& workload);
 
 /// Price of one step of a section; `price` sums exactly these.
 StepCost price_step(const CompiledProgram& program, int section, int step,
                     const Workload& workload);
+
+/// The algorithm that prices a collective step at this workload ("ring-ll", "one-shot", ..); empty
+/// for other steps and for one rank.
+std::string_view collective_algorithm(const CompiledProgram& program, int section, int step,
+                                      const Workload& workload);
 
 /// All steps in execution order, one row per layer.
 std::vector<OpEstimate> expand(const CompiledProgram& program, const Program& source,

@@ -45,10 +45,11 @@ constexpr auto enum_names(Topology) {
 struct LinkProfile {
     LinkKind kind = LinkKind::pcie;
     Topology topology = Topology::one_root;
-    int devices = 8;       // how many one link group joins
-    Bandwidth bandwidth;   // one direction, per device, achieved by large messages (busbw)
-    Seconds latency;       // per message hop
-    Seconds base_latency;  // per collective, launch excluded
+    int devices = 8;                // how many one link group joins
+    Bandwidth bandwidth;            // one direction, per device, achieved by large messages (busbw)
+    Seconds latency;                // per message hop
+    Seconds base_latency;           // per collective, launch excluded
+    bool switch_reduction = false;  // the switch can add (NVLink SHARP)
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
@@ -57,6 +58,7 @@ struct LinkProfile {
         field("bytes_per_s", self.bandwidth);
         field("latency_s", self.latency);
         field("base_latency_s", self.base_latency);
+        field("switch_reduction", self.switch_reduction);
     }
     bool operator==(const LinkProfile&) const = default;
 };
@@ -119,9 +121,11 @@ struct HardwareProfile {
     Bandwidth memory_bandwidth;
     Bytes l2_cache;
     std::vector<PeakRate> peaks;
-    double gemm_efficiency = 1;    // share of peak that large GEMMs reach
-    double memory_efficiency = 1;  // share of the memory bandwidth that streaming reaches
-    Seconds launch;  // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
+    double gemm_efficiency = 1;       // share of peak that large GEMMs reach
+    double attention_efficiency = 1;  // share of peak that long prefill attention reaches
+    double memory_efficiency = 1;     // share of the memory bandwidth that streaming reaches
+    Seconds launch;    // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
+    Seconds quantise;  // fixed part of quantising activations to fp8 at run time (abs-max, scale)
     std::vector<LinkProfile> links;      // fastest first
     std::optional<LinkProfile> network;  // between nodes, per device
     double interval_compute =
@@ -130,7 +134,7 @@ struct HardwareProfile {
     Bytes workspace;                   // libraries' scratch per device
     Bytes communication_buffers;       // collectives' own buffers per device, when tp > 1
     Tables tables;
-    Named<Source> sources;  // one per key above that is a figure
+    Named<Source> sources;  // one per figure_keys()
 
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -145,8 +149,10 @@ struct HardwareProfile {
         field("l2_bytes", self.l2_cache);
         field("peaks", self.peaks);
         field("gemm_efficiency", self.gemm_efficiency);
+        field("attention_efficiency", self.attention_efficiency);
         field("memory_efficiency", self.memory_efficiency);
         field("launch_s", self.launch);
+        field("quantise_s", self.quantise);
         field("links", self.links);
         field("network", self.network);
         field("interval_compute", self.interval_compute);
@@ -175,8 +181,16 @@ std::vector<std::string> hardware_names();
 /// Where `calibrate` puts the profile `this` of a backend.
 std::string calibrated_profile_path(const std::string& backend);
 
-/// Peak rate for a dtype; the nearest wider dtype's when the device lacks it. Throws Error when
-/// there is none.
+/// The keys of `sources`: the path of every figure below the profile. Peaks go by dtype and links
+/// by kind: "memory_bytes", "peaks/bf16", "links/nvlink/latency_s", "network/bytes_per_s", "tables"
+/// (when there are points).
+std::vector<std::string> figure_keys(const HardwareProfile& hardware);
+
+/// The figures whose source is `assumed`: every report made from the profile says so.
+std::vector<std::string> assumed_figures(const HardwareProfile& hardware);
+
+/// Peak rate for a dtype; the nearest wider dtype's when the device lacks it (fp8 runs as bf16 or
+/// fp16, bf16 as fp32 on a V100). Throws Error when there is none.
 FlopRate peak_rate(const HardwareProfile& hardware, DType dtype);
 
 }  // namespace tplan

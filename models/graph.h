@@ -49,13 +49,13 @@ constexpr auto enum_names(Axis) {
 /// transformers' name.
 struct Tensor {
     std::string name;
-    std::vector<std::int64_t> shape;  // [out, in], [n], [experts, out, in]
-    std::vector<Axis> axes;           // one per dimension
+    std::vector<std::int64_t> shape{};  // [out, in], [n], [experts, out, in]
+    std::vector<Axis> axes{};           // one per dimension
     DType dtype = DType::bf16;
     int packed_halves = 1;  // 2: gate over up along the out dimension (split half by half)
     bool tied = false;      // shares storage with the embedding: counted once, there
     std::optional<std::string>
-        scales_of;  // name of the block-quantised weight these are the scales of
+        scales_of{};  // name of the block-quantised weight these are the scales of
     std::array<std::int64_t, 2> quant_block{
         0, 0};  // [rows, cols] of one scale's block; 0 = not block-quantised
 
@@ -185,17 +185,18 @@ enum class OpKind {
     linear,              // weights {weight, bias?}; out = in W^T + b
     norm,                // weights {weight?, bias?}
     add,                 // out = in[0] + factor * in[1] (+ factor * in[2])
-    add_norm,       // out[0] = in[0] + factor * in[1]; out[1] = norm(out[0]) (a lowering's fusion)
-    rope,           // in {q, k} -> out {q, k}
-    unpack_qkv,     // in {qkv} -> out {q, k, v}
-    attention,      // in {q, k, v}; appends to the KV cache
-    activation,     // in {gate, up}, {gate_up} (halves) or {x}
-    multiply,       // out = in[0] * sigmoid(in[1]) broadcast over columns (shared-expert gate)
-    select_last,    // tokens -> sequences: the last token of each
-    scale,          // out = cap * tanh(in * factor / cap), or in * factor when softcap is 0
+    add_norm,     // out[0] = in[0] + factor * in[1]; out[1] = norm(out[0]) (a lowering's fusion)
+    rope,         // in {q, k} -> out {q, k}; MLA: the trailing rotary_dim of each q head, all of k
+    unpack_qkv,   // in {qkv} -> out {q, k, v}
+    attention,    // in {q, k, v}; appends to the KV cache. MLA (latent_width > 0): in {q, rotated
+                  // key shared by the heads, [k without position | v] per head}
+    activation,   // in {gate, up}, {gate_up} (halves) or {x}
+    multiply,     // out = in[0] * sigmoid(in[1]) broadcast over columns (shared-expert gate)
+    select_last,  // tokens -> sequences: the last token of each
+    scale,        // out = cap * tanh(in * factor / cap), or in * factor when softcap is 0
     split_columns,  // in {x} -> out {left, right} (MLA: latent and rope part)
     moe_router,     // weights {weight, bias?}; out [rows, experts]
-    moe_experts,    // in {x, router}; weights {gate_up, down, biases..}
+    moe_experts,    // in {x, router}; weights {gate_up, down, gate_up bias?, down bias?}
     // communication, never in a Model: made by reshard() when a plan is lowered
     all_reduce,
     all_gather,
@@ -247,9 +248,9 @@ struct OpSpec {
 struct Op {
     OpKind kind = OpKind::linear;
     std::string name;
-    std::vector<int> inputs, outputs;  // activations of the block
-    std::vector<int> weights;          // tensors of the block
-    OpSpec spec;
+    std::vector<int> inputs{}, outputs{};  // activations of the block
+    std::vector<int> weights{};            // tensors of the block
+    OpSpec spec{};
     bool operator==(const Op&) const = default;
 };
 

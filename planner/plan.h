@@ -74,14 +74,26 @@ struct Feasibility {
 
 /// Judges the model's plan as transformers runs it (spec of `feasible`): heads and KV heads where
 /// q/k/v are split and not gathered, packed halves, a gathered vocabulary, experts under expert
-/// parallelism, a cut quantisation block. Plain uneven splits that run are notes. Works without a
-/// graph too, from the configuration and the plan's keys.
+/// parallelism, a cut quantisation block. Every violation is listed. Plain uneven splits that run
+/// are notes. Works without a graph too, from the configuration and the plan's keys; tp 1 is always
+/// feasible. `options.layout` is not looked at.
 Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanOptions& options);
+
+/// judge() less what `options.layout` mends: with `best`, KV heads are copied where the degree
+/// passes them (tp % kv_heads == 0 and heads % tp == 0). What make_plan() goes by.
+Feasibility judge_layout(const ModelConfig& config, const Verdict& verdict,
+                         const PlanOptions& options);
+
+/// The degrees 1..max at which judge_layout() finds no violation, ascending. `options.tp` is not
+/// looked at.
+std::vector<int> working_degrees(const ModelConfig& config, const Verdict& verdict,
+                                 PlanOptions options, int max);
 
 /// Applies the plan. Returns violations instead when the degree does not work under
 /// `options.layout`: with `best`, KV heads are replicated where the degree passes them (tp %
 /// kv_heads == 0), everything else is as `hf`. A model without a TP plan is feasible at tp 1 only.
-/// Requires a graph (`config.family`).
+/// Beyond judge_layout(), a style that the graph's op cannot carry is `op_unsupported`.
+/// Requires a graph (`config.family`) and tp >= 1.
 struct Planned {
     std::optional<Plan> plan;
     Feasibility feasibility;

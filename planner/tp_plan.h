@@ -6,15 +6,11 @@
 
 #include "core/json_io.h"
 #include "models/config.h"
+#include "planner/match.h"
 
-/// The plans transformers ships per model type (data/tp_plans), and how plan keys match modules and
-/// parameters.
+/// The plans transformers ships per model type (data/tp_plans).
 
 namespace tplan {
-
-/// Pattern -> style spelling, in the shipped order (the order decides: first match wins in the
-/// checkpoint loader).
-using TpPlan = Named<std::string>;
 
 enum class Transformers { v5_16, v5_10 };  // NEW (default) and SEED of the reference
 constexpr auto enum_names(Transformers) {
@@ -43,31 +39,13 @@ Verdict tp_verdict(const ModelConfig& config, Transformers version);
 bool known_model_type(const std::string& model_type);
 
 /// Reads a plan given by hand: a JSON object of pattern -> style. Throws Error for an unsupported
-/// style.
+/// style, listing the supported ones.
 TpPlan read_tp_plan(const std::string& path);
 
-/// Matcher (a), hooks on modules: digits between dots become '*', then exact look-up; no parent
-/// fallback.
-const std::string* match_module(const TpPlan& plan, const std::string& module);
-
-/// Matcher (b), parameters: as (a), then the parent module, so that weight and bias inherit.
-const std::string* match_parameter(const TpPlan& plan, const std::string& parameter);
-
-/// Matcher (c), checkpoint loader: one alternation in plan order, '*' matches anything, unanchored,
-/// first branch wins.
-const std::string* match_checkpoint(const TpPlan& plan, const std::string& parameter);
-
-/// Matcher (d), saving and verification: every digit run becomes '*', then full key, parent,
-/// grandparent.
-const std::string* match_saved(const TpPlan& plan, const std::string& parameter);
-
-/// Patterns of the plan that no module or parameter matched, and generic names of parameters no
-/// rule covers: the two warnings of transformers' verify_tp_plan.
-struct PlanCoverage {
-    std::vector<std::string> unused_rules;
-    std::vector<std::string> unsharded;
-    std::vector<std::string> matcher_disagreements;  // where (b), (c) and (d) differ, in words
-};
-PlanCoverage check_coverage(const TpPlan& plan, const Model& model);
+/// The rules that run: the plan given by hand, or else the model's base plan with the head's rule
+/// under "lm_head"; empty when there is neither. transformers' block-fp8 quantiser rewrites the
+/// plan of Qwen3 classes, which loses the rules of q/k norms and experts.
+TpPlan rules_in_effect(const ModelConfig& config, const Verdict& verdict,
+                       const std::optional<TpPlan>& by_hand);
 
 }  // namespace tplan

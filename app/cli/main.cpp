@@ -1,1 +1,39 @@
-int main() { return 0; }
+#include <cstdio>
+#include <new>
+
+#include "app/cli/command.h"
+
+/// The one place where the program turns exceptions into a line on stderr and exit code 2.
+int main(int argc, char** argv) {
+    using namespace tplan;
+    try {
+        CLI::App program{"tplan: split a language model over GPUs - predict, show, run and check"};
+        program.name("tplan");
+        program.set_version_flag("--version", "tplan " TPLAN_VERSION);
+        program.require_subcommand(1);
+        program.get_formatter()->column_width(32);
+        cli::Action action;
+        for (const auto add : {cli::add_models, cli::add_inspect, cli::add_hardware,
+                               cli::add_estimate, cli::add_sweep, cli::add_plan, cli::add_check,
+                               cli::add_show, cli::add_run, cli::add_calibrate, cli::add_bench}) {
+            add(program, action);
+        }
+        try {
+            program.parse(argc, argv);
+        } catch (const CLI::Success& help) {
+            return program.exit(help);
+        } catch (const CLI::ParseError& error) {
+            fmt::print(
+                stderr,
+                "tplan: {}; `tplan --help` and `tplan COMMAND --help` list what is possible\n",
+                error.what());
+            return 2;
+        }
+        return action();
+    } catch (const std::bad_alloc&) {
+        fmt::print(stderr, "tplan: out of memory\n");
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "tplan: {}\n", error.what());
+    }
+    return 2;
+}

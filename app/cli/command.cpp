@@ -1,0 +1,199 @@
+#include "app/cli/command.h"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+namespace tplan::cli {
+namespace {
+
+std::stop_source& stop_source() {
+    static std::stop_source source;
+    return source;
+}
+
+volatile std::sig_atomic_t interrupt_seen = 0;
+
+void check_size(const std::string& flag, std::int64_t value, std::int64_t most) {
+    if (value >= 1 && value <= most) return;
+    throw Error(flag, fmt::format("{} is out of range", value),
+                fmt::format("give an integer from 1 to {}", most));
+}
+
+}  // namespace
+
+int print(const std::string& text) {
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() ||
+        std::fflush(stdout) != 0) {
+        throw Error("stdout", "cannot be written", "free some space or choose another output");
+    }
+    return 0;
+}
+
+int print_json(const Json& document) {
+    return print(dump_json(document));
+}
+
+int answer_no(const std::string& text) {
+    fmt::print(stderr, "{}\n", text);
+    return 1;
+}
+
+std::stop_token interrupted() {
+    // The handler only sets a flag; a watcher thread turns it into a stop request, so that no lock
+    // is taken in a signal.
+    static std::jthread watcher([](std::stop_token end) {
+        while (!end.stop_requested()) {
+            if (interrupt_seen) stop_source().request_stop();
+            ::usleep(50'000);
+        }
+    });
+    static const bool installed = [] {
+        std::signal(SIGINT, [](int) { interrupt_seen = 1; });
+        std::signal(SIGTERM, [](int) { interrupt_seen = 1; });
+        return true;
+    }();
+    (void)installed;
+    return stop_source().get_token();
+}
+
+void show_progress(double done, const std::string& what) {
+    constexpr int kWidth = 30;
+    if (::isatty(STDERR_FILENO)) {
+        const auto full = static_cast<int>(done * kWidth);
+        fmt::print(stderr, "\r[{:<{}}] {:3.0f} % {:<40}",
+                   std::string(static_cast<std::size_t>(full), '#'), kWidth, done * 100, what);
+        if (done >= 1) fmt::print(stderr, "\n");
+        return;
+    }
+    static int last_tenth = -1;
+    const auto tenth = static_cast<int>(done * 10);
+    if (tenth == last_tenth) return;
+    last_tenth = tenth;
+    fmt::print(stderr, "{:3.0f} % {}\n", done * 100, what);
+}
+
+std::vector<std::string> split_list(const std::string& text) {
+    std::vector<std::string> items;
+    std::size_t start = 0;
+    while (start <= text.size() && !text.empty()) {
+        const auto comma = std::min(text.find(',', start), text.size());
+        items.push_back(text.substr(start, comma - start));
+        start = comma + 1;
+    }
+    return items;
+}
+
+std::vector<int> parse_degrees(const std::string& text, const std::string& flag) {
+    std::vector<int> numbers;
+    for (const auto& item : split_list(text)) {
+        int value = 0;
+        const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), value);
+        if (error != std::errc() || end != item.data() + item.size()) {
+            throw Error(flag, fmt::format("\"{}\" is not an integer", item),
+                        "give integers with commas, such as 1,2,4");
+        }
+        check_size(flag, value, 4096);
+        numbers.push_back(value);
+    }
+    if (numbers.empty()) throw Error(flag, "is empty", "give integers with commas, such as 1,2,4");
+    return numbers;
+}
+
+void add_workload_flags(CLI::App& command, QueryFlags& flags) {
+    command.add_option("--phase", flags.phase, "prefill or decode")->capture_default_str();
+    command.add_option("--batch", flags.batch, "sequences")->capture_default_str();
+    command.add_option("--input", flags.input, "prompt tokens per sequence (prefill)")
+        ->capture_default_str();
+    command.add_option("--context", flags.context, "tokens in the cache per sequence (decode)")
+        ->capture_default_str();
+    command.add_option("--dtype", flags.dtype, "bf16, fp16, fp32 or fp8 (default: the model's)");
+    command.add_option("--kv-dtype", flags.kv_dtype, "of the KV cache (default: --dtype)");
+    command.add_option("--quant", flags.quant, "fp8 activations: dynamic or static scales")
+        ->capture_default_str();
+    command
+        .add_option("--kernels", flags.kernels,
+                    "served (fused, as vLLM) or hf (one GEMM per module)")
+        ->capture_default_str();
+    command.add_option("--layout", flags.layout, "hf (transformers' plan) or best")
+        ->capture_default_str();
+    command.add_option("--collectives", flags.collectives,
+                       "nccl, vllm, trtllm, cpu-shm or mpi (default: the backend's)");
+    command
+        .add_option("--sampling", flags.sampling,
+                    "greedy, top-p or logits: what the head must gather")
+        ->capture_default_str();
+    command.add_option("--link", flags.link, "nvlink or pcie (default: the fastest the node has)");
+    command.add_option("--nodes", flags.nodes, "nodes joined by the profile's network")
+        ->capture_default_str();
+    command.add_option("--tp-plan", flags.tp_plan,
+                       "a plan by hand: JSON object of pattern to style");
+    command
+        .add_option("--transformers", flags.transformers, "5.16 or 5.10, where the verdict differs")
+        ->capture_default_str();
+    command
+        .add_option("--memory-fraction", flags.memory_fraction,
+                    "share of the memory the engine may use")
+        ->capture_default_str();
+    command.add_option("--reserve-bytes", flags.reserve_bytes, "bytes to keep free besides")
+        ->capture_default_str();
+}
+
+Query make_query(const QueryFlags& flags) {
+    constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
+    Query query;
+    query.model = flags.model;
+    query.hardware = flags.hardware;
+    query.tp_plan_file = flags.tp_plan;
+    auto& request = query.request;
+    const auto degrees = parse_degrees(flags.tp, "--tp");
+    const auto batches = parse_degrees(flags.batch, "--batch");
+    if (degrees.size() != 1)
+        throw Error("--tp", "one degree was expected", "use `tplan sweep` for several");
+    if (batches.size() != 1)
+        throw Error("--batch", "one batch was expected", "use `tplan sweep` for several");
+    request.plan.tp = degrees.front();
+    request.plan.layout = parse_enum<LayoutChoice>(flags.layout, "--layout");
+    request.plan.kernels = parse_enum<Kernels>(flags.kernels, "--kernels");
+    request.plan.transformers = parse_enum<Transformers>(flags.transformers, "--transformers");
+    check_size("--nodes", flags.nodes, 1024);
+    check_size("--input", flags.input, kMostTokens);
+    check_size("--context", flags.context, kMostTokens);
+    request.cost.link = flags.link;
+    request.cost.nodes = flags.nodes;
+    if (!flags.collectives.empty()) {
+        request.cost.collectives.value =
+            parse_enum<CollectiveImpl>(flags.collectives, "--collectives");
+    }
+    if (flags.quant != "dynamic" && flags.quant != "static") {
+        throw Error("--quant", "\"" + flags.quant + "\" is not one of dynamic, static",
+                    did_you_mean(flags.quant, {"dynamic", "static"}));
+    }
+    request.cost.quant_dynamic = flags.quant == "dynamic";
+    if (flags.sampling != "greedy" && flags.sampling != "top-p" && flags.sampling != "logits") {
+        throw Error("--sampling", "\"" + flags.sampling + "\" is not one of greedy, top-p, logits",
+                    did_you_mean(flags.sampling, {"greedy", "top-p", "logits"}));
+    }
+    if (!(flags.memory_fraction > 0 && flags.memory_fraction <= 1)) {
+        throw Error("--memory-fraction", fmt::format("{} is out of range", flags.memory_fraction),
+                    "give a number above 0, up to 1");
+    }
+    if (!(flags.reserve_bytes >= 0) || !std::isfinite(flags.reserve_bytes)) {
+        throw Error("--reserve-bytes", fmt::format("{} is out of range", flags.reserve_bytes),
+                    "give zero or more");
+    }
+    request.cost.memory_fraction = flags.memory_fraction;
+    request.cost.reserve = Bytes(flags.reserve_bytes);
+    request.workload.phase = parse_enum<Phase>(flags.phase, "--phase");
+    request.workload.batch = batches.front();
+    request.workload.input = flags.input;
+    request.workload.context = flags.context;
+    if (!flags.dtype.empty()) query.dtype = parse_enum<DType>(flags.dtype, "--dtype");
+    if (!flags.kv_dtype.empty()) query.kv_dtype = parse_enum<DType>(flags.kv_dtype, "--kv-dtype");
+    return query;
+}
+
+}  // namespace tplan::cli

@@ -1,0 +1,32 @@
+#include "app/cli/command.h"
+
+namespace tplan::cli {
+namespace {
+
+int run(const QueryFlags& flags, bool json) {
+    const auto resolved = resolve(make_query(flags));
+    const auto result = estimate(resolved);
+    if (!result.estimate)
+        return answer_no(infeasible_text(result.feasibility, working_degrees_of(resolved)));
+    return json ? print_json(to_json(*result.estimate)) : print(estimate_text(*result.estimate));
+}
+
+}  // namespace
+
+void add_estimate(CLI::App& program, Action& action) {
+    auto* command = program.add_subcommand(
+        "estimate", "time per step, layer and op; memory per GPU; intervals");
+    command->footer(
+        "Example: tplan estimate llama-3.1-70b --hw h100-sxm --tp 8 --batch 16 --context 4096");
+    auto flags = std::make_shared<QueryFlags>();
+    auto json = std::make_shared<bool>(false);
+    command->add_option("MODEL", flags->model, "preset, config.json or directory")->required();
+    command->add_option("--hw", flags->hardware, "hardware profile, file, or this")->required();
+    command->add_option("--tp", flags->tp, "TP degree")->required();
+    add_workload_flags(*command, *flags);
+    command->add_flag("--json", *json, "one JSON document on stdout");
+    command->callback(
+        [&action, flags, json] { action = [flags, json] { return run(*flags, *json); }; });
+}
+
+}  // namespace tplan::cli

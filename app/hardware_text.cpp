@@ -1,0 +1,100 @@
+#include "app/hardware_text.h"
+
+#include <algorithm>
+
+namespace tplan {
+namespace {
+
+std::string source_of(const HardwareProfile& hardware, std::string_view key) {
+    for (const auto& [name, source] : hardware.sources) {
+        if (name == key) {
+            return fmt::format("{}: {}{}", name_of(source.kind), source.ref,
+                               source.date.empty() ? "" : ", " + source.date);
+        }
+    }
+    return "no source";
+}
+
+std::string links_text(const HardwareProfile& hardware) {
+    std::vector<std::string> links;
+    for (const auto& link : hardware.links) {
+        links.push_back(fmt::format("{} {}", name_of(link.kind), format_bandwidth(link.bandwidth)));
+    }
+    return join(links, ", ");
+}
+
+}  // namespace
+
+std::string hardware_list_text() {
+    std::vector<std::vector<std::string>> rows{
+        {"profile", "architecture", "memory", "bandwidth", "bf16 peak", "links"}};
+    for (const auto& name : hardware_names()) {
+        const auto hardware = load_hardware(name);
+        rows.push_back({name, hardware.architecture, format_bytes(hardware.memory),
+                        format_bandwidth(hardware.memory_bandwidth),
+                        format_flop_rate(peak_rate(hardware, DType::bf16)), links_text(hardware)});
+    }
+    return format_table(rows);
+}
+
+Json hardware_list_json() {
+    Json document = Json::object();
+    document["schema"] = "tplan.hardware-list/1";
+    auto& list = document["hardware"] = Json::array();
+    for (const auto& name : hardware_names()) {
+        const auto hardware = load_hardware(name);
+        Json row = Json::object();
+        row["name"] = name;
+        row["architecture"] = hardware.architecture;
+        row["devices"] = hardware.devices;
+        row["memory_bytes"] = hardware.memory.value;
+        row["memory_bytes_per_s"] = hardware.memory_bandwidth.value;
+        row["links"] = to_json(hardware.links);
+        list.push_back(std::move(row));
+    }
+    return document;
+}
+
+std::string hardware_text(const HardwareProfile& hardware) {
+    auto text =
+        fmt::format("{}: {}\n{} devices, {}, backend {}\n\n", hardware.name, hardware.description,
+                    hardware.devices, hardware.architecture, hardware.backend);
+    std::vector<std::vector<std::string>> rows{{"figure", "value", "source"}};
+    const auto add = [&](const std::string& what, const std::string& value, std::string_view key) {
+        rows.push_back({what, value, source_of(hardware, key)});
+    };
+    add("compute units (SMs, cores)", std::to_string(hardware.sm_count), "sm_count");
+    add("memory", format_bytes(hardware.memory), "memory_bytes");
+    add("memory bandwidth", format_bandwidth(hardware.memory_bandwidth), "memory_bytes_per_s");
+    add("L2 cache", format_bytes(hardware.l2_cache), "l2_bytes");
+    for (const auto& peak : hardware.peaks) {
+        add(fmt::format("peak {}", name_of(peak.dtype)), format_flop_rate(peak.rate), "peaks");
+    }
+    add("share of peak, large GEMM", format_percent(hardware.gemm_efficiency), "gemm_efficiency");
+    add("share of bandwidth, streaming", format_percent(hardware.memory_efficiency),
+        "memory_efficiency");
+    add("launch", format_time(hardware.launch), "launch_s");
+    for (const auto& link : hardware.links) {
+        add(fmt::format("{} ({}, {} devices)", name_of(link.kind), name_of(link.topology),
+                        link.devices),
+            fmt::format("{}, {} a hop, {} a collective", format_bandwidth(link.bandwidth),
+                        format_time(link.latency), format_time(link.base_latency)),
+            "links");
+    }
+    if (hardware.network)
+        add("network between nodes", format_bandwidth(hardware.network->bandwidth), "network");
+    add("workspace", format_bytes(hardware.workspace), "workspace_bytes");
+    add("communication buffers", format_bytes(hardware.communication_buffers),
+        "communication_buffer_bytes");
+    text += format_table(rows);
+    const auto& tables = hardware.tables;
+    if (!tables.empty()) {
+        text += fmt::format(
+            "\nmeasured points: {} GEMM, {} attention, {} elementwise, {} collectives\n",
+            tables.gemm.size(), tables.attention.size(), tables.elementwise.size(),
+            tables.collectives.size());
+    }
+    return text;
+}
+
+}  // namespace tplan

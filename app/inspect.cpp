@@ -1,0 +1,194 @@
+#include "app/inspect.h"
+
+#include <algorithm>
+#include <map>
+
+namespace tplan {
+namespace {
+
+constexpr int kHighestDegreeListed = 16;
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+    return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+/// "layers.3." -> "layers.*.", so that repeated layers share a line.
+std::string generic_name(const std::string& name) {
+    std::string generic;
+    for (std::size_t i = 0; i < name.size();) {
+        std::size_t digits = i;
+        while (digits < name.size() && std::isdigit(static_cast<unsigned char>(name[digits])))
+            ++digits;
+        const bool between_dots = digits > i && (i == 0 || name[i - 1] == '.') &&
+                                  (digits == name.size() || name[digits] == '.');
+        generic += between_dots ? "*" : name.substr(i, std::max<std::size_t>(digits - i, 1));
+        i = std::max(digits, i + 1);
+    }
+    return generic;
+}
+
+std::string shard_text(const TensorShards& tensor, std::size_t rank) {
+    const auto& pieces = tensor.shards[rank].pieces;
+    if (pieces.empty()) return "empty";
+    std::string text = shape_text(pieces[0].shape);
+    if (pieces.size() == 2) text = fmt::format("2 x {}", text);
+    return text;
+}
+
+std::string tensors_table(const InspectDegree& degree) {
+    std::vector<std::vector<std::string>> rows{
+        {"parameter", "count", "shape", "style", fmt::format("shard at TP {}", degree.tp)}};
+    std::map<std::pair<std::string, std::string>, std::size_t> row_of;
+    std::vector<std::int64_t> counts{0};
+    for (const auto& tensor : degree.tensors) {
+        const auto name = generic_name(tensor.name);
+        const auto [it, inserted] =
+            row_of.emplace(std::pair(name, shape_text(tensor.shape)), rows.size());
+        if (!inserted) {
+            ++counts[it->second];
+            continue;
+        }
+        auto shard = shard_text(tensor, 0);
+        const auto last = shard_text(tensor, tensor.shards.size() - 1);
+        if (last != shard) shard += " .. " + last;
+        rows.push_back({name, "", shape_text(tensor.shape), tensor.style, shard});
+        counts.push_back(1);
+    }
+    for (std::size_t r = 1; r < rows.size(); ++r) rows[r][1] = std::to_string(counts[r]);
+    return format_table(rows);
+}
+
+}  // namespace
+
+InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degrees,
+                        Transformers version, const std::optional<TpPlan>& tp_plan) {
+    if (config.family.empty() && !known_model_type(config.model_type)) {
+        throw Error(
+            config.source + "/model_type",
+            fmt::format("\"{}\" is neither a supported architecture nor in transformers' tables",
+                        config.model_type),
+            "check the spelling; `tplan models` lists what is known");
+    }
+    const auto verdict = tp_verdict(config, version);
+    InspectDocument document;
+    document.model = config.source;
+    document.model_type = config.model_type;
+    document.supports_tp = verdict.supports_tp;
+    document.reason = verdict.reason;
+    document.base_model_tp_plan = verdict.base_model_tp_plan;
+    document.lm_head = verdict.lm_head;
+    document.notes = config.notes;
+
+    PlanOptions options;
+    options.layout = LayoutChoice::hf;
+    options.transformers = version;
+    options.tp_plan = tp_plan;
+    std::optional<Model> model;
+    if (!config.family.empty()) {
+        model = build_model(config);
+        document.parameters.value = parameter_count(*model);
+        document.weight_bytes.value = weight_bytes(*model);
+        document.notes.insert(document.notes.end(), model->notes.begin(), model->notes.end());
+    } else {
+        document.notes.push_back("tplan has no op graph for model_type " + config.model_type +
+                                 ": verdict and divisibility only, no parameters");
+    }
+    document.working_degrees = working_degrees(config, verdict, options, kHighestDegreeListed);
+
+    for (const int tp : degrees) {
+        options.tp = tp;
+        const auto judged = judge(config, verdict, options);
+        auto& degree = document.tp.emplace_back();
+        degree.tp = tp;
+        degree.feasible = judged.feasible;
+        degree.violations = judged.violations;
+        degree.remedies = judged.remedies;
+        degree.notes = judged.notes;
+        if (model) {
+            const auto plan = assign(config, *model, options);
+            degree.tensors = shard_tensors(*model, plan);
+            degree.weight_bytes_per_rank.value = weight_bytes_per_rank(*model, plan);
+            degree.notes.insert(degree.notes.end(), plan.notes.begin(), plan.notes.end());
+        }
+    }
+    return document;
+}
+
+std::string inspect_text(const InspectDocument& document, const ModelConfig& config) {
+    auto text = fmt::format("{} ({})\n", document.model, document.model_type);
+    if (document.parameters.value) {
+        text += fmt::format(
+            "  {} parameters, {} of weights; {} layers, hidden {}, {} heads, {} KV heads\n",
+            format_count(*document.parameters.value),
+            format_bytes(Bytes(*document.weight_bytes.value)), config.layers, config.hidden,
+            config.heads, config.kv_heads);
+    }
+    text += fmt::format("  tensor parallelism: {} - {}\n", name_of(document.supports_tp),
+                        document.reason);
+    text += fmt::format("  degrees that work (1..{}): {}\n\n", kHighestDegreeListed,
+                        fmt::join(document.working_degrees, " "));
+    if (document.base_model_tp_plan.value) {
+        std::vector<std::vector<std::string>> rows{{"pattern", "style"}};
+        for (const auto& [pattern, style] : *document.base_model_tp_plan.value)
+            rows.push_back({pattern, style});
+        if (document.lm_head.value) rows.push_back({"lm_head", *document.lm_head.value});
+        text += format_table(rows) + "\n";
+    }
+    for (const auto& degree : document.tp) {
+        text += fmt::format("TP {}: {}", degree.tp, degree.feasible ? "works" : "does not work");
+        if (degree.weight_bytes_per_rank.value) {
+            text += fmt::format(", {} of weights per rank",
+                                format_bytes(Bytes(*degree.weight_bytes_per_rank.value)));
+        }
+        text += "\n";
+        for (const auto& violation : degree.violations) {
+            text += fmt::format("  no: {}: {} ({})\n", violation.code, violation.message,
+                                violation.have);
+        }
+        if (!degree.remedies.empty())
+            text += fmt::format("  tplan's own planner can: {}\n", join(degree.remedies, ", "));
+        for (const auto& note : degree.notes) text += "  note: " + note + "\n";
+    }
+    const auto detailed = std::ranges::find_if(document.tp.rbegin(), document.tp.rend(),
+                                               [](const auto& degree) { return degree.feasible; });
+    if (detailed != document.tp.rend() && !detailed->tensors.empty())
+        text += "\n" + tensors_table(*detailed);
+    for (const auto& note : document.notes) text += "note: " + note + "\n";
+    return text;
+}
+
+ModelsDocument list_models() {
+    ModelsDocument document;
+    for (const auto& name : preset_names()) {
+        const auto config = load_model_config(name);
+        const auto verdict = tp_verdict(config, Transformers::v5_16);
+        auto& row = document.models.emplace_back();
+        row.name = name;
+        row.model_type = config.model_type;
+        row.parameters = parameter_count(build_model(config));
+        row.layers = config.layers;
+        row.hidden = config.hidden;
+        row.heads = config.heads;
+        row.kv_heads = config.kv_heads;
+        row.supports_tp = verdict.supports_tp;
+        PlanOptions options;
+        options.layout = LayoutChoice::hf;
+        row.working_degrees = working_degrees(config, verdict, options, kHighestDegreeListed);
+    }
+    return document;
+}
+
+std::string models_text(const ModelsDocument& document) {
+    std::vector<std::vector<std::string>> rows{{"model", "type", "parameters", "layers", "hidden",
+                                                "heads", "KV", "TP", "degrees up to 16"}};
+    for (const auto& row : document.models) {
+        rows.push_back({row.name, row.model_type, format_count(row.parameters),
+                        std::to_string(row.layers), std::to_string(row.hidden),
+                        std::to_string(row.heads), std::to_string(row.kv_heads),
+                        std::string(name_of(row.supports_tp)),
+                        fmt::format("{}", fmt::join(row.working_degrees, " "))});
+    }
+    return format_table(rows);
+}
+
+}  // namespace tplan

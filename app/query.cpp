@@ -1,0 +1,310 @@
+#include "app/query.h"
+
+#include <algorithm>
+#include <map>
+#include <span>
+
+#include "planner/lower.h"
+
+namespace tplan {
+namespace {
+
+constexpr int kHighestDegreeListed = 16;
+
+std::vector<std::string> link_names(const HardwareProfile& hardware) {
+    std::vector<std::string> names;
+    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
+    return names;
+}
+
+void check_model_type(const ModelConfig& config) {
+    if (!config.family.empty()) return;
+    throw Error(config.source + "/model_type",
+                fmt::format("tplan has no op graph for \"{}\"", config.model_type),
+                "`tplan inspect` still gives its verdict; estimates need one of the supported "
+                "architectures");
+}
+
+/// A lowered degree, shared by all combinations of a sweep.
+struct Degree {
+    std::optional<Program> program;
+    std::string reason;
+};
+
+Degree lower_degree(const ModelConfig& config, const Model& model, PlanOptions options, int tp,
+                    DType dtype) {
+    options.tp = tp;
+    const auto planned = make_plan(config, model, options);
+    if (planned.plan) return {lower(model, *planned.plan, dtype), {}};
+    const auto& violations = planned.feasibility.violations;
+    return {{}, violations.empty() ? "infeasible" : violations.front().message};
+}
+
+void fill(SweepRow& row, const Totals& totals, int tp) {
+    row.feasible = true;
+    row.step.value = totals.step;
+    row.interval_90.value = totals.interval_90;
+    row.compute.value = totals.compute;
+    row.collective.value = totals.collective;
+    row.exposed_collective.value = totals.exposed_collective;
+    row.launch.value = totals.launch;
+    row.tokens_per_s.value = totals.tokens_per_s;
+    row.tokens_per_s_per_gpu.value = totals.tokens_per_s / tp;
+    row.provenance.value = totals.provenance;
+    row.domain.value = totals.domain;
+    row.memory.value = totals.memory;
+}
+
+/// Marks the fastest row that fits and the speedups of one hardware, link and batch; says where
+/// more GPUs stop paying.
+std::string judge_group(std::span<SweepRow> rows) {
+    SweepRow* best = nullptr;
+    const SweepRow* base = nullptr;
+    for (auto& row : rows) {
+        if (!row.feasible) continue;
+        if (!base) base = &row;
+        row.speedup.value = *base->step.value / *row.step.value;
+        if (row.memory.value->fits && (!best || *row.step.value < *best->step.value)) best = &row;
+    }
+    const auto& first = rows.front();
+    const auto place = fmt::format("{} over {}, batch {}", first.hardware, first.link, first.batch);
+    if (!base) return place + ": no degree works";
+    if (!best) return place + ": no degree fits in memory";
+    best->best = true;
+    const SweepRow* next = nullptr;
+    for (const auto& row : rows) {
+        if (row.feasible && row.tp > best->tp && !next) next = &row;
+    }
+    auto text = fmt::format("{}: TP {} is fastest, {} a step ({:.2f}x of TP {})", place, best->tp,
+                            format_time(*best->step.value), *best->speedup.value, base->tp);
+    if (next) {
+        text += fmt::format("; TP {} stops paying: {} a step, of which all-reduce and gathers {}",
+                            next->tp, format_time(*next->step.value),
+                            format_time(*next->collective.value));
+    }
+    return text;
+}
+
+}  // namespace
+
+Resolved resolve(const Query& query) {
+    Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
+    check_model_type(resolved.config);
+    auto& request = resolved.request;
+    auto& workload = request.workload;
+    if (workload.phase == Phase::train) {
+        throw Error("--phase", "training is not modelled yet", "use prefill or decode");
+    }
+    workload.dtype = query.dtype.value_or(resolved.config.dtype);
+    workload.kv_dtype = query.kv_dtype.value_or(workload.dtype);
+    if (!query.tp_plan_file.empty()) {
+        if (resolved.config.device_map) {
+            throw Error(query.model + "/device_map",
+                        "device_map and a TP plan conflict at weight loading",
+                        "drop one of the two: device_map from the configuration, or --tp-plan");
+        }
+        request.plan.tp_plan = read_tp_plan(query.tp_plan_file);
+    }
+    const int most = resolved.hardware.devices * request.cost.nodes;
+    if (request.plan.tp > most) {
+        throw Error(
+            "--tp",
+            fmt::format("{} is more than the {} GPUs of {} ({} nodes x {})", request.plan.tp, most,
+                        resolved.hardware.name, request.cost.nodes, resolved.hardware.devices),
+            fmt::format("the highest degree here is {}; --nodes adds nodes", most));
+    }
+    return resolved;
+}
+
+EstimateResult estimate(const Resolved& resolved) {
+    const auto model = build_model(resolved.config);
+    auto planned = make_plan(resolved.config, model, resolved.request.plan);
+    EstimateResult result{{}, std::move(planned.feasibility)};
+    if (!planned.plan) return result;
+    const auto program = lower(model, *planned.plan, resolved.request.workload.dtype);
+    result.estimate =
+        make_estimate(resolved.config.source, program, resolved.hardware, resolved.request.plan,
+                      resolved.request.cost, resolved.request.workload);
+    return result;
+}
+
+std::vector<int> working_degrees_of(const Resolved& resolved) {
+    const auto verdict = tp_verdict(resolved.config, resolved.request.plan.transformers);
+    return working_degrees(resolved.config, verdict, resolved.request.plan, kHighestDegreeListed);
+}
+
+std::string infeasible_text(const Feasibility& feasibility, const std::vector<int>& working) {
+    std::string text;
+    for (const auto& violation : feasibility.violations) {
+        text += fmt::format("{}: {}: {} ({}); ", violation.subject, violation.code,
+                            violation.message, violation.have);
+    }
+    if (!feasibility.remedies.empty())
+        text += "remedies: " + join(feasibility.remedies, ", ") + "; ";
+    text += fmt::format("degrees that work: {}", fmt::join(working, " "));
+    return text;
+}
+
+std::string estimate_text(const Estimate& estimate) {
+    const auto& work = estimate.workload;
+    auto text = fmt::format("{} on {} x {} over {}\n", estimate.model, estimate.tp,
+                            estimate.hardware, estimate.link);
+    text += fmt::format("  {}, batch {}, {} {}, {}, KV {}, kernels {}, layout {}\n",
+                        name_of(work.phase), work.batch,
+                        work.phase == Phase::decode ? "context" : "input", work.cached_tokens(),
+                        name_of(work.dtype), name_of(work.kv_dtype), name_of(estimate.kernels),
+                        name_of(estimate.layout));
+    text +=
+        fmt::format("  step {}   90 % interval {} to {}   ({}, {})\n", format_time(estimate.step),
+                    format_time(estimate.interval_90[0]), format_time(estimate.interval_90[1]),
+                    name_of(estimate.provenance), name_of(estimate.domain));
+    text += fmt::format("  {:.0f} tokens/s of the group; isolated time {} {}\n\n",
+                        estimate.tokens_per_s,
+                        work.phase == Phase::decode ? "per output token" : "to first token",
+                        format_time(estimate.step));
+    const auto share = [&](Seconds part) { return format_percent(part / estimate.step); };
+    text += format_table(
+        {{"part", "time", "share"},
+         {"compute", format_time(estimate.compute), share(estimate.compute)},
+         {"communication", format_time(estimate.collective), share(estimate.collective)},
+         {"of both, launch", format_time(estimate.launch), share(estimate.launch)},
+         {"mean layer", format_time(estimate.layer), share(estimate.layer)}});
+
+    struct Row {
+        std::string name, kind, bound;
+        int count = 0;
+        Seconds time;
+    };
+    std::vector<Row> rows;
+    std::map<std::string, std::size_t> row_of;
+    for (const auto& op : estimate.ops) {
+        const auto [it, inserted] =
+            row_of.emplace(op.name + std::string(name_of(op.bound)), rows.size());
+        if (inserted) rows.push_back({op.name, op.kind, std::string(name_of(op.bound)), 0, {}});
+        ++rows[it->second].count;
+        rows[it->second].time += op.time;
+    }
+    std::ranges::stable_sort(rows, [](const Row& a, const Row& b) { return a.time > b.time; });
+    std::vector<std::vector<std::string>> table{
+        {"op", "kind", "times", "each", "together", "share", "bound by"}};
+    for (const auto& row : rows) {
+        table.push_back({row.name, row.kind, std::to_string(row.count),
+                         format_time(row.time / row.count), format_time(row.time), share(row.time),
+                         row.bound});
+    }
+    text += "\n" + format_table(table);
+
+    const auto& memory = estimate.memory;
+    text += "\n" + format_table({{"memory per GPU", "bytes"},
+                                 {"weights", format_bytes(memory.weights)},
+                                 {"KV cache", format_bytes(memory.kv_cache)},
+                                 {"activations", format_bytes(memory.activations)},
+                                 {"logits", format_bytes(memory.logits)},
+                                 {"communication", format_bytes(memory.communication)},
+                                 {"workspace", format_bytes(memory.workspace)},
+                                 {"total", format_bytes(memory.total)},
+                                 {"capacity", format_bytes(memory.capacity)}});
+    text += fmt::format("{}; largest batch {} at this length, longest context {} at this batch\n",
+                        memory.fits ? "fits" : "DOES NOT FIT", format_count(memory.max_batch),
+                        format_count(memory.max_context));
+    for (const auto& note : estimate.notes) text += "note: " + note + "\n";
+    return text;
+}
+
+SweepDocument sweep(const Query& query, const SweepAxes& axes) {
+    const auto resolved = resolve(query);
+    SweepDocument document;
+    document.model = resolved.config.source;
+    document.workload = resolved.request.workload;
+    const auto model = build_model(resolved.config);
+    std::map<int, Degree> degrees;
+    for (const int tp : axes.degrees) {
+        degrees.try_emplace(tp, lower_degree(resolved.config, model, resolved.request.plan, tp,
+                                             document.workload.dtype));
+    }
+    auto batches = axes.batches;
+    if (batches.empty()) batches.push_back(document.workload.batch);
+    auto names = axes.hardware;
+    if (names.empty()) names.push_back(query.hardware);
+    for (const auto& name : names) {
+        const auto hardware = load_hardware(name);
+        for (const auto& link : axes.links.empty() ? link_names(hardware) : axes.links) {
+            auto cost = resolved.request.cost;
+            cost.link = link;
+            for (const auto batch : batches) {
+                const auto start = document.rows.size();
+                for (const auto& [tp, degree] : degrees) {
+                    auto& row = document.rows.emplace_back();
+                    row.hardware = hardware.name;
+                    row.link = link;
+                    row.tp = tp;
+                    row.batch = batch;
+                    row.reason = degree.reason;
+                    if (!degree.program) continue;
+                    auto workload = document.workload;
+                    workload.batch = batch;
+                    fill(row, price(compile(*degree.program, hardware, cost), workload), tp);
+                }
+                document.findings.push_back(judge_group(std::span(document.rows).subspan(start)));
+            }
+        }
+    }
+    return document;
+}
+
+std::string sweep_text(const SweepDocument& document) {
+    const auto& work = document.workload;
+    auto text = fmt::format("{}: {}, {} {}, {}\n\n", document.model, name_of(work.phase),
+                            work.phase == Phase::decode ? "context" : "input", work.cached_tokens(),
+                            name_of(work.dtype));
+    std::vector<std::vector<std::string>> rows{{"hardware", "link", "TP", "batch", "step",
+                                                "90 % interval", "comm", "speedup", "tokens/s/GPU",
+                                                "memory", ""}};
+    for (const auto& row : document.rows) {
+        if (!row.feasible) {
+            rows.push_back({row.hardware, row.link, std::to_string(row.tp),
+                            std::to_string(row.batch), "-", "", "", "", "", "", row.reason});
+            continue;
+        }
+        const auto& interval = *row.interval_90.value;
+        const auto& memory = *row.memory.value;
+        rows.push_back({row.hardware, row.link, std::to_string(row.tp), std::to_string(row.batch),
+                        format_time(*row.step.value),
+                        format_time(interval[0]) + " - " + format_time(interval[1]),
+                        format_percent(*row.collective.value / *row.step.value),
+                        fmt::format("{:.2f}", *row.speedup.value),
+                        fmt::format("{:.0f}", *row.tokens_per_s_per_gpu.value),
+                        format_bytes(memory.total),
+                        row.best      ? "best"
+                        : memory.fits ? ""
+                                      : "does not fit"});
+    }
+    text += format_table(rows) + "\n";
+    for (const auto& finding : document.findings) text += finding + "\n";
+    return text;
+}
+
+std::string sweep_csv(const SweepDocument& document) {
+    std::string text =
+        "hardware,link,tp,batch,feasible,step_s,low_s,high_s,compute_s,collective_s,tokens_per_s,"
+        "speedup,"
+        "total_bytes,fits,best\n";
+    for (const auto& row : document.rows) {
+        text +=
+            fmt::format("{},{},{},{},{}", row.hardware, row.link, row.tp, row.batch, row.feasible);
+        if (row.feasible) {
+            text +=
+                fmt::format(",{},{},{},{},{},{},{},{},{},{}", row.step.value->value,
+                            (*row.interval_90.value)[0].value, (*row.interval_90.value)[1].value,
+                            row.compute.value->value, row.collective.value->value,
+                            *row.tokens_per_s.value, *row.speedup.value,
+                            row.memory.value->total.value, row.memory.value->fits, row.best);
+        } else {
+            text += ",,,,,,,,,,";
+        }
+        text += "\n";
+    }
+    return text;
+}
+
+}  // namespace tplan

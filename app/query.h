@@ -1,0 +1,117 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "planner/document.h"
+
+/// What a user asks on the command line or in the window, before names are resolved.
+
+namespace tplan {
+
+/// MODEL, HW, degree and workload with the defaults of the contract. `dtype` and `kv_dtype` empty =
+/// the model's.
+struct Query {
+    std::string model, hardware;
+    PlanRequest request;
+    std::optional<DType> dtype, kv_dtype;
+    std::string tp_plan_file;  // a plan given by hand; empty = the model's own
+};
+
+/// A query with its names resolved and its defaults filled in.
+struct Resolved {
+    ModelConfig config;
+    HardwareProfile hardware;
+    PlanRequest request;
+};
+
+/// Loads the model, the profile and a plan given by hand; fills in the dtypes. Throws Error for
+/// unknown names, a degree above nodes x devices and phases that are not modelled yet.
+Resolved resolve(const Query& query);
+
+/// The estimate of one degree, or why there is none.
+struct EstimateResult {
+    std::optional<Estimate> estimate;
+    Feasibility feasibility;
+};
+EstimateResult estimate(const Resolved& resolved);
+
+/// The estimate for a terminal. `rows` = how many of the slowest kinds of step to list.
+std::string estimate_text(const Estimate& estimate);
+
+/// The violations, remedies and degrees that work, for stderr and for a terminal.
+std::string infeasible_text(const Feasibility& feasibility, const std::vector<int>& working);
+
+/// Degrees 1..16 that work for this model under transformers' own plan.
+std::vector<int> working_degrees_of(const Resolved& resolved);
+
+/// One combination of a sweep.
+struct SweepRow {
+    std::string hardware, link;
+    int tp = 1;
+    std::int64_t batch = 1;
+    bool feasible = false;
+    std::string reason;  // why not feasible; empty otherwise
+    Nullable<Seconds> step, compute, collective, exposed_collective, launch;
+    Nullable<std::array<Seconds, 2>> interval_90;
+    Nullable<double> tokens_per_s, tokens_per_s_per_gpu;
+    Nullable<double>
+        speedup;  // over the smallest feasible degree of the same hardware, link and batch
+    Nullable<Provenance> provenance;
+    Nullable<Domain> domain;
+    Nullable<MemoryUse> memory;
+    bool best = false;  // fastest that fits, per hardware, link and batch
+    static void fields(auto& self, auto&& field) {
+        field("hardware", self.hardware);
+        field("link", self.link);
+        field("tp", self.tp);
+        field("batch", self.batch);
+        field("feasible", self.feasible);
+        field("reason", self.reason);
+        field("step_s", self.step);
+        field("interval_90_s", self.interval_90);
+        field("compute_s", self.compute);
+        field("collective_s", self.collective);
+        field("exposed_collective_s", self.exposed_collective);
+        field("launch_s", self.launch);
+        field("tokens_per_s", self.tokens_per_s);
+        field("tokens_per_s_per_gpu", self.tokens_per_s_per_gpu);
+        field("speedup", self.speedup);
+        field("provenance", self.provenance);
+        field("domain", self.domain);
+        field("memory", self.memory);
+        field("best", self.best);
+    }
+};
+
+/// `tplan.sweep/1`.
+struct SweepDocument {
+    std::string schema = "tplan.sweep/1";
+    std::string model;
+    Workload workload;
+    std::vector<SweepRow> rows;
+    std::vector<std::string>
+        findings;  // one sentence per hardware, link and batch: where a further GPU stops paying
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("model", self.model);
+        field("workload", self.workload);
+        field("rows", self.rows);
+        field("findings", self.findings);
+    }
+};
+
+/// What a sweep varies; an empty list takes the query's own value (all links of the profile for
+/// links).
+struct SweepAxes {
+    std::vector<std::string> hardware, links;
+    std::vector<int> degrees;
+    std::vector<std::int64_t> batches;
+};
+
+/// All combinations. Each degree is lowered once and priced for every hardware, link and batch.
+SweepDocument sweep(const Query& query, const SweepAxes& axes);
+std::string sweep_text(const SweepDocument& document);
+std::string sweep_csv(const SweepDocument& document);
+
+}  // namespace tplan

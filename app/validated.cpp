@@ -1,0 +1,224 @@
+#include "app/validated.h"
+
+#include <algorithm>
+#include <map>
+
+#include "core/files.h"
+
+namespace tplan {
+namespace {
+
+constexpr double kMinCleanFraction = 0.5;
+constexpr double kMaxMedianOverP10 = 1.15;
+constexpr double kMaxDrift = 0.10;
+constexpr std::string_view kValidatedSchema = "tplan.validated/1";
+constexpr std::array kValidationKeys = {"measured", "numerics", "comparison", "verdict"};
+
+/// Value at a quantile of sorted numbers, between neighbours by straight line.
+double quantile(const std::vector<double>& sorted, double q) {
+    if (sorted.empty()) return 0;
+    const double at = q * static_cast<double>(sorted.size() - 1);
+    const auto low = static_cast<std::size_t>(at);
+    const auto high = std::min(low + 1, sorted.size() - 1);
+    return sorted[low] + (sorted[high] - sorted[low]) * (at - static_cast<double>(low));
+}
+
+double error_of(Seconds predicted, Seconds measured) {
+    return measured.value > 0 ? predicted / measured - 1 : 0;
+}
+
+double clean_fraction_of(const std::vector<StepSample>& samples) {
+    const auto clean = std::ranges::count_if(samples, [](const StepSample& s) { return s.clean; });
+    return samples.empty() ? 0 : static_cast<double>(clean) / static_cast<double>(samples.size());
+}
+
+/// The validation as its own raw samples give it; `check` holds the document against this.
+Validation recompute(const PlanDocument& plan, const Validation& found) {
+    auto expected = found;
+    auto& measured = expected.measured;
+    measured.samples = static_cast<int>(measured.step_samples.size());
+    measured.clean_fraction = clean_fraction_of(measured.step_samples);
+    measured.step = spread_of(measured.step_samples);
+    measured.ranks = plan.tp;
+    measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0 : measured.step_tp1.median / measured.step.median;
+    auto& numerics = expected.numerics;
+    numerics.max_abs_diff = numerics.max_rel_diff = 0;
+    numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
+    for (auto& check : numerics.reference) {
+        check.pass = check.max_rel_diff <= check.tolerance;
+        numerics.max_abs_diff = std::max(numerics.max_abs_diff, check.max_abs_diff);
+        numerics.max_rel_diff = std::max(numerics.max_rel_diff, check.max_rel_diff);
+        numerics.tolerance = std::max(numerics.tolerance, check.tolerance);
+        numerics.pass = numerics.pass && check.pass;
+    }
+    expected.comparison = compare(estimate_of_layers(plan, measured.layers), measured);
+    expected.verdict = judge_run(measured, numerics, expected.comparison);
+    return expected;
+}
+
+}  // namespace
+
+Spread spread_of(const std::vector<StepSample>& samples) {
+    std::vector<double> times;
+    for (const auto& sample : samples) {
+        if (sample.clean) times.push_back(sample.time.value);
+    }
+    if (times.size() < 2) {
+        times.clear();
+        for (const auto& sample : samples) times.push_back(sample.time.value);
+    }
+    std::ranges::sort(times);
+    return {Seconds(quantile(times, 0.5)), Seconds(quantile(times, 0.1)),
+            Seconds(quantile(times, 0.9))};
+}
+
+Comparison compare(const Estimate& predicted, const Measured& measured) {
+    Comparison comparison;
+    comparison.predicted_step = predicted.step;
+    comparison.interval_90 = predicted.interval_90;
+    comparison.step_error = error_of(predicted.step, measured.step.median);
+    std::vector<double> ratios;
+    for (const auto& probe : measured.probes) ratios.push_back(probe.now / probe.then);
+    std::ranges::sort(ratios);
+    if (!ratios.empty()) comparison.drift = quantile(ratios, 0.5);
+    comparison.step_error_recalibrated =
+        error_of(predicted.step * comparison.drift, measured.step.median);
+    std::map<std::string_view, const OpEstimate*> by_id;
+    for (const auto& op : predicted.ops) by_id.emplace(op.id, &op);
+    for (const auto& op : measured.ops) {
+        const auto found = by_id.find(op.id);
+        if (found == by_id.end()) continue;
+        const auto expected = found->second->time;
+        comparison.ops.push_back({op.id, expected, op.time, error_of(expected, op.time)});
+    }
+    return comparison;
+}
+
+RunVerdict judge_run(const Measured& measured, const Numerics& numerics,
+                     const Comparison& comparison) {
+    if (!numerics.pass) return RunVerdict::numerics_failed;
+    const bool noisy = measured.clean_fraction < kMinCleanFraction ||
+                       measured.step.median > measured.step.p10 * kMaxMedianOverP10 ||
+                       std::abs(comparison.drift - 1) > kMaxDrift;
+    if (noisy) return RunVerdict::inconclusive;
+    const auto step = measured.step.median;
+    const bool inside = step >= comparison.interval_90[0] && step <= comparison.interval_90[1];
+    return inside ? RunVerdict::validated : RunVerdict::out_of_interval;
+}
+
+Program first_layers(const Program& program, int layers) {
+    auto cut = program;
+    cut.order.clear();
+    cut.order_layer.clear();
+    for (std::size_t i = 0; i < program.order.size(); ++i) {
+        if (program.order_layer[i] >= layers) continue;
+        cut.order.push_back(program.order[i]);
+        cut.order_layer.push_back(program.order_layer[i]);
+    }
+    for (auto& section : cut.sections)
+        std::erase_if(section.layers, [&](int layer) { return layer >= layers; });
+    return cut;
+}
+
+Estimate estimate_of_layers(const PlanDocument& plan, int layers) {
+    auto options = plan.request.plan;
+    options.tp = plan.tp;
+    return make_estimate(plan.model_source, first_layers(plan.program, layers), plan.hardware,
+                         options, plan.request.cost, plan.workload);
+}
+
+Json write_validated(const PlanDocument& plan, const Validation& validation) {
+    auto document = to_json(plan);
+    document["schema"] = kValidatedSchema;
+    document.update(to_json(validation));
+    return document;
+}
+
+PlanFile read_plan_file(const std::string& path) {
+    PlanFile file{load_json(path), {}};
+    const auto schema = file.plan.is_object() ? file.plan.find("schema") : file.plan.end();
+    if (schema == file.plan.end() || !file.plan.is_object() || *schema != kValidatedSchema)
+        return file;
+    auto extra = Json::object();
+    for (const auto* key : kValidationKeys) {
+        if (!file.plan.contains(key))
+            throw Error(path + "/" + key, "missing key", "make the file again with `tplan run`");
+        extra[key] = file.plan[key];
+        file.plan.erase(key);
+    }
+    file.plan["schema"] = "tplan.plan/1";
+    file.validation = from_json<Validation>(extra, path);
+    return file;
+}
+
+CheckReport check_file(const std::string& path) {
+    const auto file = read_plan_file(path);
+    CheckReport report;
+    report.file = path;
+    report.differences = check_plan(file.plan, path);
+    if (file.validation && report.differences.empty()) {
+        const auto plan = read_plan(file.plan, path);
+        report.differences =
+            compare_json(to_json(*file.validation), to_json(recompute(plan, *file.validation)), 50);
+    }
+    report.ok = report.differences.empty();
+    return report;
+}
+
+std::string validation_text(const PlanDocument& plan, const Validation& validation) {
+    const auto& measured = validation.measured;
+    const auto& comparison = validation.comparison;
+    auto text = fmt::format("{}: TP {} on {} ({} layers, {} repetitions, {} clean)\n\n",
+                            plan.model_source, plan.tp, measured.backend, measured.layers,
+                            measured.samples, format_percent(measured.clean_fraction));
+    text += format_table(
+        {{"step", "time", "note"},
+         {"predicted", format_time(comparison.predicted_step),
+          fmt::format("90 % interval {} to {}, {}", format_time(comparison.interval_90[0]),
+                      format_time(comparison.interval_90[1]), name_of(plan.predicted.provenance))},
+         {"measured", format_time(measured.step.median),
+          fmt::format("p10 {}, p90 {}", format_time(measured.step.p10),
+                      format_time(measured.step.p90))},
+         {"error", format_percent(comparison.step_error),
+          fmt::format("{} with the machine's drift of {:.3f} taken out",
+                      format_percent(comparison.step_error_recalibrated), comparison.drift)},
+         {"speedup", fmt::format("{:.2f}x", measured.speedup_vs_tp1), "measured, over one rank"}});
+    struct Row {
+        int count = 0;
+        Seconds predicted, measured, wait;
+    };
+    std::map<std::string, Seconds> waits;
+    for (const auto& op : measured.ops) waits[op.id] = op.wait;
+    std::vector<std::string> order;
+    std::map<std::string, Row> rows;
+    for (const auto& op : comparison.ops) {
+        auto name = op.id;
+        if (name.starts_with("layers.")) name = name.substr(name.find('.', 7) + 1);
+        const auto [it, inserted] = rows.try_emplace(name);
+        if (inserted) order.push_back(name);
+        ++it->second.count;
+        it->second.predicted += op.predicted;
+        it->second.measured += op.measured;
+        it->second.wait += waits[op.id];
+    }
+    std::vector<std::vector<std::string>> table{
+        {"op", "times", "predicted", "measured", "error", "waited for peers"}};
+    for (const auto& name : order) {
+        const auto& row = rows[name];
+        table.push_back(
+            {name, std::to_string(row.count), format_time(row.predicted), format_time(row.measured),
+             format_percent(error_of(row.predicted, row.measured)), format_time(row.wait)});
+    }
+    text += "\n" + format_table(table) + "\n";
+    for (const auto& check : validation.numerics.reference) {
+        text += fmt::format("numerics: {}: {:.2g} of the largest value, {:.0e} allowed: {}\n",
+                            check.what, check.max_rel_diff, check.tolerance,
+                            check.pass ? "ok" : "FAILED");
+    }
+    text += fmt::format("ranks {} bitwise after every all-reduce\n",
+                        validation.numerics.ranks_agree ? "agree" : "DO NOT agree");
+    text += fmt::format("verdict: {}\n", name_of(validation.verdict));
+    return text;
+}
+
+}  // namespace tplan

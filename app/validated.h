@@ -1,0 +1,224 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "planner/check.h"
+
+/// The validated plan: a plan plus the measurements of a run of exactly that plan. Here predictions
+/// and measurements meet, joined by step id; nothing else in the program sees both.
+
+namespace tplan {
+
+/// Order statistics of clean samples.
+struct Spread {
+    Seconds median, p10, p90;
+    static void fields(auto& self, auto&& field) {
+        field("median", self.median);
+        field("p10", self.p10);
+        field("p90", self.p90);
+    }
+    bool operator==(const Spread&) const = default;
+};
+
+/// One repetition of the whole step.
+struct StepSample {
+    Seconds time;
+    bool clean = true;  // no rank was preempted during it
+    static void fields(auto& self, auto&& field) {
+        field("time_s", self.time);
+        field("clean", self.clean);
+    }
+    bool operator==(const StepSample&) const = default;
+};
+
+/// Median over the clean repetitions, slowest rank. `wait` = time a collective stood waiting for
+/// another rank.
+struct MeasuredOp {
+    std::string id;
+    Seconds time, wait;
+    static void fields(auto& self, auto&& field) {
+        field("id", self.id);
+        field("time_s", self.time);
+        field("wait_s", self.wait);
+    }
+    bool operator==(const MeasuredOp&) const = default;
+};
+
+/// A point of the profile's tables, revisited between repetitions.
+struct DriftProbe {
+    std::string name;
+    Seconds then, now;
+    static void fields(auto& self, auto&& field) {
+        field("name", self.name);
+        field("then_s", self.then);
+        field("now_s", self.now);
+    }
+    bool operator==(const DriftProbe&) const = default;
+};
+
+struct Measured {
+    std::string backend;
+    int ranks = 1;
+    std::vector<std::string> devices;
+    int layers = 0;   // of the model that were run
+    int samples = 0;  // repetitions
+    double clean_fraction = 0;
+    Spread step;
+    std::vector<MeasuredOp> ops;
+    double speedup_vs_tp1 = 1;
+    Spread step_tp1;  // the same layers on one rank, interleaved
+    std::vector<StepSample> step_samples;
+    std::vector<DriftProbe> probes;
+    Named<std::string> environment;
+    static void fields(auto& self, auto&& field) {
+        field("backend", self.backend);
+        field("ranks", self.ranks);
+        field("devices", self.devices);
+        field("layers", self.layers);
+        field("samples", self.samples);
+        field("clean_fraction", self.clean_fraction);
+        field("step_s", self.step);
+        field("ops", self.ops);
+        field("speedup_vs_tp1", self.speedup_vs_tp1);
+        field("step_tp1_s", self.step_tp1);
+        field("step_samples", self.step_samples);
+        field("probes", self.probes);
+        field("environment", self.environment);
+    }
+    bool operator==(const Measured&) const = default;
+};
+
+/// One comparison of numbers against a reference.
+struct NumericsCheck {
+    std::string what;  // "logits against TP=1", "small copy against the scalar reference"
+    double max_abs_diff = 0, max_rel_diff = 0, tolerance = 0;
+    bool pass = false;
+    static void fields(auto& self, auto&& field) {
+        field("what", self.what);
+        field("max_abs_diff", self.max_abs_diff);
+        field("max_rel_diff", self.max_rel_diff);
+        field("tolerance", self.tolerance);
+        field("pass", self.pass);
+    }
+    bool operator==(const NumericsCheck&) const = default;
+};
+
+struct Numerics {
+    double max_abs_diff = 0, max_rel_diff = 0, tolerance = 0;  // the worst of the references
+    bool ranks_agree = false;  // bitwise equal after every all-reduce
+    std::vector<NumericsCheck> reference;
+    bool pass = false;
+    static void fields(auto& self, auto&& field) {
+        field("max_abs_diff", self.max_abs_diff);
+        field("max_rel_diff", self.max_rel_diff);
+        field("tolerance", self.tolerance);
+        field("ranks_agree", self.ranks_agree);
+        field("reference", self.reference);
+        field("pass", self.pass);
+    }
+    bool operator==(const Numerics&) const = default;
+};
+
+struct ComparedOp {
+    std::string id;
+    Seconds predicted, measured;
+    double error = 0;  // predicted / measured - 1
+    static void fields(auto& self, auto&& field) {
+        field("id", self.id);
+        field("predicted_s", self.predicted);
+        field("measured_s", self.measured);
+        field("error", self.error);
+    }
+    bool operator==(const ComparedOp&) const = default;
+};
+
+struct Comparison {
+    double step_error = 0;               // predicted / measured - 1, for the layers that ran
+    double drift = 1;                    // median over the probes of now / then; 1 without probes
+    double step_error_recalibrated = 0;  // with the prediction scaled by the drift
+    Seconds predicted_step;              // for the layers that ran
+    std::array<Seconds, 2> interval_90;
+    std::vector<ComparedOp> ops;
+    static void fields(auto& self, auto&& field) {
+        field("step_error", self.step_error);
+        field("drift", self.drift);
+        field("step_error_recalibrated", self.step_error_recalibrated);
+        field("predicted_step_s", self.predicted_step);
+        field("interval_90_s", self.interval_90);
+        field("ops", self.ops);
+    }
+    bool operator==(const Comparison&) const = default;
+};
+
+enum class RunVerdict { validated, out_of_interval, numerics_failed, inconclusive, failed };
+constexpr auto enum_names(RunVerdict) {
+    return std::array<std::string_view, 5>{"validated", "out-of-interval", "numerics-failed",
+                                           "inconclusive", "failed"};
+}
+
+/// What a run adds to a plan.
+struct Validation {
+    Measured measured;
+    Numerics numerics;
+    Comparison comparison;
+    RunVerdict verdict = RunVerdict::inconclusive;
+    static void fields(auto& self, auto&& field) {
+        field("measured", self.measured);
+        field("numerics", self.numerics);
+        field("comparison", self.comparison);
+        field("verdict", self.verdict);
+    }
+    bool operator==(const Validation&) const = default;
+};
+
+/// Median, p10, p90 of the clean samples; of all samples when fewer than two are clean.
+Spread spread_of(const std::vector<StepSample>& samples);
+
+/// Joins prediction and measurement by step id. `predicted` must cover the layers that ran.
+Comparison compare(const Estimate& predicted, const Measured& measured);
+
+/// Numerics first; then `inconclusive` for a machine too noisy or adrift (clean fraction below one
+/// half, median more than 15 % above p10, |drift - 1| > 0.10), never for the size of the error;
+/// then the interval.
+RunVerdict judge_run(const Measured& measured, const Numerics& numerics,
+                     const Comparison& comparison);
+
+/// The plan cut to its first `layers` layers (embedding and head stay), priced anew; the document
+/// itself when it has no more than that.
+Estimate estimate_of_layers(const PlanDocument& plan, int layers);
+Program first_layers(const Program& program, int layers);
+
+/// One JSON document `tplan.validated/1`: everything of the plan, then the validation.
+Json write_validated(const PlanDocument& plan, const Validation& validation);
+
+/// A plan file of either kind. `validation` is set for a validated plan; `plan` is the plan's own
+/// document.
+struct PlanFile {
+    Json plan;
+    std::optional<Validation> validation;
+};
+PlanFile read_plan_file(const std::string& path);
+
+/// `tplan.check/1`.
+struct CheckReport {
+    std::string schema = "tplan.check/1";
+    std::string file;
+    bool ok = true;
+    std::vector<Difference> differences;
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("file", self.file);
+        field("ok", self.ok);
+        field("differences", self.differences);
+    }
+};
+
+/// Recomputes a plan file: the plan from its configuration and profile; of a validated plan also
+/// every statistic, error and the verdict from its own samples.
+CheckReport check_file(const std::string& path);
+
+/// Predicted beside measured, for a terminal.
+std::string validation_text(const PlanDocument& plan, const Validation& validation);
+
+}  // namespace tplan

@@ -1,0 +1,301 @@
+#include "cost_model/collectives.h"
+
+// Patarasuk & Yuan, Bandwidth optimal all-reduce algorithms for clusters of workstations, 2009.
+// Thakur, Rabenseifner & Gropp, Optimization of collective communication operations in MPICH, 2005.
+
+#include <algorithm>
+#include <cassert>
+#include <limits>
+
+#include "core/text.h"
+
+namespace tplan {
+
+namespace {
+
+constexpr double kMiB = 1024 * 1024;
+constexpr double kNoLimit = std::numeric_limits<double>::infinity();
+
+double ring_steps(int n) {
+    return n - 1;
+}
+double two_ring_steps(int n) {
+    return 2.0 * (n - 1);
+}
+double ring_wire(int n) {
+    return (n - 1.0) / n;
+}
+double two_ring_wire(int n) {
+    return 2.0 * (n - 1) / n;
+}
+double one_shot_wire(int n) {
+    return n - 1.0;
+}
+double pairwise_wire(int n) {
+    return (n - 1.0) / n / n;
+}  // a rank holds 1/n and keeps 1/n of it
+double whole_wire(int) {
+    return 1;
+}
+double one_step(int) {
+    return 1;
+}
+double two_steps(int) {
+    return 2;
+}
+double three_steps(int) {
+    return 3;
+}
+double seven_steps(int) {
+    return 7;
+}
+
+bool any_group(int, const LinkProfile&) {
+    return true;
+}
+bool over_nvlink(int, const LinkProfile& link) {
+    return link.kind == LinkKind::nvlink;
+}
+bool over_switch(int n, const LinkProfile& link) {
+    return link.switch_reduction && n > 4;
+}
+bool in_memory(int, const LinkProfile& link) {
+    return link.kind == LinkKind::shared_memory;
+}
+/// vLLM: even groups up to 8 over NVLink, a pair over PCIe with peer-to-peer.
+bool vllm_group(int n, const LinkProfile& link) {
+    if (n != 2 && n != 4 && n != 6 && n != 8) return false;
+    return link.kind == LinkKind::nvlink || (n == 2 && link.topology != Topology::no_p2p);
+}
+bool vllm_large_group(int n, const LinkProfile& link) {
+    return n > 2 && vllm_group(n, link);
+}
+bool trtllm_group(int n, const LinkProfile& link) {
+    return (n == 2 || n == 4 || n == 8) && link.kind == LinkKind::nvlink;
+}
+
+double from_zero(int) {
+    return 0;
+}
+double to_any(int) {
+    return kNoLimit;
+}
+double vllm_one_shot_to(int n) {
+    return n == 2 ? 8 * kMiB : (n <= 4 ? 0.5 : 0.25) * kMiB;
+}
+double vllm_two_shot_from(int n) {
+    return (n <= 4 ? 0.5 : 0.25) * kMiB;
+}
+double to_8_mib(int) {
+    return 8 * kMiB;
+}
+double to_64_mib(int) {
+    return 64 * kMiB;
+}
+
+constexpr std::string_view kRing = "Patarasuk & Yuan 2009";
+constexpr std::string_view kProtocols =
+    "NCCL 2.28.9 tuning.cc: protocols LL, LL128 and Simple; latency factors fitted to nccl-tests";
+constexpr std::string_view kVllm =
+    "vLLM custom_all_reduce: barriers fitted to its timings in a graph";
+constexpr std::string_view kTrtllm = "TensorRT-LLM customAllReduce, Lamport flags";
+constexpr std::string_view kShm = "reduce own slice, barrier, gather, barrier";
+
+using Impl = CollectiveImpl;
+
+/// NCCL moves a small tensor with flags in every word (LL: half the bandwidth), a middling one in
+/// 128-byte lines over NVLink (LL128: 92 %), a large one in chunks behind fences (Simple).
+constexpr std::array kCollectiveCosts = {
+    CollectiveCost{OpKind::all_reduce, Impl::nccl, "ring-ll", two_ring_steps, two_ring_wire, 1, 1,
+                   0.5, any_group, from_zero, to_any, true, kProtocols},
+    CollectiveCost{OpKind::all_reduce, Impl::nccl, "ring-ll128", two_ring_steps, two_ring_wire, 2,
+                   1.5, 0.92, over_nvlink, from_zero, to_any, false, kProtocols},
+    CollectiveCost{OpKind::all_reduce, Impl::nccl, "ring", two_ring_steps, two_ring_wire, 6, 2, 1,
+                   any_group, from_zero, to_any, true, kRing},
+    CollectiveCost{OpKind::all_reduce, Impl::nccl, "nvls", two_steps, whole_wire, 6, 30, 0.77,
+                   over_switch, from_zero, to_any, false,
+                   "switch adds and multicasts; fitted to nccl-tests at 8 H100"},
+    CollectiveCost{OpKind::all_gather, Impl::nccl, "ring-ll", ring_steps, ring_wire, 1, 1, 0.5,
+                   any_group, from_zero, to_any, true, kProtocols},
+    CollectiveCost{OpKind::all_gather, Impl::nccl, "ring-ll128", ring_steps, ring_wire, 2, 1.5,
+                   0.92, over_nvlink, from_zero, to_any, false, kProtocols},
+    CollectiveCost{OpKind::all_gather, Impl::nccl, "ring", ring_steps, ring_wire, 6, 2, 1,
+                   any_group, from_zero, to_any, true, kRing},
+    CollectiveCost{OpKind::reduce_scatter, Impl::nccl, "ring-ll", ring_steps, ring_wire, 1, 1, 0.5,
+                   any_group, from_zero, to_any, true, kProtocols},
+    CollectiveCost{OpKind::reduce_scatter, Impl::nccl, "ring-ll128", ring_steps, ring_wire, 2, 1.5,
+                   0.92, over_nvlink, from_zero, to_any, false, kProtocols},
+    CollectiveCost{OpKind::reduce_scatter, Impl::nccl, "ring", ring_steps, ring_wire, 6, 2, 1,
+                   any_group, from_zero, to_any, true, kRing},
+    CollectiveCost{OpKind::all_to_all, Impl::nccl, "pairwise", three_steps, pairwise_wire, 1, 1,
+                   0.9, any_group, from_zero, to_any, true,
+                   "all pairs at once; fitted to nccl-tests"},
+    CollectiveCost{OpKind::all_reduce, Impl::vllm, "one-shot", two_steps, one_shot_wire, 0, 1, 1,
+                   vllm_group, from_zero, vllm_one_shot_to, false, kVllm},
+    CollectiveCost{OpKind::all_reduce, Impl::vllm, "two-shot", seven_steps, two_ring_wire, 0, 1, 1,
+                   vllm_large_group, vllm_two_shot_from, to_8_mib, false, kVllm},
+    CollectiveCost{OpKind::all_reduce, Impl::trtllm, "one-shot", one_step, one_shot_wire, 0, 1, 1,
+                   trtllm_group, from_zero, to_64_mib, false, kTrtllm},
+    CollectiveCost{OpKind::all_reduce, Impl::trtllm, "two-shot", seven_steps, two_ring_wire, 0, 1,
+                   1, trtllm_group, from_zero, to_64_mib, false, kTrtllm},
+    CollectiveCost{OpKind::all_reduce, Impl::cpu_shm, "two-shot", two_steps, two_ring_wire, 1, 1, 1,
+                   in_memory, from_zero, to_any, false, kShm},
+    CollectiveCost{OpKind::all_gather, Impl::cpu_shm, "one-shot", two_steps, ring_wire, 1, 1, 1,
+                   in_memory, from_zero, to_any, false, kShm},
+    CollectiveCost{OpKind::reduce_scatter, Impl::cpu_shm, "one-shot", two_steps, ring_wire, 1, 1, 1,
+                   in_memory, from_zero, to_any, false, kShm},
+    CollectiveCost{OpKind::all_to_all, Impl::cpu_shm, "one-shot", two_steps, pairwise_wire, 1, 1, 1,
+                   in_memory, from_zero, to_any, false, kShm},
+    CollectiveCost{OpKind::all_reduce, Impl::mpi, "ring", two_ring_steps, two_ring_wire, 1, 1, 1,
+                   any_group, from_zero, to_any, true, kRing},
+    CollectiveCost{OpKind::all_gather, Impl::mpi, "ring", ring_steps, ring_wire, 1, 1, 1, any_group,
+                   from_zero, to_any, true, kRing},
+    CollectiveCost{OpKind::reduce_scatter, Impl::mpi, "ring", ring_steps, ring_wire, 1, 1, 1,
+                   any_group, from_zero, to_any, true, kRing},
+    CollectiveCost{OpKind::all_to_all, Impl::mpi, "pairwise", ring_steps, pairwise_wire, 1, 1, 1,
+                   any_group, from_zero, to_any, true, "Thakur, Rabenseifner & Gropp 2005"},
+};
+
+CollectiveLine line_of(const CollectiveCost& row, const Group& g) {
+    const int l = g.per_node;
+    CollectiveLine line{.from = row.from_bytes(g.ranks),
+                        .to = row.to_bytes(g.ranks),
+                        .implementation = row.implementation,
+                        .algorithm = row.algorithm};
+    if (g.nodes == 1) {
+        line.alpha = row.base_factor * g.link.base_latency.value +
+                     row.hop_factor * row.steps(l) * g.link.latency.value;
+        line.beta = row.wire(l) / (row.bandwidth_factor * g.link.bandwidth.value);
+        return line;
+    }
+    // Inside each node first, then every device with its peers of the other nodes: both stages add.
+    const double inner_hops = l > 1 ? row.steps(l) * g.link.latency.value : 0;
+    line.alpha = row.base_factor * g.network.base_latency.value +
+                 row.hop_factor * (inner_hops + row.steps(g.nodes) * g.network.latency.value);
+    double inner = l > 1 ? row.wire(l) : 0, outer = row.wire(g.nodes) / l;
+    if (row.op == OpKind::all_to_all) {
+        const double n = g.ranks;
+        inner = (l - 1) / n / n;
+        outer = (n - l) / n / n;
+    }
+    line.beta =
+        (inner / g.link.bandwidth.value + outer / g.network.bandwidth.value) / row.bandwidth_factor;
+    return line;
+}
+
+bool covers(const CollectiveCost& row, OpKind op, Impl implementation, const Group& group) {
+    return row.op == op && row.implementation == implementation &&
+           (group.nodes == 1 ? row.applies(group.ranks, group.link) : row.across_nodes);
+}
+
+std::vector<std::string> link_names(const HardwareProfile& hardware) {
+    std::vector<std::string> names;
+    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
+    return names;
+}
+
+}  // namespace
+
+std::span<const CollectiveCost> collective_costs() {
+    return kCollectiveCosts;
+}
+
+Group make_group(const HardwareProfile& hardware, int ranks, int nodes, const std::string& link) {
+    assert(ranks >= 1);
+    if (nodes < 1) throw Error("--nodes", fmt::format("expected at least 1, got {}", nodes));
+    const auto names = link_names(hardware);
+    auto at = hardware.links.begin();
+    if (!link.empty()) {
+        at = hardware.links.begin() + (std::find(names.begin(), names.end(), link) - names.begin());
+        if (at == hardware.links.end()) {
+            throw Error("--link " + link, "no such link in " + hardware.name,
+                        names.empty() ? "it joins no devices" : "links: " + join(names, ", "));
+        }
+    }
+    const int most = nodes * hardware.devices;
+    if (ranks > most) {
+        const int needed = (ranks + hardware.devices - 1) / hardware.devices;
+        throw Error(fmt::format("--tp {}", ranks),
+                    fmt::format("{} node{} of {} {} have {}", nodes, nodes == 1 ? "" : "s",
+                                hardware.devices, hardware.name, most),
+                    fmt::format("nearest valid: --tp {}{}", most,
+                                hardware.network ? fmt::format(", or --nodes {}", needed) : ""));
+    }
+    Group group;
+    group.ranks = ranks;
+    group.nodes = (ranks + hardware.devices - 1) / hardware.devices;
+    group.per_node = (ranks + group.nodes - 1) / group.nodes;
+    if (group.nodes > 1) {
+        if (!hardware.network) {
+            throw Error("--nodes", hardware.name + " has no network between nodes",
+                        fmt::format("use at most --tp {}", hardware.devices));
+        }
+        group.network = *hardware.network;
+    }
+    if (ranks == 1) return group;
+    for (; at != hardware.links.end() && at->devices < group.per_node; ++at) {
+        group.notes.push_back(fmt::format("{} joins {} devices of {}; priced over the next link",
+                                          name_of(at->kind), at->devices, hardware.name));
+    }
+    if (at == hardware.links.end()) {
+        throw Error(fmt::format("--tp {}", ranks),
+                    fmt::format("no link of {} joins {} devices", hardware.name, group.per_node),
+                    "use a smaller degree or another --link");
+    }
+    group.link = *at;
+    return group;
+}
+
+std::vector<CollectiveLine> collective_lines(OpKind op, CollectiveImpl implementation,
+                                             const Group& group, std::string_view algorithm) {
+    if (group.ranks == 1) return {};
+    const bool any = algorithm.empty() || algorithm == "auto";
+    const auto keep = [&](const CollectiveCost& row) { return any || row.algorithm == algorithm; };
+    std::vector<CollectiveLine> lines;
+    const auto add = [&](Impl from) {
+        for (const auto& row : kCollectiveCosts) {
+            if (keep(row) && covers(row, op, from, group)) lines.push_back(line_of(row, group));
+        }
+    };
+    add(implementation);
+    if (!any) {
+        if (lines.empty()) add(Impl::nccl);
+        if (lines.empty()) {
+            throw Error(fmt::format("{} algorithm \"{}\"", name_of(op), algorithm),
+                        fmt::format("{} has none of that name for {} ranks",
+                                    name_of(implementation), group.ranks),
+                        "use \"auto\"");
+        }
+        return lines;
+    }
+    if (implementation == Impl::nccl) return lines;
+    // What the implementation leaves over is NCCL's (on a CPU: messages in a ring). TensorRT-LLM
+    // chooses NCCL wherever it is faster, the others only beyond their limits.
+    const bool chooses = implementation == Impl::trtllm;
+    double covered = 0;
+    for (const auto& line : lines) covered = std::max(covered, line.to);
+    const auto own = lines.size();
+    if (chooses || covered < kNoLimit) {
+        add(group.link.kind == LinkKind::shared_memory ? Impl::mpi : Impl::nccl);
+    }
+    if (!chooses) {
+        for (auto i = own; i < lines.size(); ++i) lines[i].from = std::max(lines[i].from, covered);
+    }
+    return lines;
+}
+
+const CollectiveLine* cheapest_line(std::span<const CollectiveLine> lines, double bytes) {
+    const CollectiveLine* best = nullptr;
+    double least = kNoLimit;
+    for (const auto& line : lines) {
+        if (bytes < line.from || bytes > line.to) continue;
+        const double time = line.alpha + line.beta * bytes;
+        if (time < least) {
+            least = time;
+            best = &line;
+        }
+    }
+    return best;
+}
+
+}  // namespace tplan

@@ -1,0 +1,201 @@
+#include <algorithm>
+#include <cassert>
+
+#include "core/text.h"
+#include "cost_model/estimate.h"
+
+namespace tplan {
+
+namespace {
+
+constexpr double kMiB = 1024 * 1024;
+
+template <class T>
+int push(std::vector<T>& list, T value) {
+    list.push_back(std::move(value));
+    return static_cast<int>(list.size()) - 1;
+}
+
+void note(CompiledProgram& out, std::string text) {
+    if (std::find(out.notes.begin(), out.notes.end(), text) == out.notes.end()) {
+        out.notes.push_back(std::move(text));
+    }
+}
+
+/// What is folded with every step.
+struct Context {
+    const Program& program;
+    const HardwareProfile& hardware;
+    const CostOptions& options;
+    Group group;
+    CollectiveImpl implementation;
+};
+
+/// The measured times of a collective at the nearest rank count, scaled by the analytic ratio when
+/// that is not the group's own.
+TimeCurve collective_curve(const Context& c, OpKind op, std::span<const CollectiveLine> lines) {
+    const int ranks = c.group.ranks;
+    int nearest = 0;
+    const auto usable = [&](const CollectivePoint& p) {
+        return p.op == op && p.implementation == c.implementation;
+    };
+    for (const auto& p : c.hardware.tables.collectives) {
+        if (!usable(p)) continue;
+        const int d = std::abs(p.ranks - ranks), best = std::abs(nearest - ranks);
+        if (nearest == 0 || d < best || (d == best && p.ranks > nearest)) nearest = p.ranks;
+    }
+    if (nearest == 0 || c.group.nodes > 1) return {};
+    Group measured = c.group;
+    measured.ranks = measured.per_node = nearest;
+    const auto measured_lines = collective_lines(op, c.implementation, measured, "auto");
+    std::vector<std::pair<double, double>> pairs;
+    for (const auto& p : c.hardware.tables.collectives) {
+        if (!usable(p) || p.ranks != nearest) continue;
+        double time = p.time.value;
+        if (nearest != ranks) {
+            const auto* here = cheapest_line(lines, p.bytes);
+            const auto* there = cheapest_line(measured_lines, p.bytes);
+            time *= (here->alpha + here->beta * p.bytes) / (there->alpha + there->beta * p.bytes);
+        }
+        pairs.emplace_back(p.bytes, time);
+    }
+    auto curve = make_time_curve(std::move(pairs));
+    curve.exact = nearest == ranks;
+    return curve;
+}
+
+/// Says where the implementation asked for does not serve a collective.
+void note_substitute(CompiledProgram& out, const Context& c, OpKind op,
+                     std::span<const CollectiveLine> lines) {
+    double covered = 0;
+    CollectiveImpl other = c.implementation;
+    for (const auto& line : lines) {
+        if (line.implementation == c.implementation) covered = std::max(covered, line.to);
+        if (line.implementation != c.implementation) other = line.implementation;
+    }
+    if (other == c.implementation) return;
+    if (covered == 0) {
+        note(out,
+             fmt::format("{} has no {} for {} ranks here: priced as {}", name_of(c.implementation),
+                         name_of(op), c.group.ranks, name_of(other)));
+    } else if (c.implementation != CollectiveImpl::trtllm) {
+        note(out, fmt::format("{} {} above {} MiB is priced as {}", name_of(c.implementation),
+                              name_of(op), covered / kMiB, name_of(other)));
+    }
+}
+
+void compile_collective(CompiledProgram& out, CompiledStep& step, const Context& c,
+                        const Step& source) {
+    step.collective = true;
+    step.free = c.group.ranks == 1;
+    if (step.free) return;
+    const auto lines = collective_lines(source.kind, c.implementation, c.group, source.algorithm);
+    note_substitute(out, c, source.kind, lines);
+    step.first_line = static_cast<int>(out.lines.size());
+    step.lines = static_cast<int>(lines.size());
+    out.lines.insert(out.lines.end(), lines.begin(), lines.end());
+    if (source.algorithm.empty() || source.algorithm == "auto") {
+        if (auto curve = collective_curve(c, source.kind, lines); !curve.empty()) {
+            step.time_curve = push(out.time_curves, std::move(curve));
+        }
+    }
+}
+
+void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c, const Step& source,
+                     DType compute) {
+    step.quantises = quantises(c.hardware, source.weight_dtype, c.options.quant_dynamic);
+    if (step.quantises) {
+        const double k = step.shape.k > 0 ? step.shape.k : step.shape.hidden;
+        step.quantise_fixed = quantise_seconds(c.hardware, 0, k);
+        step.quantise_per_row = quantise_seconds(c.hardware, 1, k) - step.quantise_fixed;
+    }
+    if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
+    auto curve = product_curve(
+        c.hardware,
+        {.dtype = compute, .ranks = c.program.tp, .n = step.shape.n, .k = step.shape.k});
+    if (!curve.empty()) step.product_curve = push(out.product_curves, std::move(curve));
+}
+
+void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& c, DType kv) {
+    AttentionKey key{.kv_dtype = kv,
+                     .ranks = c.program.tp,
+                     .decode = true,
+                     .heads = step.shape.heads,
+                     .kv_heads = step.shape.kv_heads,
+                     .head_dim = step.shape.head_dim};
+    step.grid_kv_bytes = bytes_of(kv);
+    if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
+        step.decode_grid = push(out.attention_grids, std::move(grid));
+    }
+    key.decode = false;
+    if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
+        step.prefill_grid = push(out.attention_grids, std::move(grid));
+    }
+}
+
+CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& source) {
+    const auto& row = op_cost(source.kind);
+    CompiledStep step;
+    step.shape = step_shape(source, c.program);
+    step.kind = row.kind;
+    step.free = source.kind == OpKind::slice;
+    const auto compute = compute_dtype(c.hardware, source.weight_dtype, source.dtype);
+    step.line = roofline(c.hardware, row.engine,
+                         row.engine == Engine::product ? compute : stored_dtype(source.dtype));
+    if (is_collective(source.kind)) {
+        compile_collective(out, step, c, source);
+    } else if (row.engine == Engine::product) {
+        compile_product(out, step, c, source, compute);
+    } else if (row.engine == Engine::attention) {
+        compile_attention(out, step, c, stored_dtype(source.dtype));
+    } else if (!step.free) {
+        auto curve = elementwise_curve(c.hardware, source.kind, c.program.tp);
+        if (!curve.empty()) step.time_curve = push(out.time_curves, std::move(curve));
+    }
+    return step;
+}
+
+}  // namespace
+
+CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
+                        const CostOptions& options) {
+    const auto usual = hardware.backend == "cpu" ? CollectiveImpl::cpu_shm : CollectiveImpl::nccl;
+    const Context context{.program = program,
+                          .hardware = hardware,
+                          .options = options,
+                          .group = make_group(hardware, program.tp, options.nodes, options.link),
+                          .implementation = options.collectives.value.value_or(usual)};
+    assert(program.order.size() == program.order_layer.size());
+
+    CompiledProgram out;
+    out.tp = program.tp;
+    out.notes = context.group.notes;
+    out.calibrated = !hardware.tables.empty();
+    out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty();
+    out.interval_compute = hardware.interval_compute;
+    out.interval_collective = hardware.interval_collective;
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        const auto& source = program.sections[s];
+        CompiledSection section{.first_step = static_cast<int>(out.steps.size()),
+                                .steps = static_cast<int>(source.steps.size()),
+                                .repeats = 0};
+        for (std::size_t p = 0; p < program.order.size(); ++p) {
+            if (program.order[p] != static_cast<int>(s)) continue;
+            section.repeats += 1;
+            section.layer = program.order_layer[p] >= 0;
+        }
+        if (section.layer) out.layers += section.repeats;
+        for (const auto& step : source.steps) {
+            out.steps.push_back(compile_step(out, context, step));
+        }
+        out.sections.push_back(section);
+    }
+
+    out.memory = memory_terms(program);
+    out.memory.workspace = hardware.workspace.value;
+    out.memory.communication = program.tp > 1 ? hardware.communication_buffers.value : 0;
+    out.memory.capacity = hardware.memory.value * options.memory_fraction - options.reserve.value;
+    return out;
+}
+
+}  // namespace tplan

@@ -1,0 +1,263 @@
+#include "cost_model/estimate.h"
+
+// Williams, Waterman & Patterson, Roofline: an insightful visual performance model, 2009.
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cmath>
+
+namespace tplan {
+
+namespace {
+
+constexpr double kExtrapolatedWidening = 2;  // of the half width outside the measured range
+constexpr double kWidest = 0.9;
+constexpr double kUnmeasuredWidth = 0.3;  // at least, for an op kind a calibration left out
+
+/// Half widths of the memory interval: allocator rounding of weights, block rounding of the cache,
+/// and what engines differ in for everything else.
+constexpr double kWeightsWidth = 0.01, kCacheWidth = 0.02, kOtherWidth = 0.5;
+
+/// A workload with the logarithms that lookups share.
+struct Sizes {
+    WorkSize work;
+    double log_tokens = 0, log_batch = 0, log_cached = 0;
+    double log_rows(Rows rows) const { return rows == Rows::tokens ? log_tokens : log_batch; }
+};
+
+Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
+    Sizes sizes{.work = work_size(workload)};
+    if (program.logarithms) {
+        sizes.log_tokens = std::log(sizes.work.tokens);
+        sizes.log_batch = std::log(sizes.work.batch);
+        sizes.log_cached = std::log(sizes.work.cached);
+    }
+    return sizes;
+}
+
+std::size_t at(int i) {
+    return static_cast<std::size_t>(i);
+}
+
+void set_trust(StepCost& cost, const CompiledProgram& program, bool measured, bool inside,
+               double width) {
+    if (!program.calibrated) {
+        cost.provenance = Provenance::datasheet;
+        cost.domain = Domain::datasheet_only;
+        cost.half_width = width;
+        return;
+    }
+    cost.provenance = measured ? Provenance::calibrated : Provenance::predicted;
+    cost.domain = measured && inside ? Domain::interpolated : Domain::extrapolated;
+    cost.half_width = inside && measured ? width : std::min(width * kExtrapolatedWidening, kWidest);
+    if (!measured) cost.half_width = std::max(cost.half_width, kUnmeasuredWidth);
+}
+
+std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const CompiledStep& step) {
+    return std::span(program.lines).subspan(at(step.first_line), at(step.lines));
+}
+
+StepCost price_collective(const CompiledProgram& program, const CompiledStep& step,
+                          const Sizes& sizes) {
+    const double payload = sizes.work.rows(step.shape.rows) * step.shape.n * step.shape.activation;
+    StepCost cost;
+    cost.payload = Bytes(payload);
+    cost.bytes = Bytes(op_cost(step.shape.kind).bytes(step.shape, sizes.work));
+    if (step.time_curve >= 0) {
+        const auto& curve = program.time_curves[at(step.time_curve)];
+        const double time = curve.at(payload), floor = curve.seconds.front();
+        cost.time = Seconds(time);
+        cost.launch = Seconds(std::min(step.line.launch, time));
+        cost.bound = time > 2 * floor ? Bound::link : Bound::latency;
+        set_trust(cost, program, true, curve.exact && curve.covers(payload),
+                  program.interval_collective);
+        return cost;
+    }
+    const auto* line = cheapest_line(lines_of(program, step), payload);
+    assert(line != nullptr);
+    const double beta = line->beta * payload;
+    cost.launch = Seconds(step.line.launch);
+    cost.time = Seconds(step.line.launch + line->alpha + beta);
+    cost.bound = beta > line->alpha + step.line.launch ? Bound::link : Bound::latency;
+    set_trust(cost, program, false, false, program.interval_collective);
+    return cost;
+}
+
+/// Corrects the analytic time by what was measured; returns whether the shape lies inside.
+bool correct(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes,
+             double bytes, double& time) {
+    if (step.product_curve >= 0) {
+        const auto& curve = program.product_curves[at(step.product_curve)];
+        const double log_m = sizes.log_rows(step.shape.rows);
+        time = curve.at(log_m, time);
+        return curve.covers(log_m);
+    }
+    if (step.time_curve >= 0) {
+        const auto& curve = program.time_curves[at(step.time_curve)];
+        time = curve.at(bytes);
+        return curve.exact && curve.covers(bytes);
+    }
+    const auto& grid =
+        program.attention_grids[at(sizes.work.decode ? step.decode_grid : step.prefill_grid)];
+    time *= std::exp(grid.at(sizes.log_batch, sizes.log_cached));
+    return grid.covers(sizes.log_batch, sizes.log_cached) &&
+           sizes.work.kv_bytes == step.grid_kv_bytes;
+}
+
+StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
+    if (step.free) {
+        StepCost cost;
+        cost.half_width = 0;
+        cost.bound = Bound::latency;
+        // Exactly nothing: it must not weaken the provenance of the sum.
+        cost.provenance = Provenance::measured;
+        cost.domain = Domain::interpolated;
+        return cost;
+    }
+    if (step.collective) return price_collective(program, step, sizes);
+
+    const auto& row = op_cost(step.shape.kind);
+    const double flops = row.flops(step.shape, sizes.work);
+    const double bytes = row.bytes(step.shape, sizes.work);
+    const double compute = flops * step.line.per_flop, memory = bytes * step.line.per_byte;
+    double time = step.line.seconds(flops, bytes);
+    if (step.quantises) {
+        time += step.quantise_fixed + step.quantise_per_row * sizes.work.rows(step.shape.rows);
+    }
+    const int grid = sizes.work.decode ? step.decode_grid : step.prefill_grid;
+    const bool measured = step.product_curve >= 0 || step.time_curve >= 0 || grid >= 0;
+    const bool inside = measured && correct(program, step, sizes, bytes, time);
+
+    StepCost cost;
+    cost.flops = Flops(flops);
+    cost.bytes = Bytes(bytes);
+    cost.time = Seconds(time);
+    cost.launch = Seconds(std::min(step.line.launch, time));
+    cost.bound = compute > memory ? Bound::compute : Bound::memory;
+    if (step.line.launch > std::max(compute, memory)) cost.bound = Bound::launch;
+    set_trust(cost, program, measured, inside, program.interval_compute);
+    return cost;
+}
+
+MemoryUse memory_use(const MemoryTerms& terms, const Workload& workload) {
+    const auto batch = static_cast<double>(workload.batch);
+    const auto query = static_cast<double>(workload.query_tokens());
+    const auto cached = static_cast<double>(workload.cached_tokens());
+    const double element = bytes_of(workload.kv_dtype);
+    MemoryUse use;
+    use.weights = Bytes(terms.weights);
+    use.kv_cache = Bytes(kv_cache_bytes(terms, batch, cached, element));
+    use.activations = Bytes(activation_bytes(terms, batch, query));
+    use.logits = Bytes(logits_bytes(terms, batch, query));
+    use.communication = Bytes(terms.communication);
+    use.workspace = Bytes(terms.workspace);
+    use.total = Bytes(total_bytes(terms, batch, query, cached, element));
+    const double other = use.total.value - use.weights.value - use.kv_cache.value;
+    const double half =
+        use.weights.value * kWeightsWidth + use.kv_cache.value * kCacheWidth + other * kOtherWidth;
+    use.interval_90 = {use.total - Bytes(half), use.total + Bytes(half)};
+    use.capacity = Bytes(std::max(terms.capacity, 0.0));
+    use.fits = use.total <= use.capacity;
+    use.max_batch = largest_batch(terms, workload);
+    use.max_context = largest_context(terms, workload);
+    return use;
+}
+
+std::vector<std::int64_t> shape_of(const Step& step, const Workload& workload) {
+    const auto rows = workload.rows(step.rows);
+    if (step.kind == OpKind::linear) return {rows, step.n, step.k};
+    if (step.kind == OpKind::attention && step.spec.attention) {
+        const auto& a = *step.spec.attention;
+        return {
+            workload.batch, workload.query_tokens(), workload.cached_tokens(), a.heads, a.kv_heads,
+            a.head_dim};
+    }
+    return {rows, step.n};
+}
+
+}  // namespace
+
+Totals price(const CompiledProgram& program, const Workload& workload) {
+    const auto sizes = sizes_of(program, workload);
+    std::array<double, enum_names(CostKind{}).size()> half_widths{};
+    double compute = 0, collective = 0, launch = 0, layers = 0;
+    auto provenance = Provenance::measured;
+    auto domain = Domain::interpolated;
+    for (const auto& section : program.sections) {
+        double section_time = 0;
+        for (int s = 0; s < section.steps; ++s) {
+            const auto& step = program.steps[at(section.first_step + s)];
+            const auto cost = price_one(program, step, sizes);
+            const double time = cost.time.value;
+            section_time += time;
+            (step.collective ? collective : compute) += section.repeats * time;
+            launch += section.repeats * cost.launch.value;
+            half_widths[at(static_cast<int>(step.kind))] +=
+                section.repeats * time * cost.half_width;
+            provenance = std::max(provenance, cost.provenance);
+            domain = std::max(domain, cost.domain);
+        }
+        if (section.layer) layers += section.repeats * section_time;
+    }
+    double squares = 0;
+    for (const double half : half_widths) squares += half * half;
+
+    Totals totals;
+    const double step = compute + collective, half = std::sqrt(squares);
+    totals.step = Seconds(step);
+    totals.interval_90 = {Seconds(step - half), Seconds(step + half)};
+    totals.layer = Seconds(program.layers > 0 ? layers / program.layers : 0);
+    totals.compute = Seconds(compute);
+    totals.collective = Seconds(collective);
+    totals.exposed_collective = Seconds(collective);  // nothing overlaps yet
+    totals.launch = Seconds(launch);
+    totals.tokens_per_s = step > 0 ? sizes.work.tokens / step : 0;
+    totals.provenance = provenance;
+    totals.domain = domain;
+    totals.memory = memory_use(program.memory, workload);
+    return totals;
+}
+
+StepCost price_step(const CompiledProgram& program, int section, int step,
+                    const Workload& workload) {
+    const auto& s = program.sections[at(section)];
+    assert(step >= 0 && step < s.steps);
+    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, workload));
+}
+
+std::string_view collective_algorithm(const CompiledProgram& program, int section, int step,
+                                      const Workload& workload) {
+    const auto& s = program.steps[at(program.sections[at(section)].first_step + step)];
+    if (!s.collective || s.free) return "";
+    const auto sizes = sizes_of(program, workload);
+    const double payload = sizes.work.rows(s.shape.rows) * s.shape.n * s.shape.activation;
+    return cheapest_line(lines_of(program, s), payload)->algorithm;
+}
+
+std::vector<OpEstimate> expand(const CompiledProgram& program, const Program& source,
+                               const Workload& workload) {
+    std::vector<OpEstimate> rows;
+    for (std::size_t p = 0; p < source.order.size(); ++p) {
+        const int section = source.order[p], layer = source.order_layer[p];
+        const auto& steps = source.sections[at(section)].steps;
+        for (std::size_t s = 0; s < steps.size(); ++s) {
+            const auto cost = price_step(program, section, static_cast<int>(s), workload);
+            auto& row = rows.emplace_back();
+            row.id = step_id(steps[s], layer);
+            row.layer = layer;
+            row.name = steps[s].name;
+            row.kind = std::string(name_of(op_cost(steps[s].kind).kind));
+            row.shape = shape_of(steps[s], workload);
+            row.flops = cost.flops;
+            row.bytes = cost.bytes;
+            row.payload = cost.payload;
+            row.time = cost.time;
+            row.bound = cost.bound;
+            row.provenance = cost.provenance;
+        }
+    }
+    return rows;
+}
+
+}  // namespace tplan

@@ -1,0 +1,241 @@
+#include "cost_model/hardware.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "core/files.h"
+#include "core/text.h"
+
+namespace tplan {
+
+namespace {
+
+constexpr std::string_view kFolder = "data/hardware";
+constexpr std::string_view kSchema = "tplan.hardware/1";
+
+/// The dtypes a product may run in instead, nearest first: each holds every value of the one asked.
+constexpr std::array<std::array<DType, 4>, 5> kWider{{
+    {DType::fp32, DType::fp32, DType::fp32, DType::fp32},   // fp32
+    {DType::fp16, DType::fp32, DType::fp32, DType::fp32},   // fp16
+    {DType::bf16, DType::fp32, DType::fp32, DType::fp32},   // bf16
+    {DType::fp8, DType::bf16, DType::fp16, DType::fp32},    // fp8
+    {DType::mxfp4, DType::bf16, DType::fp16, DType::fp32},  // mxfp4
+}};
+static_assert(kWider.size() == enum_names(DType{}).size());
+
+void require(bool holds, const std::string& where, const std::string& key, double value,
+             const char* expected) {
+    if (holds) return;
+    throw Error(where + "/" + key, fmt::format("expected {}, got {}", expected, value));
+}
+
+void require_positive(double value, const std::string& where, const std::string& key) {
+    require(value > 0, where, key, value, "more than 0");
+}
+
+void require_fraction(double value, const std::string& where, const std::string& key) {
+    require(value > 0 && value <= 1, where, key, value, "more than 0 and at most 1");
+}
+
+void check_link(const LinkProfile& link, const std::string& where) {
+    require(link.devices >= 2, where, "devices", link.devices, "at least 2");
+    require_positive(link.bandwidth.value, where, "bytes_per_s");
+    require(link.latency.value >= 0, where, "latency_s", link.latency.value, "at least 0");
+    require(link.base_latency.value >= 0, where, "base_latency_s", link.base_latency.value,
+            "at least 0");
+}
+
+void check_points(const Tables& tables, const std::string& where) {
+    for (std::size_t i = 0; i < tables.gemm.size(); ++i) {
+        const auto& p = tables.gemm[i];
+        const auto at = fmt::format("{}/gemm/{}", where, i);
+        require(std::min({p.m, p.n, p.k}) >= 1, at, "m, n, k",
+                static_cast<double>(std::min({p.m, p.n, p.k})), "at least 1");
+        require(p.ranks >= 1, at, "ranks", p.ranks, "at least 1");
+        require_positive(p.time.value, at, "time_s");
+    }
+    for (std::size_t i = 0; i < tables.attention.size(); ++i) {
+        const auto& p = tables.attention[i];
+        const auto at = fmt::format("{}/attention/{}", where, i);
+        const auto least = std::min({p.batch, p.q_len, p.kv_len, p.heads, p.kv_heads, p.head_dim});
+        require(least >= 1, at, "batch, q_len, kv_len, heads, kv_heads, head_dim",
+                static_cast<double>(least), "at least 1");
+        require(p.ranks >= 1, at, "ranks", p.ranks, "at least 1");
+        require_positive(p.time.value, at, "time_s");
+    }
+    for (std::size_t i = 0; i < tables.elementwise.size(); ++i) {
+        const auto& p = tables.elementwise[i];
+        const auto at = fmt::format("{}/elementwise/{}", where, i);
+        require(p.ranks >= 1, at, "ranks", p.ranks, "at least 1");
+        require_positive(p.bytes, at, "bytes");
+        require_positive(p.time.value, at, "time_s");
+    }
+    for (std::size_t i = 0; i < tables.collectives.size(); ++i) {
+        const auto& p = tables.collectives[i];
+        const auto at = fmt::format("{}/collectives/{}", where, i);
+        if (!is_collective(p.op)) {
+            throw Error(at + "/op", fmt::format("expected a collective, got {}", name_of(p.op)));
+        }
+        require(p.ranks >= 2, at, "ranks", p.ranks, "at least 2");
+        require_positive(p.bytes, at, "bytes");
+        require_positive(p.time.value, at, "time_s");
+    }
+}
+
+void check_ranges(const HardwareProfile& h, const std::string& where) {
+    if (h.name.empty()) throw Error(where + "/name", "expected a name, got an empty string");
+    if (h.backend != "cuda" && h.backend != "cpu") {
+        throw Error(where + "/backend", "expected \"cuda\" or \"cpu\", got \"" + h.backend + "\"");
+    }
+    require(h.devices >= 1, where, "devices", h.devices, "at least 1");
+    require(h.sm_count >= 1, where, "sm_count", h.sm_count, "at least 1");
+    require_positive(h.memory.value, where, "memory_bytes");
+    require_positive(h.memory_bandwidth.value, where, "memory_bytes_per_s");
+    require_positive(h.l2_cache.value, where, "l2_bytes");
+    if (h.peaks.empty()) throw Error(where + "/peaks", "expected at least one peak rate, got none");
+    for (std::size_t i = 0; i < h.peaks.size(); ++i) {
+        const auto at = fmt::format("{}/peaks/{}", where, i);
+        require_positive(h.peaks[i].rate.value, at, "flops_per_s");
+        for (std::size_t j = 0; j < i; ++j) {
+            if (h.peaks[j].dtype == h.peaks[i].dtype) {
+                throw Error(at + "/dtype", fmt::format("a second {}", name_of(h.peaks[i].dtype)));
+            }
+        }
+    }
+    require_fraction(h.gemm_efficiency, where, "gemm_efficiency");
+    require_fraction(h.attention_efficiency, where, "attention_efficiency");
+    require_fraction(h.memory_efficiency, where, "memory_efficiency");
+    require(h.launch.value >= 0, where, "launch_s", h.launch.value, "at least 0");
+    require(h.quantise.value >= 0, where, "quantise_s", h.quantise.value, "at least 0");
+    if (h.links.empty() && h.devices > 1) {
+        throw Error(where + "/links", "expected a link that joins the devices, got none");
+    }
+    for (std::size_t i = 0; i < h.links.size(); ++i) {
+        const auto at = fmt::format("{}/links/{}", where, i);
+        check_link(h.links[i], at);
+        for (std::size_t j = 0; j < i; ++j) {
+            if (h.links[j].kind == h.links[i].kind) {
+                throw Error(at + "/kind", fmt::format("a second {}", name_of(h.links[i].kind)));
+            }
+        }
+    }
+    if (h.network) check_link(*h.network, where + "/network");
+    require(h.interval_compute > 0 && h.interval_compute < 1, where, "interval_compute",
+            h.interval_compute, "between 0 and 1");
+    require(h.interval_collective > 0 && h.interval_collective < 1, where, "interval_collective",
+            h.interval_collective, "between 0 and 1");
+    require(h.workspace.value >= 0, where, "workspace_bytes", h.workspace.value, "at least 0");
+    require(h.communication_buffers.value >= 0, where, "communication_buffer_bytes",
+            h.communication_buffers.value, "at least 0");
+    check_points(h.tables, where + "/tables");
+}
+
+/// Exactly one source per figure: a missing one would be an unsourced number, one too many a typing
+/// error.
+void check_sources(const HardwareProfile& h, const std::string& where) {
+    const auto keys = figure_keys(h);
+    for (const auto& [key, source] : h.sources) {
+        if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+            throw Error(where + "/sources/" + key, "no such figure in this profile",
+                        did_you_mean(key, keys));
+        }
+        if (source.ref.empty()) throw Error(where + "/sources/" + key + "/ref", "empty");
+    }
+    for (const auto& key : keys) {
+        const bool sourced = std::any_of(h.sources.begin(), h.sources.end(),
+                                         [&](const auto& entry) { return entry.first == key; });
+        if (!sourced) {
+            throw Error(where + "/sources", "no source for the figure \"" + key + "\"",
+                        "add {kind, ref, date}");
+        }
+    }
+}
+
+/// The profile that `calibrate` last wrote for a backend, or, for "this", for any (CUDA first).
+std::string find_calibrated(const std::string& hw) {
+    const std::vector<std::string> backends = hw == "this" ? std::vector<std::string>{"cuda", "cpu"}
+                                                           : std::vector<std::string>{hw.substr(5)};
+    for (const auto& backend : backends) {
+        auto path = calibrated_profile_path(backend);
+        if (std::filesystem::exists(path)) return path;
+    }
+    throw Error("--hw " + hw, "this machine has not been calibrated",
+                "run `tplan calibrate --backend " + backends.back() + "` first");
+}
+
+}  // namespace
+
+HardwareProfile load_hardware(const std::string& hw) {
+    if (hw == "this" || hw == "this-cpu" || hw == "this-cuda") {
+        const auto path = find_calibrated(hw);
+        return read_hardware(load_json(path), path);
+    }
+    const auto names = hardware_names();
+    if (std::find(names.begin(), names.end(), hw) != names.end()) {
+        const auto relative = fmt::format("{}/{}.json", kFolder, hw);
+        return read_hardware(load_json(resource_path(relative)), relative);
+    }
+    if (std::filesystem::is_regular_file(hw)) return read_hardware(load_json(hw), hw);
+    const auto hint = did_you_mean(hw, names);
+    throw Error("--hw " + hw, "no such hardware profile or file",
+                hint.empty() ? "profiles: " + join(names, ", ") + ", this" : hint);
+}
+
+HardwareProfile read_hardware(const Json& document, const std::string& where) {
+    require_schema(document, kSchema, where);
+    auto hardware = from_json<HardwareProfile>(document, where);
+    check_ranges(hardware, where);
+    check_sources(hardware, where);
+    return hardware;
+}
+
+std::vector<std::string> hardware_names() {
+    return resource_names(kFolder);
+}
+
+std::string calibrated_profile_path(const std::string& backend) {
+    return cache_directory() + "/profiles/" + backend + ".json";
+}
+
+std::vector<std::string> figure_keys(const HardwareProfile& hardware) {
+    std::vector<std::string> keys{"devices", "sm_count", "memory_bytes", "memory_bytes_per_s",
+                                  "l2_bytes"};
+    for (const auto& peak : hardware.peaks) {
+        keys.push_back(fmt::format("peaks/{}", name_of(peak.dtype)));
+    }
+    keys.insert(keys.end(), {"gemm_efficiency", "attention_efficiency", "memory_efficiency",
+                             "launch_s", "quantise_s"});
+    const auto add_link = [&](const std::string& path) {
+        for (const auto* figure : {"devices", "bytes_per_s", "latency_s", "base_latency_s"}) {
+            keys.push_back(path + "/" + figure);
+        }
+    };
+    for (const auto& link : hardware.links) add_link(fmt::format("links/{}", name_of(link.kind)));
+    if (hardware.network) add_link("network");
+    keys.insert(keys.end(), {"interval_compute", "interval_collective", "workspace_bytes",
+                             "communication_buffer_bytes"});
+    if (!hardware.tables.empty()) keys.emplace_back("tables");
+    return keys;
+}
+
+std::vector<std::string> assumed_figures(const HardwareProfile& hardware) {
+    std::vector<std::string> keys;
+    for (const auto& [key, source] : hardware.sources) {
+        if (source.kind == SourceKind::assumed) keys.push_back(key);
+    }
+    return keys;
+}
+
+FlopRate peak_rate(const HardwareProfile& hardware, DType dtype) {
+    for (const auto usable : kWider[static_cast<std::size_t>(dtype)]) {
+        for (const auto& peak : hardware.peaks) {
+            if (peak.dtype == usable) return peak.rate;
+        }
+    }
+    throw Error(hardware.name + "/peaks",
+                fmt::format("no peak rate for {} or wider", name_of(dtype)),
+                "add one to the profile");
+}
+
+}  // namespace tplan

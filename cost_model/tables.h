@@ -1,0 +1,91 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cost_model/hardware.h"
+
+/// Measured points made ready for pricing. A product or an attention keeps the analytic formula and
+/// corrects it by the measured residual log(measured / analytic), interpolated over the logarithms
+/// of the shape and held constant beyond the grid; a pass over memory and a collective follow the
+/// measured time itself, straight in bytes. Every lookup at a measured point returns that point.
+
+namespace tplan {
+
+/// Time by bytes, straight lines between points, monotone: a smaller message can always be padded,
+/// so it never takes longer than a larger one.
+struct TimeCurve {
+    std::vector<double> bytes;    // ascending
+    std::vector<double> seconds;  // non-decreasing
+    bool exact = true;            // false: taken from another number of ranks or another op kind
+
+    bool empty() const { return bytes.empty(); }
+    /// Below the first point its time, beyond the last the slope of the last segment.
+    double at(double size) const;
+    /// Whether `size` lies within a factor of two of the measured range.
+    bool covers(double size) const;
+};
+
+/// Sorts, averages repeated sizes and makes monotone.
+TimeCurve make_time_curve(std::vector<std::pair<double, double>> bytes_and_seconds);
+
+/// Residual of one product [m, n, k] with n and k fixed, over log m. Between two points the time is
+/// kept between theirs, so that it never falls as m grows.
+struct ProductCurve {
+    struct Point {
+        double log_m = 0;
+        double residual = 0;  // log(measured / analytic)
+        double seconds = 0;   // at this point
+    };
+    std::vector<Point> points;  // ascending in m
+    bool inside = true;         // n, k and ranks lie on or inside the measured grid
+
+    bool empty() const { return points.empty(); }
+    /// Corrects the analytic time of m rows.
+    double at(double log_m, double analytic) const;
+    bool covers(double log_m) const;
+};
+
+/// Residual of one attention over log batch x log tokens, bilinear.
+struct AttentionGrid {
+    std::vector<double> log_batch, log_tokens;  // ascending
+    std::vector<double> residual;               // [batch][tokens]
+    bool inside = true;
+
+    bool empty() const { return residual.empty(); }
+    double at(double log_batch_, double log_tokens_) const;
+    bool covers(double log_batch_, double log_tokens_) const;
+};
+
+/// What a lookup is made for.
+struct ProductKey {
+    DType dtype = DType::fp32;
+    int ranks = 1;
+    double n = 0, k = 0;
+};
+struct AttentionKey {
+    DType kv_dtype = DType::fp32;
+    int ranks = 1;
+    bool decode = true;
+    double heads = 0, kv_heads = 0, head_dim = 0;
+};
+
+/// Builds the curve of one product from the points of its dtype and of the nearest rank count;
+/// empty when the dtype was not measured.
+ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& key);
+
+/// Likewise for an attention, from the measured head layout nearest to the one asked for.
+AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key);
+
+/// Passes over memory: the points of this op kind, else of one of its document kind, else of any.
+TimeCurve elementwise_curve(const HardwareProfile& hardware, OpKind op, int ranks);
+
+/// A value for (x, y) from scattered points: bilinear where they form a grid around it, otherwise
+/// by inverse squared distance from the nearest; beyond the outermost points it is that of the
+/// edge.
+struct ScatteredPoint {
+    double x = 0, y = 0, value = 0;
+};
+double interpolate(std::span<const ScatteredPoint> points, double x, double y);
+
+}  // namespace tplan

@@ -1,0 +1,258 @@
+#include "models/config.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/files.h"
+#include "models/config_fields.h"
+
+namespace tplan {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kPresets = "models/configs";
+constexpr std::string_view kPresetSchema = "tplan.preset/1";
+
+/// Keys of any config.json that say nothing about the graph: generation, training, bookkeeping.
+constexpr std::array<std::string_view, 45> kHarmless = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_commit_hash",
+    "_name_or_path",
+    "architectures",
+    "attention_dropout",
+    "attn_implementation",
+    "auto_map",
+    "bos_token_id",
+    "cache_implementation",
+    "classifier_dropout",
+    "decoder_start_token_id",
+    "dtype",
+    "embd_pdrop",
+    "eos_token_id",
+    "finetuning_task",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "id2label",
+    "initializer_range",
+    "is_encoder_decoder",
+    "keys_to_ignore_at_inference",
+    "label2id",
+    "max_length",
+    "model_type",
+    "num_labels",
+    "original_max_position_embeddings",
+    "output_attentions",
+    "output_hidden_states",
+    "output_router_logits",
+    "pad_token_id",
+    "prefix",
+    "pretraining_tp",
+    "problem_type",
+    "quantization_config",
+    "resid_pdrop",
+    "return_dict",
+    "router_aux_loss_coef",
+    "sep_token_id",
+    "tokenizer_class",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "use_bfloat16",
+    "use_cache",
+};
+
+DType read_dtype(const Json& in, const std::string& where) {
+    constexpr std::array<std::pair<std::string_view, DType>, 3> kNames = {
+        {{"bfloat16", DType::bf16}, {"float16", DType::fp16}, {"float32", DType::fp32}}};
+    const auto given = from_json<std::string>(in, where);
+    const auto name = given.rfind("torch.", 0) == 0 ? given.substr(6) : given;
+    for (const auto& [text, dtype] : kNames) {
+        if (name == text) return dtype;
+    }
+    throw Error(where, in.dump() + " is not one of bfloat16, float16, float32");
+}
+
+/// "torch_dtype" or its newer spelling, of the text model or else of the umbrella.
+void read_checkpoint_dtype(const Json& text, const Json& outer, ModelConfig& config) {
+    for (const auto* document : {&text, &outer}) {
+        for (const auto* key : {"torch_dtype", "dtype"}) {
+            const auto found = document->find(key);
+            if (found == document->end() || found->is_null()) continue;
+            config.dtype = read_dtype(*found, config.source + "/" + key);
+            return;
+        }
+    }
+    config.notes.push_back("no torch_dtype: weights are taken as bf16");
+}
+
+/// Sizes of the experts that follow from others.
+void complete_experts(const std::string& where, ModelConfig& config) {
+    if (config.experts == 0) return;
+    if (config.moe_ffn == 0) config.moe_ffn = config.ffn;
+    if (config.shared_experts > 0) config.shared_ffn = config.shared_experts * config.moe_ffn;
+    if (config.shared_ffn > 0 && config.shared_experts == 0) config.shared_experts = 1;
+    if (config.shared_ffn > kLargestSize) {
+        throw Error(where + "/n_shared_experts",
+                    fmt::format("{} shared experts of {} columns are above 2^31",
+                                config.shared_experts, config.moe_ffn));
+    }
+    if (config.experts_per_token == 0) throw Error(where + "/num_experts_per_tok", "missing key");
+    if (config.experts_per_token > config.experts) {
+        throw Error(where + "/num_experts_per_tok",
+                    fmt::format("expected an integer from 1 to the {} experts, got {}",
+                                config.experts, config.experts_per_token));
+    }
+}
+
+/// Sizes that follow from others, and what must hold between them.
+void complete_sizes(const KeyReader& reader, ModelConfig& config) {
+    const auto& where = reader.where;
+    if (config.kv_heads == 0) config.kv_heads = config.heads;
+    if (config.kv_lora_rank > 0) config.head_dim = config.qk_nope_dim + config.qk_rope_dim;
+    if (config.head_dim == 0) {
+        if (config.hidden % config.heads != 0) {
+            throw Error(where + "/num_attention_heads",
+                        fmt::format("hidden size {} is not a multiple of {} heads, and no head_dim "
+                                    "is given",
+                                    config.hidden, config.heads));
+        }
+        config.head_dim = config.hidden / config.heads;
+    }
+    if (config.heads % config.kv_heads != 0) {
+        throw Error(where + "/num_key_value_heads",
+                    fmt::format("{} attention heads are not a multiple of {} KV heads",
+                                config.heads, config.kv_heads));
+    }
+    if (config.ffn == 0) config.ffn = 4 * config.hidden;
+    complete_experts(where, config);
+}
+
+void refuse_unsupported(const Family& family, KeyReader& reader) {
+    for (const auto& [key, allowed] : family.only) {
+        const auto* value = reader.find(key);
+        if (!value || std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) continue;
+        throw Error(reader.path(key),
+                    fmt::format("{} has no graph for model_type {}; known: {}", value->dump(),
+                                family.name, Json(allowed).dump()));
+    }
+}
+
+/// One note naming the keys that were neither used nor known to be harmless.
+void note_other_keys(const KeyReader& reader, const Family& family, ModelConfig& config) {
+    constexpr std::size_t kMost = 20;
+    std::vector<std::string> other;
+    for (const auto& [key, value] : reader.document.items()) {
+        if (reader.seen.contains(key)) continue;
+        if (std::find(kHarmless.begin(), kHarmless.end(), key) != kHarmless.end()) continue;
+        const auto& listed = family.harmless;
+        if (std::find(listed.begin(), listed.end(), key) != listed.end()) continue;
+        other.push_back(key);
+    }
+    if (other.empty()) return;
+    const auto more = other.size() > kMost ? other.size() - kMost : 0;
+    other.resize(other.size() - more);
+    config.notes.push_back("keys passed over: " + join(other, ", ") +
+                           (more ? fmt::format(" and {} more", more) : ""));
+}
+
+void read_by_family(const Family& family, KeyReader& reader, ModelConfig& config) {
+    config.family = family.name;
+    config.traits = family.traits;
+    config.modules = family.modules;
+    for (const auto& rule : family.keys) read_field(rule, reader, config);
+    refuse_unsupported(family, reader);
+    read_rope(reader, config);
+    if (config.settings.parallel && family.traits.parallel_shares_norm)
+        config.modules.mlp_norm.clear();
+    if (family.traits.falcon) complete_falcon(reader, config);
+    complete_sizes(reader, config);
+    read_layer_traits(reader, config);
+    note_other_keys(reader, family, config);
+}
+
+const Json& unwrap_preset(const Json& document, const std::string& source) {
+    if (!document.is_object()) json_detail::wrong_type(source, "an object", document);
+    const auto schema = document.find("schema");
+    if (schema == document.end() || *schema != kPresetSchema) return document;
+    const auto config = document.find("config");
+    if (config == document.end()) throw Error(source + "/config", "missing key");
+    if (!config->is_object()) json_detail::wrong_type(source + "/config", "an object", *config);
+    return *config;
+}
+
+}  // namespace
+
+ModelConfig read_model_config(const Json& document, const std::string& source) {
+    ModelConfig config;
+    config.source = source;
+    config.document = unwrap_preset(document, source);
+    const Json& outer = config.document;
+
+    const auto type = outer.find("model_type");
+    if (type == outer.end())
+        throw Error(source + "/model_type", "missing key", "is this a Hugging Face config.json?");
+    config.model_type = from_json<std::string>(*type, source + "/model_type");
+    config.device_map = outer.contains("device_map") && !outer["device_map"].is_null();
+
+    // The text model: the document itself, or what an umbrella of several models nests.
+    auto family = load_family(config.model_type);
+    const Json* text = &outer;
+    std::string where = source;
+    if (const auto nested = outer.find("text_config"); !family && nested != outer.end()) {
+        where += "/text_config";
+        if (!nested->is_object()) json_detail::wrong_type(where, "an object", *nested);
+        text = &*nested;
+        config.umbrella = config.model_type;
+        config.model_type += "_text";
+        if (const auto inner = text->find("model_type"); inner != text->end())
+            config.model_type = from_json<std::string>(*inner, where + "/model_type");
+        family = load_family(config.model_type);
+        config.notes.push_back("text model of " + config.umbrella +
+                               "; its other towers are left out");
+    }
+
+    KeyReader reader{*text, where, {}};
+    read_checkpoint_dtype(*text, outer, config);
+    for (const auto* part : {text, &outer}) {
+        if (const auto quantised = part->find("quantization_config"); quantised != part->end()) {
+            read_quantisation(*quantised, source + "/quantization_config", config);
+            break;
+        }
+    }
+    if (family) {
+        read_by_family(*family, reader, config);
+    } else {
+        read_usual_sizes(reader, config);
+    }
+    if (const auto tied = outer.find("tie_word_embeddings");
+        text != &outer && tied != outer.end() && !text->contains("tie_word_embeddings")) {
+        config.tied_embeddings = from_json<bool>(*tied, source + "/tie_word_embeddings");
+    }
+    return config;
+}
+
+ModelConfig load_model_config(const std::string& model) {
+    const auto presets = preset_names();
+    if (std::binary_search(presets.begin(), presets.end(), model)) {
+        const auto path = resource_path(std::string(kPresets) + "/" + model + ".json");
+        return read_model_config(load_json(path), model);
+    }
+    std::error_code ignored;
+    if (fs::is_directory(model, ignored)) {
+        const auto path = (fs::path(model) / "config.json").string();
+        return read_model_config(load_json(path), path);
+    }
+    const bool path_like = model.find('/') != std::string::npos || model.ends_with(".json");
+    if (path_like || fs::exists(model, ignored)) return read_model_config(load_json(model), model);
+    const auto nearest = did_you_mean(model, presets);
+    throw Error("MODEL",
+                fmt::format("\"{}\" is no preset, no config.json and no directory with one", model),
+                nearest.empty() ? "see tplan models" : nearest);
+}
+
+std::vector<std::string> preset_names() {
+    return resource_names(kPresets);
+}
+
+}  // namespace tplan

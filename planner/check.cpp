@@ -1,0 +1,168 @@
+#include "planner/check.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+namespace tplan {
+namespace {
+
+constexpr double kTolerance = 1e-9;
+constexpr std::size_t kLimit = 50;
+
+std::string shorten(const Json& value) {
+    auto text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return text.size() > 80 ? text.substr(0, 77) + "..." : text;
+}
+
+bool same_number(const Json& a, const Json& b) {
+    const auto x = a.get<double>();
+    const auto y = b.get<double>();
+    return std::abs(x - y) <= kTolerance * std::max(std::abs(x), std::abs(y));
+}
+
+struct Comparison {
+    std::vector<Difference> differences;
+    std::size_t limit;
+
+    bool full() const { return differences.size() >= limit; }
+    void differ(const std::string& path, std::string found, std::string expected) {
+        if (!full()) differences.push_back({path, std::move(found), std::move(expected)});
+    }
+    void compare(const Json& found, const Json& expected, const std::string& path) {
+        if (full()) return;
+        if (found.is_object() && expected.is_object()) {
+            for (const auto& [key, value] : expected.items()) {
+                const auto inside = path.empty() ? key : path + "/" + key;
+                const auto it = found.find(key);
+                if (it == found.end()) {
+                    differ(inside, "missing", shorten(value));
+                } else {
+                    compare(*it, value, inside);
+                }
+            }
+            for (const auto& [key, value] : found.items()) {
+                if (!expected.contains(key)) {
+                    differ(path.empty() ? key : path + "/" + key, shorten(value), "no such key");
+                }
+            }
+        } else if (found.is_array() && expected.is_array()) {
+            if (found.size() != expected.size()) {
+                differ(path, fmt::format("{} entries", found.size()),
+                       fmt::format("{} entries", expected.size()));
+                return;
+            }
+            for (std::size_t i = 0; i < found.size() && !full(); ++i) {
+                compare(found[i], expected[i], path + "/" + std::to_string(i));
+            }
+        } else if (found.is_number() && expected.is_number()) {
+            if (!same_number(found, expected)) differ(path, shorten(found), shorten(expected));
+        } else if (found != expected) {
+            differ(path, shorten(found), shorten(expected));
+        }
+    }
+};
+
+/// A premise that came from the shipped data must still be that data: an edit to a figure that this
+/// prediction happens not to use would otherwise pass.
+void compare_premise(const Json& found, const Json& shipped, const std::string& key,
+                     std::vector<Difference>& differences) {
+    for (auto& difference : compare_json(found, shipped, kLimit)) {
+        difference.path = key + "/" + difference.path;
+        differences.push_back(std::move(difference));
+    }
+}
+
+std::int64_t volume(const ShardPiece& piece) {
+    return std::accumulate(piece.shape.begin(), piece.shape.end(), std::int64_t{1},
+                           std::multiplies<>());
+}
+
+/// Tests, without the planner's slice arithmetic, that the distinct pieces of a tensor lie inside
+/// it, do not overlap and cover it. Copies of the same piece on several ranks are replicas and
+/// count once.
+std::string tiling_fault(const TensorShards& tensor) {
+    std::map<std::vector<std::int64_t>, ShardPiece> distinct;  // by offset
+    for (const auto& shard : tensor.shards) {
+        for (const auto& piece : shard.pieces) {
+            if (piece.shape.size() != tensor.shape.size() ||
+                piece.offset.size() != tensor.shape.size()) {
+                return fmt::format("rank {}: a piece has another number of dimensions", shard.rank);
+            }
+            for (std::size_t d = 0; d < tensor.shape.size(); ++d) {
+                if (piece.offset[d] < 0 || piece.shape[d] < 1 ||
+                    piece.offset[d] + piece.shape[d] > tensor.shape[d]) {
+                    return fmt::format("rank {}: a piece leaves the tensor in dimension {}",
+                                       shard.rank, d);
+                }
+            }
+            const auto [it, inserted] = distinct.emplace(piece.offset, piece);
+            if (!inserted && it->second.shape != piece.shape) {
+                return fmt::format("rank {}: two pieces overlap", shard.rank);
+            }
+        }
+    }
+    std::int64_t covered = 0;
+    std::int64_t end_before = 0;
+    std::size_t cut_dim = 0;
+    for (const auto& [offset, piece] : distinct) {
+        covered += volume(piece);
+        for (std::size_t d = 0; d < offset.size(); ++d) {
+            if (piece.shape[d] != tensor.shape[d]) cut_dim = d;
+        }
+    }
+    // Pieces differ along one dimension only, so ascending offsets must meet end to end.
+    for (const auto& [offset, piece] : distinct) {
+        if (offset[cut_dim] != end_before)
+            return fmt::format("a gap or overlap at {} in dimension {}", end_before, cut_dim);
+        end_before = offset[cut_dim] + piece.shape[cut_dim];
+    }
+    const auto whole = std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1},
+                                       std::multiplies<>());
+    return covered == whole ? std::string()
+                            : fmt::format("the shards hold {} of {} elements", covered, whole);
+}
+
+}  // namespace
+
+std::vector<Difference> compare_json(const Json& found, const Json& expected, std::size_t limit) {
+    Comparison comparison{{}, limit};
+    comparison.compare(found, expected, "");
+    return std::move(comparison.differences);
+}
+
+PlanDocument read_plan(const Json& document, const std::string& where) {
+    require_schema(document, "tplan.plan/1", where);
+    return from_json<PlanDocument>(document, where);
+}
+
+std::vector<Difference> check_plan(const Json& document, const std::string& where) {
+    const auto plan = read_plan(document, where);
+    auto config = read_model_config(plan.model, where + "/model");
+    config.source = plan.model_source;
+    // The profile is read with the same range checks as a profile file; its figures are the
+    // premises of the plan.
+    const auto hardware = read_hardware(to_json(plan.hardware), where + "/hardware");
+    const auto result = make_plan_document(config, hardware, plan.request);
+    if (!result.document) {
+        return {{"tp", std::to_string(plan.tp), "no feasible plan for the embedded configuration"}};
+    }
+    auto differences = compare_json(document, to_json(*result.document), kLimit);
+    if (std::ranges::count(hardware_names(), hardware.name)) {
+        compare_premise(document["hardware"], to_json(load_hardware(hardware.name)), "hardware",
+                        differences);
+    }
+    if (std::ranges::count(preset_names(), plan.model_source)) {
+        compare_premise(document["model"], load_model_config(plan.model_source).document, "model",
+                        differences);
+    }
+    for (const auto& tensor : plan.tensors) {
+        if (differences.size() >= kLimit) break;
+        if (const auto fault = tiling_fault(tensor); !fault.empty()) {
+            differences.push_back({"tensors/" + tensor.name, fault, "shards that tile the tensor"});
+        }
+    }
+    return differences;
+}
+
+}  // namespace tplan

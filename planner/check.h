@@ -1,0 +1,37 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "planner/document.h"
+
+namespace tplan {
+
+/// One place where a document differs from what its own configuration and profile give.
+struct Difference {
+    std::string path;      // "predicted/ops/3/time_s"
+    std::string found;     // in the document
+    std::string expected;  // recomputed
+    static void fields(auto& self, auto&& field) {
+        field("path", self.path);
+        field("found", self.found);
+        field("expected", self.expected);
+    }
+    bool operator==(const Difference&) const = default;
+};
+
+/// Compares two documents value by value. Numbers differ when they are further apart than 1e-9 of
+/// the larger: the same formulas compiled elsewhere may round differently in the last bits, an edit
+/// does not hide below that. Stops after `limit` differences.
+std::vector<Difference> compare_json(const Json& found, const Json& expected, std::size_t limit);
+
+/// Independent checker. Recomputes shapes, slices, program, memory and prediction from the embedded
+/// configuration, profile and request, and tests on its own that the shards of every parameter tile
+/// it exactly or replicate it. Empty = the plan is what it says. Throws Error when the document
+/// cannot be read at all.
+std::vector<Difference> check_plan(const Json& document, const std::string& where);
+
+/// Reads a plan document strictly (`tplan.plan/1`). Extra keys of a validated plan must have been
+/// removed before.
+PlanDocument read_plan(const Json& document, const std::string& where);
+
+}  // namespace tplan

@@ -1,0 +1,218 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "cost_model/estimate.h"
+#include "models/config.h"
+#include "planner/plan.h"
+
+/// The plan as a document: everything a reader, the checker and a run need, in one JSON file.
+
+namespace tplan {
+
+/// A contiguous box of a tensor.
+struct ShardPiece {
+    std::vector<std::int64_t> shape;
+    std::vector<std::int64_t> offset;
+    static void fields(auto& self, auto&& field) {
+        field("shape", self.shape);
+        field("offset", self.offset);
+    }
+    bool operator==(const ShardPiece&) const = default;
+};
+
+/// What one rank holds: one piece, two when packed, none when empty.
+struct RankShard {
+    int rank = 0;
+    std::vector<ShardPiece> pieces;
+    static void fields(auto& self, auto&& field) {
+        field("rank", self.rank);
+        field("pieces", self.pieces);
+    }
+    bool operator==(const RankShard&) const = default;
+};
+
+/// One parameter and its shards.
+struct TensorShards {
+    std::string name;
+    std::vector<std::int64_t> shape;
+    DType dtype = DType::bf16;
+    std::string style;
+    std::vector<RankShard> shards;
+    static void fields(auto& self, auto&& field) {
+        field("name", self.name);
+        field("shape", self.shape);
+        field("dtype", self.dtype);
+        field("style", self.style);
+        field("shards", self.shards);
+    }
+    bool operator==(const TensorShards&) const = default;
+};
+
+/// Every parameter of the model, one entry per layer, with its shards; tied parameters stand once,
+/// as the embedding.
+std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan);
+
+/// Bytes of weights on the fullest rank; tied parameters once.
+double weight_bytes_per_rank(const Model& model, const Plan& plan);
+
+/// The process grid. Serving uses tensor parallelism only.
+struct Mesh {
+    int dp_replicate = 1, dp_shard = 1, tp = 1;
+    static void fields(auto& self, auto&& field) {
+        field("dp_replicate", self.dp_replicate);
+        field("dp_shard", self.dp_shard);
+        field("tp", self.tp);
+    }
+    bool operator==(const Mesh&) const = default;
+};
+
+/// The prediction for one program and workload (`tplan.estimate/1`; `predicted` of a plan).
+struct Estimate {
+    std::string schema = "tplan.estimate/1";
+    std::string model, hardware;
+    int tp = 1;
+    std::string link;
+    Workload workload;
+    CostOptions options;
+    LayoutChoice layout = LayoutChoice::best;
+    Kernels kernels = Kernels::served;
+    Seconds step;
+    std::array<Seconds, 2> interval_90;
+    Nullable<Seconds> ttft_isolated;  // prefill: the step itself; null in decode
+    Nullable<Seconds> tpot_isolated;  // decode: the step itself; null in prefill
+    Seconds layer, compute, collective, exposed_collective, launch;
+    double tokens_per_s = 0;
+    Provenance provenance = Provenance::datasheet;
+    Domain domain = Domain::datasheet_only;
+    std::vector<OpEstimate> ops;
+    MemoryUse memory;
+    std::vector<std::string> notes;
+
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("model", self.model);
+        field("hardware", self.hardware);
+        field("tp", self.tp);
+        field("link", self.link);
+        field("workload", self.workload);
+        field("options", self.options);
+        field("layout", self.layout);
+        field("kernels", self.kernels);
+        field("step_s", self.step);
+        field("interval_90_s", self.interval_90);
+        field("ttft_isolated_s", self.ttft_isolated);
+        field("tpot_isolated_s", self.tpot_isolated);
+        field("layer_s", self.layer);
+        field("compute_s", self.compute);
+        field("collective_s", self.collective);
+        field("exposed_collective_s", self.exposed_collective);
+        field("launch_s", self.launch);
+        field("tokens_per_s", self.tokens_per_s);
+        field("provenance", self.provenance);
+        field("domain", self.domain);
+        field("ops", self.ops);
+        field("memory", self.memory);
+        field("notes", self.notes);
+    }
+    bool operator==(const Estimate&) const = default;
+};
+
+/// A degree that was considered and not taken.
+struct Alternative {
+    int tp = 1;
+    bool feasible = false;
+    bool fits = false;
+    Nullable<Seconds> step;  // null when infeasible
+    std::string reason;
+    static void fields(auto& self, auto&& field) {
+        field("tp", self.tp);
+        field("feasible", self.feasible);
+        field("fits", self.fits);
+        field("step_s", self.step);
+        field("reason", self.reason);
+    }
+    bool operator==(const Alternative&) const = default;
+};
+
+enum class Objective { latency, throughput, memory };
+constexpr auto enum_names(Objective) {
+    return std::array<std::string_view, 3>{"latency", "throughput", "memory"};
+}
+
+/// What was asked: enough to make the same plan again.
+struct PlanRequest {
+    PlanOptions plan;
+    CostOptions cost;
+    Workload workload;
+    Nullable<int> gpus;  // degrees 1..gpus were weighed; null when the degree was given
+    Objective objective = Objective::latency;
+    Nullable<Seconds> max_ttft, max_tpot;
+
+    static void fields(auto& self, auto&& field) {
+        field("plan", self.plan);
+        field("cost", self.cost);
+        field("workload", self.workload);
+        field("gpus", self.gpus);
+        field("objective", self.objective);
+        field("max_ttft_s", self.max_ttft);
+        field("max_tpot_s", self.max_tpot);
+    }
+    bool operator==(const PlanRequest&) const = default;
+};
+
+/// `tplan.plan/1`.
+struct PlanDocument {
+    std::string schema = "tplan.plan/1";
+    std::string model_source;
+    Json model;  // the configuration itself
+    HardwareProfile hardware;
+    PlanRequest request;
+    Workload workload;
+    int tp = 1;
+    Mesh mesh;
+    std::vector<TensorShards> tensors;
+    Program program;
+    Estimate predicted;
+    std::string why;
+    std::vector<Alternative> alternatives;
+    std::vector<std::string> diagnostics;
+
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("model_source", self.model_source);
+        field("model", self.model);
+        field("hardware", self.hardware);
+        field("request", self.request);
+        field("workload", self.workload);
+        field("tp", self.tp);
+        field("mesh", self.mesh);
+        field("tensors", self.tensors);
+        field("program", self.program);
+        field("predicted", self.predicted);
+        field("why", self.why);
+        field("alternatives", self.alternatives);
+        field("diagnostics", self.diagnostics);
+    }
+    bool operator==(const PlanDocument&) const = default;
+};
+
+/// Prices a program in full. `model` names it in the document.
+Estimate make_estimate(const std::string& model, const Program& program,
+                       const HardwareProfile& hardware, const PlanOptions& options,
+                       const CostOptions& cost, const Workload& workload);
+
+/// Plan, program and prediction for one request, or why there is none.
+struct PlanResult {
+    std::optional<PlanDocument> document;
+    Feasibility feasibility;                // of the requested degree, or of the last one weighed
+    std::vector<Alternative> alternatives;  // every degree weighed and not taken
+};
+
+/// Makes the plan: the requested degree, or the best of 1..gpus for the objective within the
+/// bounds; says why and lists the rejected degrees with reasons. Throws Error for a degree above
+/// nodes x devices and for a configuration that carries a device_map.
+PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& hardware,
+                              const PlanRequest& request);
+
+}  // namespace tplan

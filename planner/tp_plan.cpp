@@ -1,0 +1,218 @@
+#include "planner/tp_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/files.h"
+#include "planner/style.h"
+
+namespace tplan {
+namespace {
+
+constexpr std::string_view kFolder = "data/tp_plans";
+
+/// One file of data/tp_plans. A 5.10 key that is left out means: as in 5.16.
+struct ShippedPlan {
+    std::string schema, model_type;
+    Nullable<TpPlan> base_model_tp_plan;
+    Nullable<std::string> lm_head;
+    Nullable<TpPlan> ep_plan;
+    bool in_5_10 = true;
+    std::optional<Nullable<TpPlan>> base_model_tp_plan_5_10, ep_plan_5_10;
+    std::string config_class;
+    std::optional<std::string> head_class;
+    bool has_pp_plan = false;
+    std::string source, commit;
+
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("model_type", self.model_type);
+        field("base_model_tp_plan", self.base_model_tp_plan);
+        field("lm_head", self.lm_head);
+        field("ep_plan", self.ep_plan);
+        field("in_5_10", self.in_5_10);
+        field("base_model_tp_plan_5_10", self.base_model_tp_plan_5_10);
+        field("ep_plan_5_10", self.ep_plan_5_10);
+        field("config_class", self.config_class);
+        field("head_class", self.head_class);
+        field("has_pp_plan", self.has_pp_plan);
+        field("source", self.source);
+        field("commit", self.commit);
+    }
+};
+
+/// The types that ship no plan, with the reason.
+struct NoPlanFile {
+    std::string schema, source, commit;
+    Named<std::string> reasons;
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("source", self.source);
+        field("commit", self.commit);
+        field("reasons", self.reasons);
+    }
+};
+
+/// Composite types with the model type of their text part; null where the config itself names it.
+struct UmbrellaFile {
+    std::string schema, source, commit;
+    Named<Nullable<std::string>> text_model_types;
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("source", self.source);
+        field("commit", self.commit);
+        field("text_model_types", self.text_model_types);
+    }
+};
+
+template <class T>
+const T* find_entry(const Named<T>& entries, const std::string& key) {
+    const auto found = std::find_if(entries.begin(), entries.end(),
+                                    [&](const auto& entry) { return entry.first == key; });
+    return found == entries.end() ? nullptr : &found->second;
+}
+
+template <class T>
+T load_table(const std::string& name, std::string_view schema) {
+    const auto path = resource_path(fmt::format("{}/{}.json", kFolder, name));
+    const auto document = load_json(path);
+    require_schema(document, schema, path);
+    return from_json<T>(document, path);
+}
+
+/// A model type comes from the user's file and becomes part of a path.
+bool is_plain_name(const std::string& name) {
+    const auto plain = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '_' || c == '-' || c == '.';
+    };
+    return !name.empty() && name.front() != '_' && name.front() != '.' &&
+           std::all_of(name.begin(), name.end(), plain);
+}
+
+std::optional<ShippedPlan> load_plan(const std::string& model_type) {
+    if (!is_plain_name(model_type)) return std::nullopt;
+    std::error_code ignored;
+    if (!std::filesystem::exists(resource_path(fmt::format("{}/{}.json", kFolder, model_type)),
+                                 ignored)) {
+        return std::nullopt;
+    }
+    return load_table<ShippedPlan>(model_type, "tplan.tp_plan/1");
+}
+
+NoPlanFile load_no_plan() {
+    return load_table<NoPlanFile>("_no_plan", "tplan.no_tp_plan/1");
+}
+
+UmbrellaFile load_umbrellas() {
+    return load_table<UmbrellaFile>("_umbrellas", "tplan.umbrellas/1");
+}
+
+Verdict no(std::string reason) {
+    Verdict verdict;
+    verdict.reason = std::move(reason);
+    return verdict;
+}
+
+/// Since 5.16 a tied model with a plan splits its embedding by vocabulary, because the head shares
+/// the storage and is split so.
+void append_tied_rule(TpPlan& plan) {
+    if (!find_entry(plan, "embed_tokens")) plan.emplace_back("embed_tokens", "embedding_rowwise");
+}
+
+Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transformers version) {
+    Verdict verdict;
+    const bool old = version == Transformers::v5_10;
+    if (old && !shipped.in_5_10) {
+        verdict.reason = shipped.config_class + " does not exist in transformers 5.10";
+        return verdict;
+    }
+    verdict.base_model_tp_plan = old && shipped.base_model_tp_plan_5_10
+                                     ? *shipped.base_model_tp_plan_5_10
+                                     : shipped.base_model_tp_plan;
+    verdict.ep_plan = old && shipped.ep_plan_5_10 ? *shipped.ep_plan_5_10 : shipped.ep_plan;
+    // 5.10 empties the head class's plan at initialisation: the head is replicated.
+    if (!old) verdict.lm_head = shipped.lm_head;
+
+    auto& plan = verdict.base_model_tp_plan.value;
+    if (plan) {
+        if (!old && config.tied_embeddings) append_tied_rule(*plan);
+        verdict.supports_tp = SupportsTp::yes;
+        verdict.reason = fmt::format("{} ships a tensor-parallel plan of {} rules",
+                                     shipped.config_class, plan->size());
+    } else if (verdict.ep_plan.value) {
+        verdict.supports_tp = SupportsTp::expert_parallel_only;
+        verdict.reason = fmt::format(
+            "base_model_tp_plan of {} is null; it ships an expert-parallel plan only "
+            "(enable_expert_parallel)",
+            shipped.config_class);
+    } else {
+        verdict.reason = "base_model_tp_plan of " + shipped.config_class + " is null";
+    }
+    return verdict;
+}
+
+}  // namespace
+
+Verdict tp_verdict(const ModelConfig& config, Transformers version) {
+    const auto& type = config.model_type;
+    if (const auto shipped = load_plan(type)) return verdict_of(*shipped, config, version);
+
+    const auto no_plan = load_no_plan();
+    if (const auto* reason = find_entry(no_plan.reasons, type)) return no(*reason);
+
+    const auto umbrellas = load_umbrellas();
+    if (const auto* text = find_entry(umbrellas.text_model_types, type)) {
+        if (text->value) {
+            if (const auto shipped = load_plan(*text->value))
+                return verdict_of(*shipped, config, version);
+            if (const auto* reason = find_entry(no_plan.reasons, *text->value)) return no(*reason);
+        }
+        return no(type +
+                  " wraps other models and its config names no text model with a "
+                  "tensor-parallel plan");
+    }
+    throw Error(config.source + "/model_type",
+                "\"" + type + "\" is no model type of transformers 5.16",
+                "give a plan by hand with --tp-plan, or correct the key");
+}
+
+bool known_model_type(const std::string& model_type) {
+    if (load_plan(model_type)) return true;
+    return find_entry(load_no_plan().reasons, model_type) != nullptr ||
+           find_entry(load_umbrellas().text_model_types, model_type) != nullptr;
+}
+
+TpPlan read_tp_plan(const std::string& path) {
+    auto plan = from_json<TpPlan>(load_json(path), path);
+    if (plan.empty()) {
+        throw Error(path, "the plan has no rules", "give an object of pattern -> style");
+    }
+    for (const auto& [pattern, style] : plan) {
+        try {
+            find_style(shared_styles(), style);
+        } catch (const Error& error) {
+            throw Error(path + "/" + pattern, error.what_happened, error.hint);
+        }
+    }
+    return plan;
+}
+
+TpPlan rules_in_effect(const ModelConfig& config, const Verdict& verdict,
+                       const std::optional<TpPlan>& by_hand) {
+    if (by_hand) return *by_hand;
+    TpPlan rules;
+    if (!verdict.base_model_tp_plan.value) return rules;
+    const bool rewritten = config.quant_method == "fp8" && config.model_type.starts_with("qwen3");
+    for (const auto& rule : *verdict.base_model_tp_plan.value) {
+        const auto& pattern = rule.first;
+        const bool lost = pattern.ends_with("_norm") || pattern.find(".experts") != pattern.npos;
+        if (!(rewritten && lost)) rules.push_back(rule);
+    }
+    if (verdict.lm_head.value) rules.emplace_back("lm_head", *verdict.lm_head.value);
+    return rules;
+}
+
+}  // namespace tplan

@@ -1,0 +1,114 @@
+#include "app/validated.h"
+
+#include "tests/support/catch.h"
+
+using namespace tplan;
+
+namespace {
+
+Measured measured_of(std::vector<StepSample> samples) {
+    Measured measured;
+    measured.step_samples = std::move(samples);
+    measured.samples = static_cast<int>(measured.step_samples.size());
+    measured.clean_fraction = 1;
+    measured.step = spread_of(measured.step_samples);
+    return measured;
+}
+
+Numerics good_numerics() {
+    Numerics numerics;
+    numerics.ranks_agree = true;
+    numerics.pass = true;
+    return numerics;
+}
+
+Comparison interval(double low, double high) {
+    Comparison comparison;
+    comparison.interval_90 = {Seconds(low), Seconds(high)};
+    return comparison;
+}
+
+}  // namespace
+
+TEST_CASE("a spread takes clean samples only") {
+    const auto spread = spread_of(
+        {{Seconds(3), true}, {Seconds(100), false}, {Seconds(1), true}, {Seconds(2), true}});
+    CHECK(spread.median == Seconds(2));
+    CHECK(spread.p10.value == Catch::Approx(1.2));
+    CHECK(spread.p90.value == Catch::Approx(2.8));
+}
+
+TEST_CASE("with fewer than two clean samples a spread takes all") {
+    CHECK(spread_of({{Seconds(3), true}, {Seconds(5), false}}).median == Seconds(4));
+    CHECK(spread_of({}).median == Seconds(0));
+}
+
+TEST_CASE("errors are predicted over measured minus one, joined by id") {
+    Estimate predicted;
+    predicted.step = Seconds(11);
+    predicted.ops.resize(2);
+    predicted.ops[0].id = "layers.0.mlp.up_proj";
+    predicted.ops[0].time = Seconds(3);
+    predicted.ops[1].id = "never.run";
+    auto measured = measured_of({{Seconds(10), true}, {Seconds(10), true}});
+    measured.ops = {{"layers.0.mlp.up_proj", Seconds(4), Seconds(0)}};
+    measured.probes = {{"a", Seconds(1), Seconds(1.1)},
+                       {"b", Seconds(1), Seconds(1.0)},
+                       {"c", Seconds(1), Seconds(1.2)}};
+    const auto comparison = compare(predicted, measured);
+    CHECK(comparison.step_error == Catch::Approx(0.1));
+    CHECK(comparison.drift == Catch::Approx(1.1));
+    CHECK(comparison.step_error_recalibrated == Catch::Approx(0.21));
+    REQUIRE(comparison.ops.size() == 1);
+    CHECK(comparison.ops[0].error == Catch::Approx(-0.25));
+}
+
+TEST_CASE("the verdict of a run") {
+    const auto steady =
+        measured_of({{Seconds(10), true}, {Seconds(10), true}, {Seconds(10), true}});
+    CHECK(judge_run(steady, good_numerics(), interval(9, 11)) == RunVerdict::validated);
+    CHECK(judge_run(steady, good_numerics(), interval(5, 6)) == RunVerdict::out_of_interval);
+
+    SECTION("numbers that differ outweigh everything") {
+        auto numerics = good_numerics();
+        numerics.pass = false;
+        CHECK(judge_run(steady, numerics, interval(9, 11)) == RunVerdict::numerics_failed);
+    }
+    SECTION("a large error alone is never inconclusive") {
+        auto comparison = interval(1e-9, 2e-9);
+        comparison.step_error = 1000;
+        CHECK(judge_run(steady, good_numerics(), comparison) == RunVerdict::out_of_interval);
+    }
+    SECTION("preempted repetitions are inconclusive") {
+        auto noisy = steady;
+        noisy.clean_fraction = 0.49;
+        CHECK(judge_run(noisy, good_numerics(), interval(9, 11)) == RunVerdict::inconclusive);
+    }
+    SECTION("a wide spread is inconclusive") {
+        const auto wide =
+            measured_of({{Seconds(8), true}, {Seconds(10), true}, {Seconds(10), true}});
+        CHECK(wide.step.median > wide.step.p10 * 1.15);
+        CHECK(judge_run(wide, good_numerics(), interval(9, 11)) == RunVerdict::inconclusive);
+    }
+    SECTION("a machine that drifted since calibration is inconclusive, either way") {
+        auto comparison = interval(9, 11);
+        comparison.drift = 1.11;
+        CHECK(judge_run(steady, good_numerics(), comparison) == RunVerdict::inconclusive);
+        comparison.drift = 0.89;
+        CHECK(judge_run(steady, good_numerics(), comparison) == RunVerdict::inconclusive);
+        comparison.drift = 1.09;
+        CHECK(judge_run(steady, good_numerics(), comparison) == RunVerdict::validated);
+    }
+}
+
+TEST_CASE("a program cut to its first layers keeps embedding and head") {
+    Program program;
+    program.sections.resize(3);
+    program.sections[1].layers = {0, 1, 2};
+    program.order = {0, 1, 1, 1, 2};
+    program.order_layer = {-1, 0, 1, 2, -1};
+    const auto cut = first_layers(program, 2);
+    CHECK(cut.order == std::vector<int>{0, 1, 1, 2});
+    CHECK(cut.order_layer == std::vector<int>{-1, 0, 1, -1});
+    CHECK(cut.sections[1].layers == std::vector<int>{0, 1});
+}

@@ -1,0 +1,37 @@
+#include "planner/check.h"
+
+#include "tests/support/catch.h"
+
+using namespace tplan;
+
+TEST_CASE("documents are compared value by value") {
+    const auto differences = [](const char* found, const char* expected) {
+        return compare_json(Json::parse(found), Json::parse(expected), 10);
+    };
+    CHECK(differences(R"({"a": [1, 2.0, "x", null, true]})", R"({"a": [1, 2.0, "x", null, true]})")
+              .empty());
+    const auto edited = differences(R"({"a": {"b": [1, 2.5]}})", R"({"a": {"b": [1, 2]}})");
+    REQUIRE(edited.size() == 1);
+    CHECK(edited[0] == Difference{"a/b/1", "2.5", "2"});
+    CHECK(differences(R"({"a": 1})", R"({"a": 1, "b": 2})").at(0).path == "b");
+    CHECK(differences(R"({"a": 1, "b": 2})", R"({"a": 1})").at(0).expected == "no such key");
+    CHECK(differences("[1, 2]", "[1]").at(0).found == "2 entries");
+    CHECK(differences(R"("1")", "1").size() == 1);
+    CHECK(differences("true", "1").size() == 1);
+}
+
+TEST_CASE("rounding in the last bits is no difference, an edit is") {
+    CHECK(compare_json(Json(1.0), Json(1.0 + 1e-12), 10).empty());
+    CHECK(compare_json(Json(1.0), Json(1.0 + 1e-8), 10).size() == 1);
+    CHECK(compare_json(Json(0), Json(1e-30), 10).size() == 1);
+}
+
+TEST_CASE("the list of differences is bounded") {
+    Json many = Json::array();
+    Json other = Json::array();
+    for (int i = 0; i < 100; ++i) {
+        many.push_back(i);
+        other.push_back(i + 1);
+    }
+    CHECK(compare_json(many, other, 7).size() == 7);
+}
