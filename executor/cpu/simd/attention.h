@@ -143,6 +143,14 @@ inline float total_of(const Lanes& v) {
     return even + odd;
 }
 
+/// Asks for the four rows that a stream reaches in kAhead more: the processor's own prefetching is
+/// too shallow for rows that are read in short pieces (3 times slower from memory).
+inline void prefetch_four(const float* rows, std::int64_t n) {
+    constexpr std::int64_t kAhead = 16;
+    const float* ahead = rows + kAhead * n;
+    for (std::int64_t i = 0; i < 4 * n; i += 16) __builtin_prefetch(ahead + i);
+}
+
 /// Products of one query with four keys `stride` apart.
 inline void dot_four(const float* q, const float* keys, std::int64_t stride, std::int64_t n,
                      float* result) {
@@ -193,6 +201,7 @@ inline void attend_one(const AttentionCall& c, const HeadGroup& group, std::int6
     const auto whole_fours = n / 4 * 4;
 
     for (std::int64_t t = 0; t < whole_fours; t += 4) {
+        prefetch_four(keys + (begin + t) * c.head_dim, c.head_dim);
         for (std::int64_t g = 0; g < group.count; ++g) {
             dot_four(q + g * c.head_dim, keys + (begin + t) * c.head_dim, c.head_dim, c.head_dim,
                      scores + g * n + t);
@@ -217,6 +226,7 @@ inline void attend_one(const AttentionCall& c, const HeadGroup& group, std::int6
         std::fill_n(out + g * c.v_dim, c.v_dim, 0.0F);
     }
     for (std::int64_t t = 0; t < whole_fours; t += 4) {
+        prefetch_four(values + (begin + t) * c.v_dim, c.v_dim);
         for (std::int64_t g = 0; g < group.count; ++g) {
             add_four(scores + g * n + t, values + (begin + t) * c.v_dim, c.v_dim, c.v_dim,
                      out + g * c.v_dim);
