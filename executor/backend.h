@@ -106,7 +106,7 @@ class Backend {
 };
 
 /// Names of the backends this program has, the preferred first.
-std::vector<std::string> backend_names();
+const std::vector<std::string>& backend_names();
 
 /// Makes a backend by name; "auto" takes the first that works. Throws Error for an unknown name,
 /// listing them, and when the backend cannot drive `ranks` ranks.

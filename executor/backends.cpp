@@ -21,20 +21,22 @@ constexpr std::array kBackends = {
 
 }  // namespace
 
-std::vector<std::string> backend_names() {
-    std::vector<std::string> names;
-    for (const auto& row : kBackends) names.emplace_back(row.name);
-    return names;
+const std::vector<std::string>& backend_names() {
+    static const std::vector<std::string> kNames = [] {
+        std::vector<std::string> names;
+        for (const auto& row : kBackends) names.emplace_back(row.name);
+        return names;
+    }();
+    return kNames;
 }
 
 std::unique_ptr<Backend> make_backend(std::string_view name, int ranks) {
     for (const auto& row : kBackends) {
         if (row.name == name) return row.make(ranks);
     }
-    const auto names = backend_names();
     if (name != "auto") {
         throw Error("--backend", fmt::format("no backend is called \"{}\"", name),
-                    fmt::format("choose auto or {}", fmt::join(names, ", ")));
+                    fmt::format("choose auto or {}", fmt::join(backend_names(), ", ")));
     }
     std::string reasons;
     for (const auto& row : kBackends) {

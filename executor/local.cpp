@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <map>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -27,17 +26,6 @@ Extents extents_of(const ShardedTensor& tensor) {
         (is_row ? extents.rows : extents.columns) *= tensor.shape[d];
     }
     return extents;
-}
-
-/// Global head numbers of the columns a rank holds.
-std::vector<std::int64_t> heads_held(const Buffer& buffer, std::int64_t head_dim, int rank) {
-    std::vector<std::int64_t> heads;
-    for (const auto& slice : owned_columns(buffer, rank)) {
-        for (std::int64_t at = 0; at + head_dim <= slice.extent; at += head_dim) {
-            heads.push_back((slice.offset + at) / head_dim);
-        }
-    }
-    return heads;
 }
 
 }  // namespace
@@ -68,8 +56,12 @@ std::int64_t local_width(const Buffer& buffer, int rank) {
     return total(owned_columns(buffer, rank));
 }
 
-std::int64_t LocalWeight::row_count() const { return total(rows); }
-std::int64_t LocalWeight::column_count() const { return total(columns); }
+std::int64_t LocalWeight::row_count() const {
+    return total(rows);
+}
+std::int64_t LocalWeight::column_count() const {
+    return total(columns);
+}
 
 LocalWeight local_weight(const ShardedTensor& tensor, int rank) {
     const auto [rows, columns] = extents_of(tensor);
@@ -84,12 +76,19 @@ LocalWeight local_weight(const ShardedTensor& tensor, int rank) {
     return local;
 }
 
-LocalWeight local_vector(const ShardedTensor& tensor, const Buffer& buffer, int rank) {
+LocalWeight local_bias(const ShardedTensor& tensor, const Buffer& buffer, int rank) {
     auto local = local_weight(tensor, rank);
     if (tensor.split.kind == SplitKind::whole && buffer.layout.kind == LayoutKind::split) {
         local = {{{0, 1}}, owned_columns(buffer, rank)};
     }
     return local;
+}
+
+std::string weight_name(const ShardedTensor& tensor, int layer) {
+    auto name = tensor.tied ? tensor.tied_to : tensor.name;
+    const auto star = name.find('*');
+    if (star != std::string::npos && layer >= 0) name.replace(star, 1, std::to_string(layer));
+    return name;
 }
 
 WeightInstance resolve(const WeightRef& ref, const Program& program, int section, int layer) {
@@ -155,22 +154,32 @@ std::int64_t cached_tokens(const AttentionSpec& spec, const Workload& workload) 
     return std::min(tokens, spec.window);
 }
 
+std::vector<std::int64_t> held_heads(const Buffer& buffer, std::int64_t head_dim, int rank) {
+    std::vector<std::int64_t> heads;
+    for (const auto& slice : owned_columns(buffer, rank)) {
+        for (std::int64_t at = 0; at + head_dim <= slice.extent; at += head_dim) {
+            heads.push_back((slice.offset + at) / head_dim);
+        }
+    }
+    return heads;
+}
+
 std::vector<std::int32_t> kv_of_heads(const Program& program, const Step& step, int rank) {
     const auto& q = program.buffers[static_cast<std::size_t>(step.inputs[0])];
     const auto& k = program.buffers[static_cast<std::size_t>(step.inputs[1])];
     const auto head_dim = step.spec.attention->head_dim;
     const auto all_heads = q.width / head_dim;
     const auto all_kv_heads = k.width / head_dim;
-    const auto held = heads_held(k, head_dim, rank);
+    const auto held = held_heads(k, head_dim, rank);
     std::vector<std::int32_t> result;
-    for (const auto head : heads_held(q, head_dim, rank)) {
+    for (const auto head : held_heads(q, head_dim, rank)) {
         const auto needed = head * all_kv_heads / all_heads;
         const auto found = std::find(held.begin(), held.end(), needed);
         if (found == held.end()) {
-            throw Error("program/" + step.name,
-                        fmt::format("rank {} has query head {} but not its KV head {}", rank, head,
-                                    needed),
-                        "cut q and k by whole groups of heads");
+            throw Error(
+                "program/" + step.name,
+                fmt::format("rank {} has query head {} but not its KV head {}", rank, head, needed),
+                "cut q and k by whole groups of heads");
         }
         result.push_back(static_cast<std::int32_t>(found - held.begin()));
     }

@@ -36,9 +36,11 @@ struct LocalWeight {
 };
 LocalWeight local_weight(const ShardedTensor& tensor, int rank);
 
-/// The same for a vector that is added to or multiplied with the columns of `buffer` (bias, norm
-/// with a weight per column): one that every rank holds whole is cut as the buffer is.
-LocalWeight local_vector(const ShardedTensor& tensor, const Buffer& buffer, int rank);
+/// A bias on the columns of `buffer`: one that every rank holds whole is cut as the buffer is.
+LocalWeight local_bias(const ShardedTensor& tensor, const Buffer& buffer, int rank);
+
+/// transformers' name of an instance, the owner's for a tied tensor.
+std::string weight_name(const ShardedTensor& tensor, int layer);
 
 /// Index into `tensors` and layer of the instance a weight reference means at `layer` of `section`.
 struct WeightInstance {
@@ -62,6 +64,9 @@ BufferPlaces place_buffers(const Program& program, int rank);
 
 /// Tokens per sequence that an attention step keeps in its cache.
 std::int64_t cached_tokens(const AttentionSpec& spec, const Workload& workload);
+
+/// Numbers of the heads of the whole model whose columns a rank holds of a buffer.
+std::vector<std::int64_t> held_heads(const Buffer& buffer, std::int64_t head_dim, int rank);
 
 /// Local KV head that serves each local query head, for an attention step's q and k buffers. Throws
 /// Error when the rank lacks a KV head its queries need.

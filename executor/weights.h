@@ -29,9 +29,9 @@ struct WeightPart {
 using WeightSource = std::function<void(const WeightPart& part, float* out)>;
 
 /// Numbers from a counter-based generator keyed by seed, name, row and column: every rank makes its
-/// slice alone, and every degree sees the same model. Matrices are uniform with variance 1 / fan_in,
-/// so that activations keep their size through any depth; norms are near the identity, biases
-/// small.
+/// slice alone, and every degree sees the same model. Matrices are uniform with variance 1 /
+/// fan_in, so that activations keep their size through any depth; norms are near the identity,
+/// biases small.
 WeightSource synthetic_weights(std::uint64_t seed);
 
 /// Whole numbers in [-limit, limit] from the same generator: sums of products are exact in any
