@@ -18,17 +18,17 @@ double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
 }
 
-/// The validation as its own raw samples give it; `check` holds the document against this.
-Validation recompute(const PlanDocument& plan, const Validation& found) {
-    auto expected = found;
-    auto& measured = expected.measured;
+}  // namespace
+
+void derive(const PlanDocument& plan, Validation& validation) {
+    auto& measured = validation.measured;
     measured.samples = static_cast<int>(measured.step_samples.size());
     measured.clean_fraction = clean_fraction(measured.step_samples);
     measured.step = spread_of(measured.step_samples);
     measured.ranks = plan.tp;
     measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0 : measured.step_tp1.median / measured.step.median;
-    auto& numerics = expected.numerics;
-    numerics.max_abs_diff = numerics.max_rel_diff = 0;
+    auto& numerics = validation.numerics;
+    numerics.max_abs_diff = numerics.max_rel_diff = numerics.tolerance = 0;
     numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
     for (auto& check : numerics.reference) {
         check.pass = check.max_rel_diff <= check.tolerance;
@@ -37,12 +37,9 @@ Validation recompute(const PlanDocument& plan, const Validation& found) {
         numerics.tolerance = std::max(numerics.tolerance, check.tolerance);
         numerics.pass = numerics.pass && check.pass;
     }
-    expected.comparison = compare(estimate_of_layers(plan, measured.layers), measured);
-    expected.verdict = judge_run(measured, numerics, expected.comparison);
-    return expected;
+    validation.comparison = compare(estimate_of_layers(plan, measured.layers), measured);
+    validation.verdict = judge_run(measured, numerics, validation.comparison);
 }
-
-}  // namespace
 
 Comparison compare(const Estimate& predicted, const Measured& measured) {
     Comparison comparison;
@@ -130,8 +127,9 @@ CheckReport check_file(const std::string& path) {
     report.differences = check_plan(file.plan, path);
     if (file.validation && report.differences.empty()) {
         const auto plan = read_plan(file.plan, path);
-        report.differences =
-            compare_json(to_json(*file.validation), to_json(recompute(plan, *file.validation)), 50);
+        auto expected = *file.validation;
+        derive(plan, expected);
+        report.differences = compare_json(to_json(*file.validation), to_json(expected), 50);
     }
     report.ok = report.differences.empty();
     return report;

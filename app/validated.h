@@ -151,6 +151,11 @@ struct Validation {
     bool operator==(const Validation&) const = default;
 };
 
+/// Fills in everything that follows from the raw samples, the references' deviations and the plan:
+/// statistics, passes, comparison and verdict. A run ends with it, and `check` holds a document
+/// against it.
+void derive(const PlanDocument& plan, Validation& validation);
+
 /// Joins prediction and measurement by step id. `predicted` must cover the layers that ran.
 Comparison compare(const Estimate& predicted, const Measured& measured);
 

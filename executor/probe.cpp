@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/json_io.h"
 #include "core/text.h"
 
 namespace tplan {
