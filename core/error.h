@@ -1,21 +1,19 @@
 #pragma once
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace tplan {
 
 /// The world is wrong: a missing file, bad JSON, no such preset. Reported as "where: what; hint",
-/// exit code 2.
+/// exit code 2. Always one line of bounded length, whatever a file quoted in it holds: line ends
+/// become spaces, other control characters \xNN, and each part is cut at 1,000 bytes.
 struct Error : std::runtime_error {
     std::string where;          // file, JSON path, flag or rank
     std::string what_happened;  // what was found and what was expected
     std::string hint;           // what to do; may be empty
 
-    Error(std::string where_, std::string what_, std::string hint_ = {})
-        : std::runtime_error(where_ + ": " + what_ + (hint_.empty() ? "" : "; " + hint_)),
-          where(std::move(where_)),
-          what_happened(std::move(what_)),
-          hint(std::move(hint_)) {}
+    Error(std::string_view where_, std::string_view what_, std::string_view hint_ = {});
 };
 
 /// The answer is no: one reason why a degree or layout is infeasible. A value, never thrown. Exit

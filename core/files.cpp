@@ -115,9 +115,8 @@ std::string resource_path(std::string_view relative) {
     roots.emplace_back(TPLAN_SOURCE_DIR);
     std::error_code ignored;
     for (const auto& root : roots) {
-        // data/styles marks a root, so that an unrelated folder called data beside the program is
-        // passed over.
-        if (fs::exists(root / "data" / "styles", ignored))
+        // This one marks a root: an unrelated folder called data beside the program is passed over.
+        if (fs::exists(root / "models" / "families", ignored))
             return (root / relative).lexically_normal().string();
     }
     throw Error("data", "the program's data folder was not found",

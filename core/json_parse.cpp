@@ -234,6 +234,11 @@ Json parse_json(std::string_view text, const std::string& file) {
     if (text.size() > kMaxBytes)
         throw Error(file, fmt::format("is larger than {} MiB", kMaxBytes >> 20));
     if (text.empty()) text = "";  // never a null pointer
+    // The library takes a zero byte for the end and would ignore what follows.
+    if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
+        throw Error(fmt::format("{}, {}", file, position_of(text, zero)),
+                    "a zero byte, expected JSON text");
+    }
     Builder builder;
     builder.file = file;
     builder.text = text;

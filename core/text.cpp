@@ -145,13 +145,12 @@ std::string join(const std::vector<std::string>& words, std::string_view separat
     return fmt::format("{}", fmt::join(words, separator));
 }
 
-std::string shown(std::string_view text) {
-    constexpr std::size_t kLongest = 80;
+std::string shown(std::string_view text, std::size_t longest) {
     std::string line;
     while (!text.empty()) {
         const auto length = std::max<std::size_t>(1, sequence_length(text));
         const auto sequence = text.substr(0, length);
-        if (line.size() + length > kLongest) return line + "..";
+        if (line.size() + length > longest) return line + "..";
         if (sequence_length(text) == 0 || is_control(sequence)) {
             for (const char c : sequence)
                 line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));

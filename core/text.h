@@ -23,8 +23,8 @@ std::string format_percent(double fraction);   // "-4.2 %"
 std::string join(const std::vector<std::string>& words, std::string_view separator);
 
 /// Text from outside as a one-line message may quote it: control characters and bytes that are not
-/// UTF-8 as \xNN, at most 80 bytes of it, then "..".
-std::string shown(std::string_view text);
+/// UTF-8 as \xNN, at most `longest` bytes of it, then "..".
+std::string shown(std::string_view text, std::size_t longest = 80);
 
 /// The nearest of `choices` as "did you mean \"x\"?"; empty when none is near. Near is a small edit
 /// distance, upper and lower case alike, or the beginning of a choice ("h100" for "h100-sxm").

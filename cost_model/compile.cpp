@@ -110,9 +110,17 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
         step.quantise_per_row = quantise_seconds(c.hardware, 1, k) - step.quantise_fixed;
     }
     if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
+    const auto analytic = [&](double m) {
+        const WorkSize work{.batch = m, .tokens = m};
+        const auto& row = op_cost(step.shape.kind);
+        return step.line.seconds(row.flops(step.shape, work), row.bytes(step.shape, work)) +
+               step.quantise_fixed + step.quantise_per_row * m;
+    };
+    const auto dtype = usable_dtype(c.hardware, compute);
     auto curve = product_curve(
-        c.hardware,
-        {.dtype = compute, .ranks = c.program.tp, .n = step.shape.n, .k = step.shape.k});
+        c.hardware, {.dtype = dtype, .ranks = c.program.tp, .n = step.shape.n, .k = step.shape.k},
+        analytic);
+    curve.inside = curve.inside && dtype == compute;
     if (!curve.empty()) step.product_curve = push(out.product_curves, std::move(curve));
 }
 

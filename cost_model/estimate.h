@@ -18,12 +18,12 @@ namespace tplan {
 
 /// What surrounds the program when it is priced.
 struct CostOptions {
-    std::string link;  // "nvlink" or "pcie"; empty = the profile's fastest
+    std::string link{};  // "nvlink" or "pcie"; empty = the profile's fastest
     int nodes = 1;
-    Nullable<CollectiveImpl> collectives;  // null: nccl on GPUs, cpu-shm on a CPU
-    bool quant_dynamic = true;             // fp8 activations pay their own quantisation
+    Nullable<CollectiveImpl> collectives{};  // null: nccl on GPUs, cpu-shm on a CPU
+    bool quant_dynamic = true;               // fp8 activations pay their own quantisation
     double memory_fraction = 0.9;
-    Bytes reserve;
+    Bytes reserve{};
 
     static void fields(auto& self, auto&& field) {
         field("link", self.link);

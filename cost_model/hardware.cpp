@@ -227,15 +227,22 @@ std::vector<std::string> assumed_figures(const HardwareProfile& hardware) {
     return keys;
 }
 
-FlopRate peak_rate(const HardwareProfile& hardware, DType dtype) {
+DType usable_dtype(const HardwareProfile& hardware, DType dtype) {
     for (const auto usable : kWider[static_cast<std::size_t>(dtype)]) {
         for (const auto& peak : hardware.peaks) {
-            if (peak.dtype == usable) return peak.rate;
+            if (peak.dtype == usable) return usable;
         }
     }
     throw Error(hardware.name + "/peaks",
                 fmt::format("no peak rate for {} or wider", name_of(dtype)),
                 "add one to the profile");
+}
+
+FlopRate peak_rate(const HardwareProfile& hardware, DType dtype) {
+    const auto usable = usable_dtype(hardware, dtype);
+    return std::find_if(hardware.peaks.begin(), hardware.peaks.end(),
+                        [usable](const PeakRate& peak) { return peak.dtype == usable; })
+        ->rate;
 }
 
 }  // namespace tplan

@@ -189,6 +189,10 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware);
 /// The figures whose source is `assumed`: every report made from the profile says so.
 std::vector<std::string> assumed_figures(const HardwareProfile& hardware);
 
+/// The dtype that arithmetic on `dtype` runs in: itself, or the nearest wider one the device has a
+/// peak for. Throws Error when there is none.
+DType usable_dtype(const HardwareProfile& hardware, DType dtype);
+
 /// Peak rate for a dtype; the nearest wider dtype's when the device lacks it (fp8 runs as bf16 or
 /// fp16, bf16 as fp32 on a V100). Throws Error when there is none.
 FlopRate peak_rate(const HardwareProfile& hardware, DType dtype);

@@ -109,40 +109,26 @@ std::vector<int> logits_buffers(const Program& program) {
     return product ? buffers : std::vector<int>{};
 }
 
-/// Columns alive at each step of a section: a buffer lives from its first use to its last, a
-/// carried one from the start if it is read first, to the end if it is written.
-void add_live(const Program& program, const Section& section, const std::vector<bool>& carried,
+/// Columns alive at each step of a section, walking back from its end: a value is alive from the
+/// step that writes it to the last that reads it. `alive` comes in as what outlives the section.
+void add_live(const Program& program, const Section& section, std::vector<bool> alive,
               const std::vector<int>& excluded, std::vector<LiveColumns>& live) {
-    const auto steps = section.steps.size();
-    std::vector<LiveColumns> alive(steps);
-    for (std::size_t b = 0; b < program.buffers.size(); ++b) {
-        const int id = static_cast<int>(b);
-        if (std::find(excluded.begin(), excluded.end(), id) != excluded.end()) continue;
-        const auto uses = [id](const std::vector<int>& list) {
-            return std::find(list.begin(), list.end(), id) != list.end();
-        };
-        std::size_t first = steps, last = 0;
-        bool read_first = false, written = false;
-        for (std::size_t s = 0; s < steps; ++s) {
-            const bool in = uses(section.steps[s].inputs), out = uses(section.steps[s].outputs);
-            if (!in && !out) continue;
-            if (first == steps) {
-                first = s;
-                read_first = in;
-            }
-            written = written || out;
-            last = s;
+    for (auto step = section.steps.rbegin(); step != section.steps.rend(); ++step) {
+        for (const int b : step->inputs) alive[index(b)] = true;
+        for (const int b : step->outputs) alive[index(b)] = true;
+        for (const int b : excluded) alive[index(b)] = false;
+        auto& columns = live.emplace_back();
+        for (std::size_t b = 0; b < alive.size(); ++b) {
+            if (!alive[b]) continue;
+            const auto& buffer = program.buffers[b];
+            auto& sum = buffer.rows == Rows::tokens ? columns.tokens : columns.sequences;
+            sum += local_columns(buffer);
         }
-        if (first == steps) continue;
-        if (read_first) first = 0;
-        if (carried[b] && written) last = steps - 1;
-        const auto& buffer = program.buffers[b];
-        for (auto s = first; s <= last; ++s) {
-            auto& columns = buffer.rows == Rows::tokens ? alive[s].tokens : alive[s].sequences;
-            columns += local_columns(buffer);
+        for (const int b : step->outputs) {
+            const auto& in = step->inputs;
+            if (std::find(in.begin(), in.end(), b) == in.end()) alive[index(b)] = false;
         }
     }
-    live.insert(live.end(), alive.begin(), alive.end());
 }
 
 /// Keeps the entries that can be the largest: there are at least as many tokens as sequences, so
@@ -226,8 +212,10 @@ MemoryTerms memory_terms(const Program& program) {
     }
     const auto logits = logits_buffers(program);
     const auto carried = carried_buffers(program);
-    for (const auto& section : program.sections) {
-        add_live(program, section, carried, logits, terms.live);
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        const bool last = !program.order.empty() && index(program.order.back()) == s;
+        const auto after = last ? std::vector<bool>(program.buffers.size(), false) : carried;
+        add_live(program, program.sections[s], after, logits, terms.live);
     }
     keep_peaks(terms.live);
     const auto add_logits = [&terms](const Buffer& buffer, double element) {

@@ -92,19 +92,6 @@ std::vector<Point> select_points(const std::vector<Point>& points, int ranks, Ke
     return kept;
 }
 
-double analytic_product(const HardwareProfile& hardware, DType dtype, double m, double n,
-                        double k) {
-    const StepShape shape{.n = n,
-                          .k = k,
-                          .weight_bytes = n * k * bytes_of(dtype),
-                          .activation = bytes_of(stored_dtype(dtype))};
-    const WorkSize work{.batch = m, .tokens = m};
-    const auto& row = op_cost(OpKind::linear);
-    const auto line = roofline(hardware, row.engine, compute_dtype(hardware, dtype, dtype));
-    const double time = line.seconds(row.flops(shape, work), row.bytes(shape, work));
-    return quantises(hardware, dtype, true) ? time + quantise_seconds(hardware, m, k) : time;
-}
-
 double analytic_attention(const HardwareProfile& hardware, const AttentionPoint& p) {
     const DType activation = stored_dtype(p.kv_dtype);
     const StepShape shape{.kind = OpKind::attention,
@@ -130,6 +117,19 @@ bool within(const std::vector<double>& ascending, double x) {
 }
 
 }  // namespace
+
+double analytic_product(const HardwareProfile& hardware, DType dtype, double m, double n,
+                        double k) {
+    const StepShape shape{.n = n,
+                          .k = k,
+                          .weight_bytes = n * k * bytes_of(dtype),
+                          .activation = bytes_of(stored_dtype(dtype))};
+    const WorkSize work{.batch = m, .tokens = m};
+    const auto& row = op_cost(OpKind::linear);
+    const auto line = roofline(hardware, row.engine, compute_dtype(hardware, dtype, dtype));
+    const double time = line.seconds(row.flops(shape, work), row.bytes(shape, work));
+    return quantises(hardware, dtype, true) ? time + quantise_seconds(hardware, m, k) : time;
+}
 
 double TimeCurve::at(double size) const {
     assert(!empty());
@@ -199,7 +199,8 @@ bool AttentionGrid::covers(double log_batch_, double log_tokens_) const {
     return inside && within(log_batch, log_batch_) && within(log_tokens, log_tokens_);
 }
 
-ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& key) {
+ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& key,
+                           const AnalyticProduct& analytic) {
     const auto points = select_points(hardware.tables.gemm, key.ranks,
                                       [&](const GemmPoint& p) { return p.dtype == key.dtype; });
     ProductCurve curve;
@@ -208,8 +209,8 @@ ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& ke
     std::vector<double> all_n, all_k;
     for (const auto& p : points) {
         const double m = double(p.m), n = double(p.n), k = double(p.k);
-        const double analytic = analytic_product(hardware, key.dtype, m, n, k);
-        by_rows[p.m].push_back({std::log(n), std::log(k), std::log(p.time.value / analytic)});
+        const double expected = analytic_product(hardware, key.dtype, m, n, k);
+        by_rows[p.m].push_back({std::log(n), std::log(k), std::log(p.time.value / expected)});
         all_n.push_back(std::log(n));
         all_k.push_back(std::log(k));
     }
@@ -218,8 +219,8 @@ ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& ke
                    within(distinct(all_k), log_k);
     for (const auto& [m, at_m] : by_rows) {
         const double residual = interpolate(at_m, log_n, log_k);
-        const double analytic = analytic_product(hardware, key.dtype, double(m), key.n, key.k);
-        curve.points.push_back({std::log(double(m)), residual, analytic * std::exp(residual)});
+        curve.points.push_back(
+            {std::log(double(m)), residual, analytic(double(m)) * std::exp(residual)});
     }
     for (auto i = curve.points.size(); i > 1; --i) {
         auto &low = curve.points[i - 2], &high = curve.points[i - 1];

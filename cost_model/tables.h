@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -70,9 +71,16 @@ struct AttentionKey {
     double heads = 0, kv_heads = 0, head_dim = 0;
 };
 
+/// Analytic time of the product at m rows, as the step that looks up prices it.
+using AnalyticProduct = std::function<double(double m)>;
+
 /// Builds the curve of one product from the points of its dtype and of the nearest rank count;
 /// empty when the dtype was not measured.
-ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& key);
+ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& key,
+                           const AnalyticProduct& analytic);
+
+/// The analytic time of a measured point: m x n x k with weights and activations of one dtype.
+double analytic_product(const HardwareProfile& hardware, DType dtype, double m, double n, double k);
 
 /// Likewise for an attention, from the measured head layout nearest to the one asked for.
 AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key);

@@ -75,7 +75,8 @@ struct ShardedTensor {
 };
 
 /// An activation buffer: [rows, width] in full, [rows, local_extent(split, width, rank)] on a rank.
-/// Repeated layers reuse the same buffers.
+/// Repeated layers reuse the same buffers. A buffer that an all-reduce works on in place holds
+/// partial sums before and counts as replicated.
 struct Buffer {
     std::string name;
     Rows rows = Rows::tokens;
@@ -92,7 +93,7 @@ struct Buffer {
 
 /// A weight of a step. In a layer, `next_layer` takes the following layer's instance (its input
 /// norm, fused with the residual addition that ends this layer); after the last layer that is
-/// `last` instead (the final norm).
+/// `last` instead (the final norm). Before the layers (the embedding section) it takes layer 0's.
 struct WeightRef {
     int tensor = -1;
     bool next_layer = false;
@@ -110,12 +111,15 @@ struct WeightRef {
 /// projection is a linear with three weights and three outputs.
 struct Step {
     OpKind kind = OpKind::linear;
-    std::string name;                // "self_attn.qkv_proj", "self_attn.o_proj.all_reduce"
-    std::vector<int> inputs;         // buffers
-    std::vector<int> outputs;        // buffers; may repeat an input (in place)
-    std::vector<WeightRef> weights;  // linear: all weights, then all biases in the same order
-    std::vector<WeightRef> biases;
-    OpSpec spec;  // heads, experts etc. are the largest rank's
+    std::string name{};                // "self_attn.qkv_proj", "self_attn.o_proj.all_reduce"
+    std::vector<int> inputs{};         // buffers
+    std::vector<int> outputs{};        // buffers; may repeat an input (in place)
+    std::vector<WeightRef> weights{};  // as OpKind says; linear: the weights alone, one per output
+    /// linear: one per weight, tensor -1 where it has none; empty without any. A linear that leaves
+    /// partial sums must add its bias once, not once per rank: it then stands on the collective
+    /// that sums them, which adds it after the reduction.
+    std::vector<WeightRef> biases{};
+    OpSpec spec{};  // heads, experts etc. are the largest rank's
 
     Rows rows = Rows::tokens;
     std::int64_t n =
@@ -124,10 +128,10 @@ struct Step {
     double weight_bytes = 0;  // local, of the weights and biases read
     DType weight_dtype = DType::bf16;
     DType dtype = DType::bf16;  // of the activations
-    std::string algorithm;      // collective: "ring", "two-shot", .. or "auto"
+    std::string algorithm{};    // collective: "ring", "two-shot", .. or "auto"
     int stream = 0;             // 0 compute, 1 communication
     std::vector<int>
-        after;  // steps of the same section that must have finished; empty = the step before
+        after{};  // steps of the same section that must have finished; empty = the step before
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);

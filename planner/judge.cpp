@@ -12,9 +12,8 @@
 namespace tplan {
 namespace {
 
-constexpr std::array<std::string_view, 5> kRemedies = {"kv_replication", "uneven_shards",
-                                                       "vocab_padding", "block_padding",
-                                                       "replicate_module"};
+constexpr std::array<std::string_view, 5> kRemedies = {
+    "kv_replication", "uneven_shards", "vocab_padding", "block_padding", "replicate_module"};
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
     return (a + b - 1) / b;
@@ -71,10 +70,11 @@ void judge_heads(Judgement& judgement, const std::string& pattern) {
     const auto heads = judgement.config.heads;
     const auto tp = judgement.tp();
     if (heads % tp == 0 || judgement.has("heads_not_divisible")) return;
-    judgement.violate("heads_not_divisible", pattern, "num_attention_heads", heads,
-                      fmt::format("{} attention heads do not divide over {} GPUs, and attention needs "
-                                  "whole heads; use a degree that divides {}: {}",
-                                  heads, tp, heads, divisors(heads)));
+    judgement.violate(
+        "heads_not_divisible", pattern, "num_attention_heads", heads,
+        fmt::format("{} attention heads do not divide over {} GPUs, and attention needs "
+                    "whole heads; use a degree that divides {}: {}",
+                    heads, tp, heads, divisors(heads)));
     if (tp <= heads) judgement.remedy("uneven_shards");
     judgement.remedy("replicate_module");
 }
@@ -86,11 +86,12 @@ void judge_kv_heads(Judgement& judgement, const std::string& pattern) {
     const bool copied = kv_replication_helps(judgement.config, judgement.options.tp);
     const auto advice =
         copied ? fmt::format("; --layout best copies each to {} GPUs", tp / kv_heads) : "";
-    judgement.violate("kv_heads_not_divisible", pattern, "num_key_value_heads", kv_heads,
-                      fmt::format("{} key-value heads do not divide over {} GPUs, and transformers "
-                                  "copies none, so its forward pass fails; use a degree that divides "
-                                  "{}: {}{}",
-                                  kv_heads, tp, kv_heads, divisors(kv_heads), advice));
+    judgement.violate(
+        "kv_heads_not_divisible", pattern, "num_key_value_heads", kv_heads,
+        fmt::format("{} key-value heads do not divide over {} GPUs, and transformers "
+                    "copies none, so its forward pass fails; use a degree that divides "
+                    "{}: {}{}",
+                    kv_heads, tp, kv_heads, divisors(kv_heads), advice));
     if (copied) judgement.remedy("kv_replication");
     if (!copied && tp <= judgement.config.heads) judgement.remedy("uneven_shards");
     judgement.remedy("replicate_module");
@@ -120,15 +121,16 @@ const char* code_of(ModulePart part) {
 void judge_gathered(Judgement& judgement, const std::string& pattern, const ModuleSize& size) {
     const auto tp = judgement.tp();
     if (size.out == 0) {
-        judgement.note(fmt::format("{}: its out_features are not known to tplan; they must divide by {}",
-                                   pattern, tp));
+        judgement.note(fmt::format(
+            "{}: its out_features are not known to tplan; they must divide by {}", pattern, tp));
         return;
     }
     if (size.out % tp == 0) return;
     if (judgement.options.transformers == Transformers::v5_10) {
-        judgement.note(fmt::format("{}: {} gathered output features over {} ranks are uneven; "
-                                   "transformers 5.10 does not check this",
-                                   pattern, size.out, tp));
+        judgement.note(
+            fmt::format("{}: {} gathered output features over {} ranks are uneven; "
+                        "transformers 5.10 does not check this",
+                        pattern, size.out, tp));
         return;
     }
     const bool vocabulary = size.part == ModulePart::vocabulary;
@@ -144,17 +146,19 @@ void judge_gathered(Judgement& judgement, const std::string& pattern, const Modu
 }
 
 /// Both halves of a packed weight are cut separately by floor(half / tp): a remainder is lost.
-void judge_packed(Judgement& judgement, const std::string& pattern, std::int64_t half) {
+void judge_packed(Judgement& judgement, const std::string& pattern, const ModuleSize& size) {
     const auto tp = judgement.tp();
+    const auto half = (size.part == ModulePart::ffn ? size.in : size.out) / 2;
     if (half == 0) {
-        judgement.note(fmt::format("{}: the size of its halves is not known to tplan; it must divide "
-                                   "by {}",
-                                   pattern, tp));
+        judgement.note(
+            fmt::format("{}: the size of its halves is not known to tplan; it must divide "
+                        "by {}",
+                        pattern, tp));
         return;
     }
     if (half % tp == 0) return;
     judgement.violate(
-        "ffn_not_divisible", pattern, "half of the packed rows", half,
+        "ffn_not_divisible", pattern, size.key, half,
         fmt::format("each packed half of {} has {} rows; over {} GPUs the last {} of each would be "
                     "lost; use a degree that divides {}: {}",
                     pattern, half, tp, half % tp, half, divisors(half)));
@@ -166,10 +170,11 @@ void judge_experts(Judgement& judgement, const std::string& pattern) {
     const auto experts = judgement.config.experts;
     if (experts == 0 || experts % judgement.tp() == 0 || judgement.has("experts_not_divisible"))
         return;
-    judgement.violate("experts_not_divisible", pattern, "num_experts", experts,
-                      fmt::format("{} experts do not divide over {} GPUs, and expert parallelism gives "
-                                  "whole experts to each; use a degree that divides {}: {}",
-                                  experts, judgement.tp(), experts, divisors(experts)));
+    judgement.violate(
+        "experts_not_divisible", pattern, "num_experts", experts,
+        fmt::format("{} experts do not divide over {} GPUs, and expert parallelism gives "
+                    "whole experts to each; use a degree that divides {}: {}",
+                    experts, judgement.tp(), experts, divisors(experts)));
     judgement.remedy("uneven_shards");
 }
 
@@ -178,11 +183,12 @@ void judge_embedding(Judgement& judgement, const std::string& pattern) {
     const auto vocab = judgement.config.vocab;
     const auto tp = judgement.tp();
     if (vocab % tp == 0) return;
-    judgement.violate("vocab_not_divisible", pattern, "vocab_size", vocab,
-                      fmt::format("{} vocabulary rows do not divide over {} GPUs, so the last rank would "
-                                  "look up wrong rows; use a degree that divides {}: {}, or resize the "
-                                  "embeddings",
-                                  vocab, tp, vocab, divisors(vocab)));
+    judgement.violate(
+        "vocab_not_divisible", pattern, "vocab_size", vocab,
+        fmt::format("{} vocabulary rows do not divide over {} GPUs, so the last rank would "
+                    "look up wrong rows; use a degree that divides {}: {}, or resize the "
+                    "embeddings",
+                    vocab, tp, vocab, divisors(vocab)));
     judgement.remedy("vocab_padding");
     judgement.remedy("replicate_module");
 }
@@ -229,8 +235,8 @@ void note_uneven(Judgement& judgement, const std::string& pattern, std::int64_t 
     const auto full = n / shard;
     const auto tail = n - full * shard;
     const auto empty = tp - full - (tail > 0 ? 1 : 0);
-    auto text = fmt::format("{}: {} {} over {} ranks are uneven: {} x {}", pattern, n, what, tp, full,
-                            shard);
+    auto text = fmt::format("{}: {} {} over {} ranks are uneven: {} x {}", pattern, n, what, tp,
+                            full, shard);
     if (tail > 0) text += fmt::format(", 1 x {}", tail);
     if (empty > 0) text += fmt::format(", {} empty", empty);
     judgement.note(text);
@@ -255,7 +261,7 @@ void judge_output_split(Judgement& judgement, const std::string& pattern, const 
                 judge_kv_heads(judgement, pattern);
             break;
         case ModulePart::packed_ffn:
-            judge_packed(judgement, pattern, size.out / 2);
+            judge_packed(judgement, pattern, size);
             break;
         default:
             note_uneven(judgement, pattern, size.out, "rows");
@@ -271,7 +277,7 @@ void judge_rule(Judgement& judgement, const std::string& pattern, const Style& s
     } else if (style.name == "embedding_rowwise") {
         judge_embedding(judgement, pattern);
     } else if (style.packed) {
-        judge_packed(judgement, pattern, (size.part == ModulePart::ffn ? size.in : size.out) / 2);
+        judge_packed(judgement, pattern, size);
     } else if (cuts_output && style.output == LayoutKind::replicated) {
         judge_gathered(judgement, pattern, size);
         if (pattern.ends_with("k_proj") && judgement.config.kv_heads % judgement.tp() != 0) {
@@ -303,6 +309,19 @@ void judge_without_plan(Judgement& judgement, const Verdict& verdict) {
     if (expert_parallel) judge_experts(judgement, "experts");
 }
 
+/// See rules_in_effect().
+void note_lost_rules(Judgement& judgement, const Verdict& verdict, const TpPlan& rules) {
+    const auto shipped =
+        verdict.base_model_tp_plan.value
+            ? verdict.base_model_tp_plan.value->size() + (verdict.lm_head.value ? 1 : 0)
+            : 0;
+    if (judgement.options.tp_plan || rules.size() == shipped) return;
+    judgement.note(
+        fmt::format("transformers' block-fp8 quantiser rewrites this plan: the {} rules of "
+                    "q/k norms and experts are not in effect",
+                    shipped - rules.size()));
+}
+
 }  // namespace
 
 Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanOptions& options) {
@@ -310,6 +329,7 @@ Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanO
     if (options.tp == 1) return judgement.result;
     const auto rules = rules_in_effect(config, verdict, options.tp_plan);
     if (rules.empty()) judge_without_plan(judgement, verdict);
+    note_lost_rules(judgement, verdict, rules);
     for (const auto& [pattern, spelling] : rules) {
         judge_rule(judgement, pattern, find_style(shared_styles(), spelling));
     }

@@ -19,8 +19,8 @@ std::string numbers_as_stars(const std::string& name) {
     for (std::size_t i = 0; i < name.size();) {
         auto end = i;
         while (end < name.size() && is_digit(name[end])) ++end;
-        const bool alone = end > i && i > 0 && name[i - 1] == '.' &&
-                           (end == name.size() || name[end] == '.');
+        const bool alone =
+            end > i && i > 0 && name[i - 1] == '.' && (end == name.size() || name[end] == '.');
         if (alone) {
             out += '*';
             i = end;

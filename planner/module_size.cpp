@@ -72,11 +72,26 @@ ModulePart part_of(std::string_view module) {
     return row == kNames.end() ? ModulePart::unknown : row->part;
 }
 
+struct InnerWidth {
+    std::int64_t size;
+    std::string_view key;
+};
+
 /// Inner width of the MLP a key belongs to: routed experts, shared experts or dense.
-std::int64_t ffn_of(const ModelConfig& config, std::string_view module) {
-    if (contains(module, "shared_expert")) return config.shared_ffn;
-    if (contains(module, "experts")) return config.moe_ffn;
-    return config.ffn;
+InnerWidth ffn_of(const ModelConfig& config, std::string_view module) {
+    if (contains(module, "shared_expert")) return {config.shared_ffn, "shared_intermediate_size"};
+    if (contains(module, "experts")) return {config.moe_ffn, "moe_intermediate_size"};
+    return {config.ffn, "intermediate_size"};
+}
+
+/// Does the checkpoint keep the module as it was? transformers looks for each pattern at the start
+/// or at the end of the full name.
+bool kept_whole(const ModelConfig& config, std::string_view module) {
+    const auto full = config.modules.base + "." + std::string(module);
+    return std::any_of(config.settings.unquantised.begin(), config.settings.unquantised.end(),
+                       [&](const auto& entry) {
+                           return full.starts_with(entry.first) || full.ends_with(entry.first);
+                       });
 }
 
 std::int64_t number(const ModelConfig& config, const char* key) {
@@ -91,7 +106,8 @@ std::int64_t number(const ModelConfig& config, const char* key) {
 }
 
 /// Gated delta-rule layers (qwen3_next, qwen3_5): per key head a query and a key, per value head a
-/// value and a gate. Widths from the keys linear_num_{key,value}_heads, linear_{key,value}_head_dim.
+/// value and a gate. Widths from the keys linear_num_{key,value}_heads,
+/// linear_{key,value}_head_dim.
 std::int64_t linear_attention_out(const ModelConfig& config, std::string_view module) {
     const auto value_heads = number(config, "linear_num_value_heads");
     const auto keys =
@@ -113,8 +129,8 @@ ModuleSize module_size(const ModelConfig& config, const std::string& pattern) {
     const bool latent = config.kv_lora_rank > 0;
     const auto query_dim = latent ? config.qk_nope_dim + config.qk_rope_dim : config.head_dim;
     const auto value_dim = latent ? config.v_head_dim : config.head_dim;
-    const auto ffn = ffn_of(config, module);
-    ModuleSize size{.part = part_of(module), .quantised = true};
+    const auto [ffn, key] = ffn_of(config, module);
+    ModuleSize size{.part = part_of(module), .quantised = !kept_whole(config, module), .key = key};
     switch (size.part) {
         case ModulePart::query_heads:
             size.in = config.hidden;

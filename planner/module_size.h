@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "models/config.h"
 
@@ -26,6 +27,7 @@ struct ModuleSize {
     ModulePart part = ModulePart::unknown;
     std::int64_t out = 0, in = 0;  // features; 0 = not known
     bool quantised = false;        // the weight follows a block-quantised checkpoint
+    std::string_view key;          // what config.json calls the inner width of an MLP
 };
 
 /// The size of the module that a plan's key names, by the last words of the key.

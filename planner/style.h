@@ -55,7 +55,8 @@ struct Style {
 /// All styles, sorted by name. Throws Error for a malformed file or a spelling claimed twice.
 std::vector<Style> load_styles();
 
-/// The same, read once per process: judging and planning many degrees must not read 18 files each time.
+/// The same, read once per process: judging and planning many degrees must not read 18 files each
+/// time.
 const std::vector<Style>& shared_styles();
 
 /// The style of a spelling, old or new. Throws Error listing the supported names for any other.

@@ -119,8 +119,7 @@ Verdict no(std::string reason) {
 /// Since 5.16 a tied model with a plan splits its embedding by vocabulary, because the head shares
 /// the storage and is split so.
 void append_tied_rule(TpPlan& plan) {
-    if (!find_entry(plan, "embed_tokens"))
-        plan.emplace_back("embed_tokens", "embedding_rowwise");
+    if (!find_entry(plan, "embed_tokens")) plan.emplace_back("embed_tokens", "embedding_rowwise");
 }
 
 Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transformers version) {
@@ -169,11 +168,11 @@ Verdict tp_verdict(const ModelConfig& config, Transformers version) {
         if (text->value) {
             if (const auto shipped = load_plan(*text->value))
                 return verdict_of(*shipped, config, version);
-            if (const auto* reason = find_entry(no_plan.reasons, *text->value))
-                return no(*reason);
+            if (const auto* reason = find_entry(no_plan.reasons, *text->value)) return no(*reason);
         }
-        return no(type + " wraps other models and its config names no text model with a "
-                         "tensor-parallel plan");
+        return no(type +
+                  " wraps other models and its config names no text model with a "
+                  "tensor-parallel plan");
     }
     throw Error(config.source + "/model_type",
                 "\"" + type + "\" is no model type of transformers 5.16",

@@ -43,8 +43,8 @@ bool known_model_type(const std::string& model_type);
 TpPlan read_tp_plan(const std::string& path);
 
 /// The rules that run: the plan given by hand, or else the model's base plan with the head's rule
-/// under "lm_head"; empty when there is neither. transformers' block-fp8 quantiser rewrites the plan
-/// of Qwen3 classes, which loses the rules of q/k norms and experts.
+/// under "lm_head"; empty when there is neither. transformers' block-fp8 quantiser rewrites the
+/// plan of Qwen3 classes, which loses the rules of q/k norms and experts.
 TpPlan rules_in_effect(const ModelConfig& config, const Verdict& verdict,
                        const std::optional<TpPlan>& by_hand);
 

@@ -4,4 +4,7 @@
 #include <catch2/catch_all.hpp>
 #else
 #include <catch2/catch.hpp>
+namespace Catch {
+using Detail::Approx;  // v2 has it only there and globally
+}
 #endif

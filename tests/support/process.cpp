@@ -178,9 +178,10 @@ ProcessResult run_process(const std::vector<std::string>& argv, const ProcessOpt
     return result;
 }
 
-ProcessResult run_tplan(std::vector<std::string> arguments, const ProcessOptions& options) {
-    arguments.insert(arguments.begin(), TPLAN_PROGRAM);
-    return run_process(arguments, options);
+ProcessResult run_tplan(const std::vector<std::string>& arguments, const ProcessOptions& options) {
+    std::vector<std::string> argv{TPLAN_PROGRAM};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    return run_process(argv, options);
 }
 
 }  // namespace tplan::test

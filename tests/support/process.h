@@ -35,6 +35,7 @@ struct ProcessOptions {
 ProcessResult run_process(const std::vector<std::string>& argv, const ProcessOptions& options = {});
 
 /// Runs the built tplan with these arguments.
-ProcessResult run_tplan(std::vector<std::string> arguments, const ProcessOptions& options = {});
+ProcessResult run_tplan(const std::vector<std::string>& arguments,
+                        const ProcessOptions& options = {});
 
 }  // namespace tplan::test

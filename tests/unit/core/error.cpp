@@ -18,6 +18,14 @@ TEST_CASE("error: without a hint there is no semicolon") {
     CHECK(std::string(Error("plan.json", "is empty").what()) == "plan.json: is empty");
 }
 
+TEST_CASE("error: is one line of bounded length") {
+    const Error error("a\nb", std::string("tab\there\x1b[31m"), std::string(5000, 'x'));
+    CHECK(error.where == "a b");
+    CHECK(error.what_happened == "tab\\x09here\\x1b[31m");
+    CHECK(error.hint == std::string(1000, 'x') + "..");
+    CHECK(std::string(error.what()).size() < 1100);
+}
+
 TEST_CASE("violation: is written with the keys of the inspect document") {
     const Violation violation{.code = "kv_heads_not_divisible",
                               .subject = "layers.*.self_attn.k_proj",

@@ -134,6 +134,7 @@ TEST_CASE("files: what is protected stays as it was") {
 TEST_CASE("files: the program's data") {
     const TempDir folder;
     fs::create_directories(folder / "data/styles");
+    fs::create_directories(folder / "models/families");
     folder.file("data/styles/b.json", "{}");
     folder.file("data/styles/a.json", "{}");
     folder.file("data/styles/notes.txt", "");

@@ -104,7 +104,14 @@ TEST_CASE("json_parse: strings must be UTF-8 without raw control characters") {
     CHECK(parsing("\"\xff\"") == "f.json, line 1, column 2: invalid string: ill-formed UTF-8 byte");
     CHECK_THAT(parsing("\"a\nb\""), Contains("control character"));
     CHECK_THAT(parsing(R"("\ud800")"), Contains("surrogate"));
-    CHECK_THAT(parsing(std::string("\"a\0b\"", 5)), Contains("control character"));
+    CHECK_THAT(parsing(std::string("\"a\0b\"", 5)), Contains("zero byte"));
+}
+
+TEST_CASE("json_parse: a zero byte does not end the text") {
+    CHECK(parsing(std::string("{}\0garbage", 10)) ==
+          "f.json, line 1, column 3: a zero byte, expected JSON text");
+    CHECK(parsing(std::string("{}\0", 3)) ==
+          "f.json, line 1, column 3: a zero byte, expected JSON text");
 }
 
 TEST_CASE("json_parse: messages stay short however long the text") {

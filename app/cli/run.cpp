@@ -1,0 +1,94 @@
+#include "app/run.h"
+
+#include "app/cli/command.h"
+#include "core/files.h"
+
+namespace tplan::cli {
+namespace {
+
+struct Flags {
+    std::string plan, output, launcher = "threads", weights;
+    RunRequest request;
+    bool json = false;
+};
+
+/// Keeps what is known of a run that was cut short, beside the place of the result.
+void write_partial(const Flags& flags, const std::string& reason) {
+    if (flags.output.empty()) return;
+    auto document = read_plan_file(flags.plan).plan;
+    document["schema"] = "tplan.validated/1";
+    document["verdict"] = name_of(RunVerdict::failed);
+    document["failure"] = reason;
+    write_file(flags.output + ".partial.json", json_text(document));
+}
+
+int run(Flags& flags) {
+    if (flags.launcher != "threads") {
+        throw Error("--launcher", fmt::format("\"{}\" is not part of this version", flags.launcher),
+                    "use --launcher threads: one process, one pinned thread per rank");
+    }
+    if (!flags.weights.empty()) {
+        throw Error(
+            "--weights", "reading checkpoints is not part of this version",
+            "leave it out: weights are then made from a seed, which changes no shape and no time");
+    }
+    const auto file = read_plan_file(flags.plan);
+    const auto plan = read_plan(file.plan, flags.plan);
+    flags.request.progress = show_progress;
+    flags.request.stop = interrupted();
+    Validation validation;
+    try {
+        validation = run_plan(file.plan, flags.plan, flags.request);
+    } catch (const RunFailure& failure) {
+        write_partial(flags, failure.what());
+        throw;
+    }
+    const auto document = write_validated(plan, validation);
+    if (!flags.output.empty()) write_file(flags.output, json_text(document));
+    flags.json ? print_json(document) : print(validation_text(plan, validation));
+    switch (validation.verdict) {
+        case RunVerdict::numerics_failed:
+            return answer_no(flags.plan +
+                             ": the numbers of this plan differ from one rank: numerics-failed; "
+                             "see `numerics` in the result");
+        case RunVerdict::out_of_interval:
+            return answer_no(flags.plan +
+                             ": the measured step lies outside the predicted 90 % interval; "
+                             "calibrate this machine again with `tplan calibrate`");
+        default:
+            return 0;
+    }
+}
+
+}  // namespace
+
+void add_run(CLI::App& program, Action& action) {
+    auto* command =
+        program.add_subcommand("run", "execute a plan, check its numbers, measure it, compare");
+    command->footer("Example: tplan run plan.json -o validated.json");
+    auto flags = std::make_shared<Flags>();
+    auto& request = flags->request;
+    command->add_option("PLAN", flags->plan, "a plan or validated plan")->required();
+    command->add_option("--backend", request.backend, "auto, cpu or cuda")->capture_default_str();
+    command->add_option("--layers", request.layers, "run only the first layers (default: all)")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--warmup", request.warmup, "repetitions thrown away")
+        ->check(CLI::Range(0, 1000))
+        ->capture_default_str();
+    command->add_option("--reps", request.reps, "repetitions kept")
+        ->check(CLI::Range(1, 100000))
+        ->capture_default_str();
+    command->add_option("--launcher", flags->launcher, "threads (processes, mpi, env: later)")
+        ->capture_default_str();
+    command
+        ->add_option("--deadline-s", request.deadline_s, "longest a collective may wait for a rank")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--seed", request.seed, "of the made-up weights and tokens")
+        ->capture_default_str();
+    command->add_option("--weights", flags->weights, "directory of a checkpoint (later)");
+    command->add_option("-o,--output", flags->output, "where to write the validated plan");
+    command->add_flag("--json", flags->json, "one JSON document on stdout");
+    command->callback([&action, flags] { action = [flags] { return run(*flags); }; });
+}
+
+}  // namespace tplan::cli

@@ -1,0 +1,94 @@
+#include "tests/fuzz/readers.h"
+
+#include <array>
+#include <stdexcept>
+
+#include "core/json_io.h"
+#include "models/build.h"
+#include "models/config.h"
+#include "models/program.h"
+
+namespace tplan::test {
+namespace {
+
+/// A program of one section that uses every optional part of a step once.
+Program small_program() {
+    const Split halves{.kind = SplitKind::chunk, .parts = 2};
+    Program program;
+    program.tp = 2;
+
+    auto& weight = program.tensors.emplace_back();
+    weight.name = "model.layers.*.self_attn.q_proj.weight";
+    weight.shape = {8, 8};
+    weight.split = halves;
+    weight.style = "colwise";
+
+    program.buffers.resize(2);
+    program.buffers[0].name = "hidden";
+    program.buffers[1].name = "q";
+    program.buffers[1].layout = Layout::columns(halves);
+
+    auto& section = program.sections.emplace_back();
+    section.name = "layer";
+    section.layers = {0, 1};
+    auto& step = section.steps.emplace_back();
+    step.name = "self_attn.q_proj";
+    step.inputs = {0};
+    step.outputs = {1};
+    step.weights = {{.tensor = 0}};
+    step.n = 4;
+    step.k = 8;
+    step.weight_bytes = 64;
+    step.spec.norm.emplace();
+    step.spec.rope.emplace();
+    step.spec.attention.emplace();
+    step.spec.moe.emplace();
+    step.spec.activation = ActivationKind::silu;
+
+    program.order = {0, 0};
+    program.order_layer = {0, 1};
+    return program;
+}
+
+void read_program(std::string_view text) {
+    const auto program = from_json<Program>(parse_json(text, "program.json"), "program.json");
+    if (from_json<Program>(to_json(program), "again") != program)
+        throw std::logic_error("a program that was read is written differently");
+}
+
+std::vector<std::string> programs() {
+    return {json_text(small_program())};
+}
+
+void read_config(std::string_view text) {
+    const auto config = read_model_config(parse_json(text, "config.json"), "config.json");
+    if (!config.family.empty()) parameter_count(build_model(config));
+}
+
+std::vector<std::string> configs() {
+    std::vector<std::string> texts;
+    for (const auto& preset : preset_names())
+        texts.push_back(load_model_config(preset).document.dump());
+    return texts;
+}
+
+// A new reader is a row: tests/fuzz/mutations.cpp and the libFuzzer targets walk this table.
+constexpr std::array kReaders = {
+    Reader{"config", read_config, configs},
+    Reader{"program", read_program, programs},
+};
+
+}  // namespace
+
+std::span<const Reader> readers() {
+    return kReaders;
+}
+
+const Reader& find_reader(std::string_view name) {
+    for (const auto& reader : kReaders) {
+        if (reader.name == name) return reader;
+    }
+    throw std::runtime_error("no reader is called " + std::string(name));
+}
+
+}  // namespace tplan::test

@@ -1,0 +1,128 @@
+#include "cost_model/collectives.h"
+
+#include "tests/support/catch.h"
+#include "tests/unit/cost_model/toy_hardware.h"
+
+using namespace tplan;
+using Catch::Matchers::Contains;
+
+namespace {
+
+std::vector<CollectiveLine> toy_lines(OpKind op, const char* algorithm, int ranks,
+                                      CollectiveImpl impl = CollectiveImpl::nccl, int nodes = 1) {
+    auto hardware = test::toy_hardware();
+    if (nodes > 1) {
+        hardware.network = hardware.links[1];
+        hardware.network->base_latency = Seconds(3);
+        hardware.network->latency = Seconds(1);
+    }
+    return collective_lines(op, impl, make_group(hardware, ranks, nodes, ""), algorithm);
+}
+
+std::string group_error(int ranks, int nodes, const std::string& link) {
+    try {
+        make_group(test::toy_hardware(), ranks, nodes, link);
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "";
+}
+
+}  // namespace
+
+TEST_CASE("a ring of four in numbers") {
+    // LL: base 2 + 6 hops of half a second; 1.5 bytes on the wire per byte at half of 10 bytes/s.
+    const auto lines = toy_lines(OpKind::all_reduce, "ring-ll", 4);
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].alpha == Catch::Approx(2 + 6 * 0.5));
+    CHECK(lines[0].beta == Catch::Approx(1.5 / 5));
+    // In chunks: 6 bases, hops twice as long, the whole bandwidth.
+    const auto chunks = toy_lines(OpKind::all_reduce, "ring", 4);
+    CHECK(chunks[0].alpha == Catch::Approx(6 * 2 + 2 * 6 * 0.5));
+    CHECK(chunks[0].beta == Catch::Approx(1.5 / 10));
+}
+
+TEST_CASE("reduce-scatter and then all-gather is a ring all-reduce") {
+    for (const auto& whole : collective_costs()) {
+        if (whole.op != OpKind::all_reduce || whole.algorithm.substr(0, 4) != "ring") continue;
+        for (const auto& part : collective_costs()) {
+            if (part.algorithm != whole.algorithm || part.implementation != whole.implementation)
+                continue;
+            if (part.op != OpKind::all_gather && part.op != OpKind::reduce_scatter) continue;
+            for (int n = 2; n <= 16; ++n) {
+                CHECK(2 * part.steps(n) == whole.steps(n));
+                CHECK(2 * part.wire(n) == Catch::Approx(whole.wire(n)));
+            }
+        }
+    }
+}
+
+TEST_CASE("the cheapest line within its limits wins") {
+    std::vector<CollectiveLine> lines(2);
+    lines[0].alpha = lines[0].beta = 1;
+    lines[0].to = 100;
+    lines[1].alpha = 5;
+    lines[1].beta = 0.1;
+    lines[1].to = 1000;
+    CHECK(cheapest_line(lines, 1) == &lines[0]);
+    CHECK(cheapest_line(lines, 50) == &lines[1]);
+    CHECK(cheapest_line(lines, 2000) == nullptr);
+    CHECK(cheapest_line({}, 1) == nullptr);
+}
+
+TEST_CASE("one rank needs no collective") {
+    CHECK(toy_lines(OpKind::all_reduce, "auto", 1).empty());
+}
+
+TEST_CASE("vLLM's all-reduce serves 2, 4, 6 and 8 GPUs up to 8 MiB and NCCL the rest") {
+    const auto h100 = load_hardware("h100-sxm");
+    const auto algorithm = [&](int ranks, double bytes) {
+        const auto group = make_group(h100, ranks, 1, "nvlink");
+        const auto lines =
+            collective_lines(OpKind::all_reduce, CollectiveImpl::vllm, group, "auto");
+        return cheapest_line(lines, bytes)->algorithm;
+    };
+    constexpr double kKiB = 1024;
+    CHECK(algorithm(2, 4096 * kKiB) == "one-shot");
+    CHECK(algorithm(4, 500 * kKiB) == "one-shot");
+    CHECK(algorithm(4, 600 * kKiB) == "two-shot");
+    CHECK(algorithm(8, 200 * kKiB) == "one-shot");
+    CHECK(algorithm(8, 300 * kKiB) == "two-shot");
+    CHECK(algorithm(3, 8 * kKiB) == "ring-ll");
+    CHECK(algorithm(8, 9000 * kKiB) != "two-shot");
+    for (const auto& line : collective_lines(OpKind::all_reduce, CollectiveImpl::vllm,
+                                             make_group(h100, 4, 1, "pcie"), "auto")) {
+        CHECK(line.implementation == CollectiveImpl::nccl);
+    }
+}
+
+TEST_CASE("a named algorithm is kept, an unknown one refused") {
+    CHECK_THROWS_AS(toy_lines(OpKind::all_reduce, "butterfly", 4), Error);
+    // NCCL's names serve where the implementation asked for has none of its own.
+    CHECK(toy_lines(OpKind::all_gather, "ring", 4, CollectiveImpl::vllm).size() == 1);
+}
+
+TEST_CASE("several nodes reduce inside, then between, then gather") {
+    // 8 ranks on 2 nodes of 4: inside 2*3 hops and 1.5 S at 10 B/s; between 2*1 hops and
+    // 2*(1/2)*(S/4) at 1 B/s.
+    const auto lines = toy_lines(OpKind::all_reduce, "ring", 8, CollectiveImpl::nccl, 2);
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].alpha == Catch::Approx(6 * 3 + 2 * (6 * 0.5 + 2 * 1)));
+    CHECK(lines[0].beta == Catch::Approx(1.5 / 10 + 0.25 / 1));
+}
+
+TEST_CASE("links and degrees that do not exist are refused with what does") {
+    CHECK_THAT(group_error(2, 1, "infiniband"), Contains("nvlink, pcie"));
+    CHECK_THAT(group_error(5, 1, ""), Contains("nearest valid: --tp 4"));
+    CHECK_THAT(group_error(5, 2, ""), Contains("network"));
+    CHECK_THAT(group_error(2, 0, ""), Contains("--nodes"));
+    CHECK(group_error(4, 1, "pcie").empty());
+}
+
+TEST_CASE("bridged pairs give way to the next link, with a note") {
+    const auto pcie = load_hardware("a100-pcie");
+    CHECK(make_group(pcie, 2, 1, "").link.kind == LinkKind::nvlink);
+    const auto four = make_group(pcie, 4, 1, "");
+    CHECK(four.link.kind == LinkKind::pcie);
+    CHECK(four.notes.size() == 1);
+}
