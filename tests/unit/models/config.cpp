@@ -57,16 +57,16 @@ TEST_CASE("config: a preset, the path of a file and a directory give the same mo
     CHECK_FALSE(preset.document.contains("schema"));  // the config itself, without its wrapping
 
     const test::TempDir folder;
-    const auto path = folder.file("config.json", dump_json(preset.document));
+    const auto path = folder.file("config.json", json_text(preset.document));
     for (const auto& model : {path, folder.path()}) {
         const auto config = load_model_config(model);
         CHECK(config.source == path);
         CHECK(config.document == preset.document);
         CHECK(build_model(config) == build_model(preset));
     }
-    const auto wrapped = folder.file(
-        "preset.json",
-        dump_json({{"schema", "tplan.preset/1"}, {"source", "x"}, {"config", preset.document}}));
+    const auto wrapped = folder.file("preset.json", json_text(Json{{"schema", "tplan.preset/1"},
+                                                                   {"source", "x"},
+                                                                   {"config", preset.document}}));
     CHECK(build_model(load_model_config(wrapped)) == build_model(preset));
 }
 
