@@ -19,8 +19,7 @@ struct RunRequest {
     int reps = 24;                 // repetitions kept
     double deadline_s = 0;         // for one collective; 0 = the executor's default
     std::uint64_t seed = 1;        // of weights and tokens
-    /// Wraps the weights of the tensor-parallel run only; tests plant faults with it.
-    std::function<WeightSource(WeightSource)> tamper;
+    WeightSource weights;          // of the tensor-parallel run; empty: synthetic. Tests plant faults here
     Progress progress;
     std::stop_token stop;
 };

@@ -4,10 +4,6 @@
 
 namespace tplan {
 
-std::string dump_json(const Json& document) {
-    return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 void require_schema(const Json& document, std::string_view schema, const std::string& where) {
     if (!document.is_object()) json_detail::wrong_type(where, "an object", document);
     const auto found = document.find("schema");
@@ -21,6 +17,56 @@ void require_schema(const Json& document, std::string_view schema, const std::st
 }
 
 namespace json_detail {
+
+void TextWriter::string(std::string_view value) {
+    const auto plain = [](char c) {
+        return static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) < 0x80 &&
+               c != '"' && c != '\\';
+    };
+    if (std::all_of(value.begin(), value.end(), plain)) {
+        text += '"';
+        text += value;
+        text += '"';
+    } else {
+        text += Json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
+    }
+}
+
+void TextWriter::number(double value) {
+    if (!std::isfinite(value)) throw Error("json", "a value that is not finite cannot be written");
+    fmt::format_to(std::back_inserter(text), "{}", value);
+}
+
+void TextWriter::number(std::int64_t value) {
+    const fmt::format_int digits(value);
+    text.append(digits.data(), digits.size());
+}
+
+void TextWriter::json(const Json& in) {
+    if (in.is_object()) {
+        list('{', '}', in.items(), [&](const auto& entry) {
+            string(entry.key());
+            text += ": ";
+            json(entry.value());
+        });
+    } else if (in.is_array() && std::all_of(in.begin(), in.end(),
+                                            [](const Json& item) { return item.is_number(); })) {
+        text += '[';
+        for (std::size_t i = 0; i < in.size(); ++i) {
+            if (i > 0) text += ", ";
+            json(in[i]);
+        }
+        text += ']';
+    } else if (in.is_array()) {
+        list('[', ']', in, [&](const Json& item) { json(item); });
+    } else if (in.is_string()) {
+        string(in.get_ref<const std::string&>());
+    } else if (in.is_number_float()) {
+        number(in.get<double>());
+    } else {
+        text += in.dump();
+    }
+}
 
 void wrong_type(const std::string& where, std::string_view expected, const Json& got) {
     // A container may be large and says little.

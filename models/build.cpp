@@ -129,9 +129,10 @@ void require_known_quantisation(const ModelConfig& config) {
     const auto where = config.source + "/quantization_config/";
     if (config.quant_method.empty() || config.quant_method == "mxfp4") return;
     if (config.quant_method != "fp8") {
-        throw Error(where + "quant_method",
-                    fmt::format("\"{}\" has no graph; known: fp8, mxfp4", config.quant_method),
-                    "drop quantization_config to plan the unquantised model");
+        throw Error(
+            where + "quant_method",
+            fmt::format("\"{}\" has no graph; known: fp8, mxfp4", shown(config.quant_method)),
+            "drop quantization_config to plan the unquantised model");
     }
     if (config.quant_block[0] == 0) {
         throw Error(where + "weight_block_size",
@@ -149,6 +150,11 @@ Model build_model(const ModelConfig& config) {
     model.base_prefix =
         config.umbrella.empty() ? config.modules.base : config.traits.umbrella_prefix;
     model.notes = config.notes;
+
+    if (config.settings.qk_norm && config.traits.qk_norm == QkNorm::per_head_weights) {
+        model.notes.push_back(
+            "q and k norm weights are shown as one [heads, head_dim] tensor each");
+    }
 
     model.blocks.push_back(build_embedding(config, model.base_prefix));
     model.sequence.push_back({0, -1});

@@ -14,53 +14,32 @@ constexpr std::string_view kPresets = "models/configs";
 constexpr std::string_view kPresetSchema = "tplan.preset/1";
 
 /// Keys of any config.json that say nothing about the graph: generation, training, bookkeeping.
-constexpr std::array<std::string_view, 45> kHarmless = {
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "_commit_hash",
-    "_name_or_path",
-    "architectures",
-    "attention_dropout",
-    "attn_implementation",
-    "auto_map",
-    "bos_token_id",
-    "cache_implementation",
-    "classifier_dropout",
-    "decoder_start_token_id",
-    "dtype",
-    "embd_pdrop",
-    "eos_token_id",
-    "finetuning_task",
-    "hidden_dropout",
-    "hidden_dropout_prob",
-    "id2label",
-    "initializer_range",
-    "is_encoder_decoder",
-    "keys_to_ignore_at_inference",
-    "label2id",
-    "max_length",
-    "model_type",
-    "num_labels",
-    "original_max_position_embeddings",
-    "output_attentions",
-    "output_hidden_states",
-    "output_router_logits",
-    "pad_token_id",
-    "prefix",
-    "pretraining_tp",
-    "problem_type",
-    "quantization_config",
-    "resid_pdrop",
-    "return_dict",
-    "router_aux_loss_coef",
-    "sep_token_id",
-    "tokenizer_class",
-    "torch_dtype",
-    "torchscript",
-    "transformers_version",
-    "use_bfloat16",
-    "use_cache",
+constexpr std::array<std::string_view, 78> kHarmless = {
+    // clang-format off
+    "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_name_or_path",
+    "architectures", "attention_dropout", "attn_implementation", "auto_map", "bad_words_ids",
+    "begin_suppress_tokens", "bos_token_id", "cache_implementation", "chunk_size_feed_forward",
+    "classifier_dropout", "cross_attention_hidden_size", "decoder_start_token_id",
+    "device_map", "diversity_penalty", "do_sample", "dtype", "early_stopping", "embd_pdrop",
+    "encoder_no_repeat_ngram_size", "eos_token_id", "exponential_decay_length_penalty",
+    "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "gradient_checkpointing",
+    "hidden_dropout", "hidden_dropout_prob", "id2label", "initializer_range", "is_decoder",
+    "keys_to_ignore_at_inference", "label2id", "length_penalty", "max_length",
+    "max_new_tokens", "min_length", "model_type", "no_repeat_ngram_size", "num_beam_groups",
+    "num_beams", "num_labels", "num_return_sequences", "original_max_position_embeddings",
+    "output_attentions", "output_hidden_states", "output_router_logits", "output_scores",
+    "pad_token_id", "prefix", "pretraining_tp", "problem_type", "pruned_heads",
+    "quantization_config", "remove_invalid_values", "repetition_penalty", "resid_pdrop",
+    "return_dict", "return_dict_in_generate", "router_aux_loss_coef", "sep_token_id",
+    "suppress_tokens", "task_specific_params", "temperature", "tf_legacy_loss",
+    "tie_encoder_decoder", "tokenizer_class", "top_k", "top_p", "torch_dtype", "torchscript",
+    "transformers_version", "typical_p", "use_bfloat16", "use_cache"
+    // clang-format on
 };
+
+/// Keys that change the graph of any family when true.
+constexpr std::array<std::string_view, 2> kRefusedFlags = {"is_encoder_decoder",
+                                                           "add_cross_attention"};
 
 DType read_dtype(const Json& in, const std::string& where) {
     constexpr std::array<std::pair<std::string_view, DType>, 3> kNames = {
@@ -70,7 +49,7 @@ DType read_dtype(const Json& in, const std::string& where) {
     for (const auto& [text, dtype] : kNames) {
         if (name == text) return dtype;
     }
-    throw Error(where, in.dump() + " is not one of bfloat16, float16, float32");
+    throw Error(where, "\"" + shown(given) + "\" is not one of bfloat16, float16, float32");
 }
 
 /// "torch_dtype" or its newer spelling, of the text model or else of the umbrella.
@@ -129,6 +108,10 @@ void complete_sizes(const KeyReader& reader, ModelConfig& config) {
 }
 
 void refuse_unsupported(const Family& family, KeyReader& reader) {
+    for (const auto key : kRefusedFlags) {
+        const auto* value = reader.find(key);
+        if (value && *value == true) throw Error(reader.path(key), "true has no graph");
+    }
     for (const auto& [key, allowed] : family.only) {
         const auto* value = reader.find(key);
         if (!value || std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) continue;
@@ -147,7 +130,7 @@ void note_other_keys(const KeyReader& reader, const Family& family, ModelConfig&
         if (std::find(kHarmless.begin(), kHarmless.end(), key) != kHarmless.end()) continue;
         const auto& listed = family.harmless;
         if (std::find(listed.begin(), listed.end(), key) != listed.end()) continue;
-        other.push_back(key);
+        other.push_back(shown(key));
     }
     if (other.empty()) return;
     const auto more = other.size() > kMost ? other.size() - kMost : 0;
@@ -208,7 +191,7 @@ ModelConfig read_model_config(const Json& document, const std::string& source) {
         if (const auto inner = text->find("model_type"); inner != text->end())
             config.model_type = from_json<std::string>(*inner, where + "/model_type");
         family = load_family(config.model_type);
-        config.notes.push_back("text model of " + config.umbrella +
+        config.notes.push_back("text model of " + shown(config.umbrella) +
                                "; its other towers are left out");
     }
 
@@ -246,9 +229,10 @@ ModelConfig load_model_config(const std::string& model) {
     const bool path_like = model.find('/') != std::string::npos || model.ends_with(".json");
     if (path_like || fs::exists(model, ignored)) return read_model_config(load_json(model), model);
     const auto nearest = did_you_mean(model, presets);
-    throw Error("MODEL",
-                fmt::format("\"{}\" is no preset, no config.json and no directory with one", model),
-                nearest.empty() ? "see tplan models" : nearest);
+    throw Error(
+        "MODEL",
+        fmt::format("\"{}\" is no preset, no config.json and no directory with one", shown(model)),
+        nearest.empty() ? "see tplan models" : nearest);
 }
 
 std::vector<std::string> preset_names() {

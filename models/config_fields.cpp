@@ -129,6 +129,9 @@ constexpr std::array kUsualKeys = {
     UsualKey{"moe_ffn", {"moe_intermediate_size", "", "", ""}},
 };
 
+/// Fields whose absence from config.json deserves a note.
+constexpr std::array<std::string_view, 5> kShapes = {"hidden", "layers", "heads", "ffn", "vocab"};
+
 template <class Table>
 auto find_row(const Table& table, std::string_view name) {
     return std::find_if(table.begin(), table.end(),
@@ -142,9 +145,10 @@ const Json* find_rule(const KeyRule& rule, KeyReader& reader, std::string& path)
         const auto* value = reader.find(key);
         if (!value) continue;
         if (found && !found->is_null() && !value->is_null() && *found != *value) {
-            throw Error(reader.path(key),
-                        fmt::format("{} contradicts {}, another name of it", value->dump(), path),
-                        "keep one of them");
+            throw Error(
+                reader.path(key),
+                fmt::format("{} contradicts {}, another name of it", shown(value->dump()), path),
+                "keep one of them");
         }
         if (!found || found->is_null()) {
             found = value;
@@ -158,7 +162,9 @@ std::vector<std::int64_t> read_layer_numbers(const Json& in, const std::string& 
     std::vector<std::int64_t> numbers;
     if (in.is_null()) return numbers;
     if (!in.is_array()) json_detail::wrong_type(where, "an array of layer numbers", in);
-    for (const auto& number : in) numbers.push_back(read_size(number, where, 0, kMostLayers));
+    for (std::size_t i = 0; i < in.size(); ++i) {
+        numbers.push_back(read_size(in[i], where + "/" + std::to_string(i), 0, kMostLayers));
+    }
     return numbers;
 }
 
@@ -198,7 +204,8 @@ ActivationKind read_activation(const Json& in, const std::string& where) {
     std::vector<std::string> choices;
     for (const auto& row : kActivations) choices.emplace_back(row.name);
     throw Error(
-        where, fmt::format("activation {} has no graph; known: {}", in.dump(), join(choices, ", ")),
+        where,
+        fmt::format("activation \"{}\" has no graph; known: {}", shown(name), join(choices, ", ")),
         did_you_mean(name, choices));
 }
 
@@ -206,6 +213,11 @@ void read_field(const KeyRule& rule, KeyReader& reader, ModelConfig& config) {
     std::string path = reader.where + " (class default of " + rule.field + ")";
     const auto* given = find_rule(rule, reader, path);
     const Json& value = given ? *given : rule.fallback;
+    if (!given && !rule.fallback.is_null() &&
+        std::find(kShapes.begin(), kShapes.end(), rule.field) != kShapes.end()) {
+        config.notes.push_back(
+            fmt::format("no {}: the class default {} is taken", rule.keys.front(), value.dump()));
+    }
     const auto is_none = [&](Null null) {
         // A family file writes null where the class default is None or worked out from others.
         return value.is_null() && (null == Null::none || !given);

@@ -38,7 +38,7 @@ void read_rope_entry(const Json& in, const std::string& where, double& theta, do
     }
     if (std::find(kFrequencyTypes.begin(), kFrequencyTypes.end(), type) == kFrequencyTypes.end()) {
         throw Error(where + "/rope_type",
-                    fmt::format("\"{}\" has no graph; known: default, linear, {}", type,
+                    fmt::format("\"{}\" has no graph; known: default, linear, {}", shown(type),
                                 fmt::join(kFrequencyTypes, ", ")));
     }
     config.notes.push_back(
@@ -58,7 +58,7 @@ std::vector<bool> read_layer_types(const Json& in, const std::string& where, std
         if (type != "full_attention" && type != "sliding_attention") {
             throw Error(path, fmt::format("layer type \"{}\" has no graph; known: full_attention, "
                                           "sliding_attention",
-                                          type));
+                                          shown(type)));
         }
         sliding.push_back(type == "sliding_attention");
     }
@@ -159,6 +159,11 @@ void read_quantisation(const Json& in, const std::string& where, ModelConfig& co
             config.quant_block[i] =
                 read_size((*block)[i], path + "/" + std::to_string(i), 1, kLargestSize);
         }
+    }
+    if (const auto scheme = in.find("activation_scheme");
+        scheme != in.end() && *scheme == "static") {
+        config.notes.push_back(
+            "activation_scheme static: the one scale of each linear is left out");
     }
     for (const auto* key : {"modules_to_not_convert", "ignored_layers"}) {
         const auto kept = in.find(key);

@@ -258,9 +258,9 @@ struct Op {
 /// The residual stream enters as `input` (-1 for the embedding) and leaves as `output`.
 struct Block {
     std::string prefix;  // of tensor names; "model.layers.*" for layers, "model" or "" outside
-    std::vector<Tensor> tensors;
-    std::vector<Activation> activations;
-    std::vector<Op> ops;
+    std::vector<Tensor> tensors{};
+    std::vector<Activation> activations{};
+    std::vector<Op> ops{};
     int input = -1;
     int output = -1;
     bool operator==(const Block&) const = default;

@@ -156,14 +156,9 @@ void note_coverage(const TpPlan& rules, const Model& model, std::vector<std::str
                  coverage.matcher_disagreements.end());
 }
 
-}  // namespace
-
-Planned make_plan(const ModelConfig& config, const Model& model, const PlanOptions& options) {
+Planner run_planner(const ModelConfig& config, const Model& model, const PlanOptions& options,
+                    const Verdict& verdict) {
     assert(!config.family.empty() && !model.blocks.empty() && options.tp >= 1);
-    const auto verdict = tp_verdict(config, options.transformers);
-    Planned planned{.plan = {}, .feasibility = judge_layout(config, verdict, options)};
-    auto& feasibility = planned.feasibility;
-
     Planner planner{.config = config,
                     .model = model,
                     .rules = from_root(rules_in_effect(config, verdict, options.tp_plan), model),
@@ -174,6 +169,21 @@ Planned make_plan(const ModelConfig& config, const Model& model, const PlanOptio
                              .notes = {}},
                     .violations = {}};
     planner.run();
+    return planner;
+}
+
+}  // namespace
+
+Plan assign(const ModelConfig& config, const Model& model, const PlanOptions& options) {
+    const auto verdict = tp_verdict(config, options.transformers);
+    return run_planner(config, model, options, verdict).plan;
+}
+
+Planned make_plan(const ModelConfig& config, const Model& model, const PlanOptions& options) {
+    const auto verdict = tp_verdict(config, options.transformers);
+    Planned planned{.plan = {}, .feasibility = judge_layout(config, verdict, options)};
+    auto& feasibility = planned.feasibility;
+    auto planner = run_planner(config, model, options, verdict);
     feasibility.violations.insert(feasibility.violations.end(), planner.violations.begin(),
                                   planner.violations.end());
     feasibility.feasible = feasibility.violations.empty();

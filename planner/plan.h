@@ -89,6 +89,10 @@ Feasibility judge_layout(const ModelConfig& config, const Verdict& verdict,
 std::vector<int> working_degrees(const ModelConfig& config, const Verdict& verdict,
                                  PlanOptions options, int max);
 
+/// The cut of every tensor as transformers would load it, whether or not the degree then runs: what
+/// `inspect` shows of a degree that judge() refuses. Requires a graph and tp >= 1.
+Plan assign(const ModelConfig& config, const Model& model, const PlanOptions& options);
+
 /// Applies the plan. Returns violations instead when the degree does not work under
 /// `options.layout`: with `best`, KV heads are replicated where the degree passes them (tp %
 /// kv_heads == 0), everything else is as `hf`. A model without a TP plan is feasible at tp 1 only.

@@ -14,7 +14,7 @@ void add_bench(CLI::App& program, Action& action) {
     command->callback([&action, part, json] {
         action = [part, json] {
             const auto document = bench(parse_enum<BenchPart>(*part, "PART"));
-            return *json ? print_json(to_json(document)) : print(bench_text(document));
+            return *json ? print_json(document) : print(bench_text(document));
         };
     });
 }

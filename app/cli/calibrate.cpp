@@ -23,7 +23,7 @@ int run(Flags& flags) {
     flags.request.progress = show_progress;
     flags.request.stop = interrupted();
     const auto profile = calibrate(flags.request);
-    const auto text = dump_json(to_json(profile));
+    const auto text = json_text(profile);
     const auto kept = calibrated_profile_path(flags.request.backend);
     std::error_code failed;
     std::filesystem::create_directories(std::filesystem::path(kept).parent_path(), failed);

@@ -14,7 +14,7 @@ void add_check(CLI::App& program, Action& action) {
     command->callback([&action, path, json] {
         action = [path, json] {
             const auto report = check_file(*path);
-            if (*json) print_json(to_json(report));
+            if (*json) print_json(report);
             if (report.ok)
                 return *json ? 0
                              : print(fmt::format("{}: everything recomputes to the same\n", *path));

@@ -33,10 +33,6 @@ int print(const std::string& text) {
     return 0;
 }
 
-int print_json(const Json& document) {
-    return print(dump_json(document));
-}
-
 int answer_no(const std::string& text) {
     fmt::print(stderr, "{}\n", text);
     return 1;

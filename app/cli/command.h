@@ -13,11 +13,14 @@ namespace tplan::cli {
 /// Set by the subcommand that was given; returns the exit code.
 using Action = std::function<int()>;
 
-/// Prints one JSON document on stdout.
-int print_json(const Json& document);
-
-/// Prints text on stdout.
+/// Prints text on stdout; returns 0.
 int print(const std::string& text);
+
+/// Prints one JSON document on stdout; returns 0.
+template <class T>
+int print_json(const T& document) {
+    return print(json_text(document));
+}
 
 /// One line on stderr for an answer that is no; returns 1.
 int answer_no(const std::string& text);

@@ -8,7 +8,7 @@ int run(const QueryFlags& flags, bool json) {
     const auto result = estimate(resolved);
     if (!result.estimate)
         return answer_no(infeasible_text(result.feasibility, working_degrees_of(resolved)));
-    return json ? print_json(to_json(*result.estimate)) : print(estimate_text(*result.estimate));
+    return json ? print_json(*result.estimate) : print(estimate_text(*result.estimate));
 }
 
 }  // namespace

@@ -13,13 +13,13 @@ struct Flags {
 int run(const Flags& flags) {
     if (flags.detect) {
         const auto machine = detect_machine();
-        return flags.json ? print_json(to_json(machine)) : print(detected_text(machine));
+        return flags.json ? print_json(machine) : print(detected_text(machine));
     }
     if (flags.hardware.empty()) {
         return flags.json ? print_json(hardware_list_json()) : print(hardware_list_text());
     }
     const auto hardware = load_hardware(flags.hardware);
-    return flags.json ? print_json(to_json(hardware)) : print(hardware_text(hardware));
+    return flags.json ? print_json(hardware) : print(hardware_text(hardware));
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ int run(const Flags& flags) {
         by_hand = read_tp_plan(flags.tp_plan);
     }
     const auto document = inspect(config, degrees, version, by_hand);
-    flags.json ? print_json(to_json(document)) : print(inspect_text(document, config));
+    flags.json ? print_json(document) : print(inspect_text(document, config));
     if (document.supports_tp != SupportsTp::yes && !by_hand) {
         return answer_no(fmt::format(
             "{}: no TP plan: {}; it runs on one GPU, or give a plan with --tp-plan FILE",

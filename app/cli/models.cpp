@@ -12,7 +12,7 @@ void add_models(CLI::App& program, Action& action) {
     command->callback([&action, json] {
         action = [json] {
             const auto document = list_models();
-            return *json ? print_json(to_json(document)) : print(models_text(document));
+            return *json ? print_json(document) : print(models_text(document));
         };
     });
 }

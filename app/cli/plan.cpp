@@ -32,10 +32,9 @@ int run(const Flags& flags) {
     const auto result = make_plan_document(resolved.config, resolved.hardware, resolved.request);
     if (!result.document)
         return answer_no(infeasible_text(result.feasibility, working_degrees_of(resolved)));
-    const auto document = to_json(*result.document);
-    if (!flags.output.empty()) write_file(flags.output, dump_json(document));
-    if (flags.json) return print_json(document);
     const auto& plan = *result.document;
+    if (!flags.output.empty()) write_file(flags.output, json_text(plan));
+    if (flags.json) return print_json(plan);
     auto text = fmt::format("{}\n", plan.why);
     for (const auto& other : plan.alternatives)
         text += fmt::format("  TP {}: {}\n", other.tp, other.reason);

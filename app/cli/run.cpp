@@ -19,7 +19,7 @@ void write_partial(const Flags& flags, const std::string& reason) {
     document["schema"] = "tplan.validated/1";
     document["verdict"] = name_of(RunVerdict::failed);
     document["failure"] = reason;
-    write_file(flags.output + ".partial.json", dump_json(document));
+    write_file(flags.output + ".partial.json", json_text(document));
 }
 
 int run(Flags& flags) {
@@ -44,7 +44,7 @@ int run(Flags& flags) {
         throw;
     }
     const auto document = write_validated(plan, validation);
-    if (!flags.output.empty()) write_file(flags.output, dump_json(document));
+    if (!flags.output.empty()) write_file(flags.output, json_text(document));
     flags.json ? print_json(document) : print(validation_text(plan, validation));
     switch (validation.verdict) {
         case RunVerdict::numerics_failed:

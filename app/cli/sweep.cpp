@@ -24,7 +24,7 @@ int run(Flags flags) {
     auto query = make_query(flags.query);
     const auto document = sweep(query, axes);
     if (flags.json || flags.format == "json") {
-        print_json(to_json(document));
+        print_json(document);
     } else if (flags.format == "csv") {
         print(sweep_csv(document));
     } else {

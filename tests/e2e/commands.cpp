@@ -159,7 +159,7 @@ TEST_CASE("a plan checks clean and an edited one is refused") {
                             "program", "predicted", "why", "alternatives", "diagnostics"});
     document["predicted"]["memory"]["weights_bytes"] =
         document["predicted"]["memory"]["weights_bytes"].get<double>() + 1024;
-    const auto edited = folder.file("edited.json", dump_json(document));
+    const auto edited = folder.file("edited.json", json_text(document));
     expect_failure({"check", edited}, 1, {"predicted/memory/weights_bytes"});
     expect_failure({"run", edited, "-o", folder / "never.json"}, 2,
                    {"predicted/memory/weights_bytes"});
@@ -224,7 +224,7 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
     const auto with = [&](const char* key, const Json& value) {
         auto changed = llama;
         changed[key] = value;
-        return config("changed.json", dump_json(changed));
+        return config("changed.json", json_text(changed));
     };
     expect_failure({"inspect", with("num_hidden_layers", 3.7)}, 2, {"num_hidden_layers"});
     expect_failure({"inspect", with("num_hidden_layers", 10001)}, 2, {"num_hidden_layers"});

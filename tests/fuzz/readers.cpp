@@ -61,7 +61,7 @@ void read_program(std::string_view text) {
 }
 
 std::vector<std::string> programs() {
-    return {dump_json(to_json(small_program()))};
+    return {json_text(small_program())};
 }
 
 void read_config(std::string_view text) {

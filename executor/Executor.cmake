@@ -1,0 +1,33 @@
+# What the executor needs beyond tplan_library(): Eigen for its inner loops (compiled twice, the second time for AVX2
+# with FMA, chosen at run time) and oneDNN for its matrix products when the system has it.
+set(executor_simd ${CMAKE_CURRENT_SOURCE_DIR}/executor/cpu/simd)
+target_link_libraries(tplan_executor PRIVATE Eigen3::Eigen)
+
+# -O3 in every preset: unoptimised Eigen makes the tests crawl. The two others let square roots and selections vectorise;
+# unlike -ffast-math they keep the meaning of NaN and infinity.
+set(executor_simd_flags -O3 -fno-math-errno -fno-trapping-math)
+set_source_files_properties(${executor_simd}/baseline.cpp PROPERTIES COMPILE_OPTIONS "${executor_simd_flags}")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set_source_files_properties(${executor_simd}/avx2.cpp PROPERTIES COMPILE_OPTIONS "${executor_simd_flags};-mavx2;-mfma")
+    set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/executor/cpu/simd.cpp
+        PROPERTIES COMPILE_DEFINITIONS TPLAN_SIMD_AVX2)
+endif()
+
+if(NOT TPLAN_ONEDNN STREQUAL "OFF")
+    # By header and library: the package file of some systems insists on OpenCL, which only its GPU side needs. oneDNN
+    # runs on OpenMP, whose header is needed to tell it to use one thread per rank.
+    find_path(DNNL_INCLUDE_DIR dnnl.hpp)
+    find_library(DNNL_LIBRARY dnnl)
+    find_package(OpenMP QUIET COMPONENTS CXX)
+    if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY AND OpenMP_CXX_FOUND)
+        message(STATUS "CPU matrix products: oneDNN (${DNNL_LIBRARY})")
+        target_include_directories(tplan_executor SYSTEM PRIVATE ${DNNL_INCLUDE_DIR})
+        target_link_libraries(tplan_executor PRIVATE ${DNNL_LIBRARY} ${OpenMP_CXX_LIBRARIES})
+        set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/executor/cpu/onednn.cpp
+            PROPERTIES COMPILE_DEFINITIONS TPLAN_ONEDNN_FOUND COMPILE_OPTIONS "${OpenMP_CXX_FLAGS}")
+    elseif(TPLAN_ONEDNN STREQUAL "ON")
+        message(FATAL_ERROR "TPLAN_ONEDNN=ON, but dnnl.hpp, libdnnl or OpenMP was not found (Debian: libdnnl-dev)")
+    else()
+        message(STATUS "CPU matrix products: Eigen (oneDNN not found)")
+    endif()
+endif()

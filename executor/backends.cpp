@@ -1,0 +1,78 @@
+#include <array>
+#include <cassert>
+
+#include "core/error.h"
+#include "core/text.h"
+#include "executor/backend.h"
+#include "executor/cpu/backend.h"
+
+namespace tplan {
+namespace {
+
+struct BackendRow {
+    std::string_view name;
+    std::unique_ptr<Backend> (*make)(int ranks);  // throws Error when it cannot
+};
+
+/// The preferred first.
+constexpr std::array kBackends = {
+    BackendRow{"cpu", cpu::make_cpu_backend},
+};
+
+}  // namespace
+
+const std::vector<std::string>& backend_names() {
+    static const std::vector<std::string> kNames = [] {
+        std::vector<std::string> names;
+        for (const auto& row : kBackends) names.emplace_back(row.name);
+        return names;
+    }();
+    return kNames;
+}
+
+std::unique_ptr<Backend> make_backend(std::string_view name, int ranks) {
+    for (const auto& row : kBackends) {
+        if (row.name == name) return row.make(ranks);
+    }
+    if (name != "auto") {
+        throw Error("--backend", fmt::format("no backend is called \"{}\"", name),
+                    fmt::format("choose auto or {}", fmt::join(backend_names(), ", ")));
+    }
+    std::string reasons;
+    for (const auto& row : kBackends) {
+        try {
+            return row.make(ranks);
+        } catch (const Error& error) {
+            reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
+        }
+    }
+    throw Error("--backend", "none works here: " + reasons);
+}
+
+double run_collective(Backend& backend, int rank, const BoundStep& step) {
+    auto& group = backend.communicator(rank);
+    const auto& in = step.inputs[0];
+    const auto& out = step.outputs[0];
+    const CollectiveTag tag{step.id, step.index};
+    double waited = 0;
+    switch (step.step->kind) {
+        case OpKind::all_reduce:
+            waited = group.all_reduce(in, out, tag);
+            break;
+        case OpKind::all_gather:
+            waited = group.all_gather(in, step.from, out, tag);
+            break;
+        case OpKind::reduce_scatter:
+            waited = group.reduce_scatter(in, out, step.to, tag);
+            break;
+        case OpKind::all_to_all:
+            waited = group.all_to_all(in, step.from, out, step.to, step.width, tag);
+            break;
+        default:
+            assert(!"not a collective");
+    }
+    if (step.bias.data != nullptr) backend.add_bias(rank, out, step.bias);
+    return waited;
+}
+
+}  // namespace tplan

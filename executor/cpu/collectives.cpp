@@ -1,0 +1,206 @@
+#include "executor/cpu/collectives.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstring>
+#include <vector>
+
+#include "executor/cpu/simd.h"
+
+namespace tplan::cpu {
+namespace {
+
+/// Elements summed at a time: small enough for the first-level cache next to its sources.
+constexpr std::int64_t kBlock = 1024;
+
+/// Calls `f(row, column, offset, count)` for the pieces of rows that the flat element range
+/// [begin, end) of a [rows, columns] matrix consists of; `offset` counts from `begin`.
+template <class F>
+void for_pieces(std::int64_t columns, std::int64_t begin, std::int64_t end, const F& f) {
+    for (std::int64_t at = begin; at < end;) {
+        const auto row = at / columns;
+        const auto column = at % columns;
+        const auto count = std::min(columns - column, end - at);
+        f(row, column, at - begin, count);
+        at += count;
+    }
+}
+
+/// The part of `total` elements that a rank sums: whole cache lines of 16 floats.
+std::int64_t part_begin(std::int64_t total, int rank, int ranks) {
+    const auto lines = (total + 15) / 16;
+    return std::min(total, lines * rank / ranks * 16);
+}
+
+void copy_rows(const Matrix& from, std::int64_t from_column, const Matrix& to,
+               std::int64_t to_column, std::int64_t columns) {
+    const auto bytes = static_cast<std::size_t>(columns) * sizeof(float);
+    for (std::int64_t r = 0; r < to.rows; ++r) {
+        std::memcpy(to.row(r) + to_column, from.row(r) + from_column, bytes);
+    }
+}
+
+/// Slices with the local column at which each begins.
+struct LocalSlice {
+    Slice slice;
+    std::int64_t local = 0;
+};
+std::vector<LocalSlice> local_slices(const Split& split, std::int64_t width, int rank) {
+    std::vector<LocalSlice> result;
+    std::int64_t local = 0;
+    for (const auto& slice : slices(split, width, rank)) {
+        result.push_back({slice, local});
+        local += slice.extent;
+    }
+    return result;
+}
+
+class SharedCommunicator final : public Communicator {
+  public:
+    SharedCommunicator(SharedGroup& group, int rank) : group_(group), rank_(rank) {}
+
+    int rank() const override { return rank_; }
+    int size() const override { return group_.ranks(); }
+
+    double all_reduce(const Matrix& in, const Matrix& out, const CollectiveTag& tag) override {
+        assert(in.rows == out.rows && in.columns == out.columns);
+        if (in.elements() <= SharedGroup::kSlotFloats) return one_shot(in, out, tag);
+        return two_shot(in, out, tag);
+    }
+
+    double all_gather(const Matrix& in, const Split& from, const Matrix& out,
+                      const CollectiveTag& tag) override {
+        return run(OpKind::all_gather, out.columns, in, out, tag, [&] {
+            pull(from, out.columns, out, {{{0, out.columns}, 0}});
+        });
+    }
+
+    double reduce_scatter(const Matrix& in, const Matrix& out, const Split& to,
+                          const CollectiveTag& tag) override {
+        return run(OpKind::reduce_scatter, in.columns, in, out, tag, [&] {
+            for (const auto& own : local_slices(to, in.columns, rank_)) {
+                for (std::int64_t r = 0; r < out.rows; ++r) {
+                    sum_rows(r, own.slice.offset, own.slice.extent, out.row(r) + own.local);
+                }
+            }
+        });
+    }
+
+    double all_to_all(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
+                      std::int64_t width, const CollectiveTag& tag) override {
+        return run(OpKind::all_to_all, width, in, out, tag,
+                   [&] { pull(from, width, out, local_slices(to, width, rank_)); });
+    }
+
+    double barrier(const CollectiveTag& tag) override {
+        return group_.start(rank_, {SharedGroup::kBarrier, tag.index, 0, 0, tag.step, {}, {}});
+    }
+
+    void set_deadline(double seconds) override { group_.set_deadline(seconds); }
+    void abort(const std::string& reason) noexcept override { group_.abort(reason); }
+    std::string last_error() const override { return group_.last_error(); }
+
+  private:
+    SharedGroup::Call call(OpKind kind, std::int64_t width, const Matrix& in, const Matrix& out,
+                           const CollectiveTag& tag) const {
+        return {static_cast<int>(kind), tag.index, out.rows, width, tag.step, in, out};
+    }
+
+    /// A call whose `work` reads or writes other ranks' buffers. Seconds waited.
+    template <class Work>
+    double run(OpKind kind, std::int64_t width, const Matrix& in, const Matrix& out,
+               const CollectiveTag& tag, const Work& work) {
+        const double waited = group_.start(rank_, call(kind, width, in, out, tag));
+        work();
+        group_.finish(rank_);
+        return waited;
+    }
+
+    double one_shot(const Matrix& in, const Matrix& out, const CollectiveTag& tag) {
+        float* own = group_.own_values(rank_);
+        for (std::int64_t r = 0; r < in.rows; ++r) {
+            std::copy_n(in.row(r), in.columns, own + r * in.columns);
+        }
+        const double waited =
+            group_.start(rank_, call(OpKind::all_reduce, in.columns, in, out, tag));
+        std::array<const float*, kMaxRanks> sources;
+        for (int peer = 0; peer < size(); ++peer) {
+            sources[static_cast<std::size_t>(peer)] = group_.values(rank_, peer);
+        }
+        if (out.contiguous()) {
+            simd().sum(sources.data(), size(), out.f32(), in.elements());
+        } else {
+            std::array<float, SharedGroup::kSlotFloats> total;
+            simd().sum(sources.data(), size(), total.data(), in.elements());
+            for (std::int64_t r = 0; r < out.rows; ++r) {
+                std::copy_n(total.data() + r * out.columns, out.columns, out.row(r));
+            }
+        }
+        return waited;
+    }
+
+    double two_shot(const Matrix& in, const Matrix& out, const CollectiveTag& tag) {
+        return run(OpKind::all_reduce, in.columns, in, out, tag, [&] {
+            std::array<float, kBlock> total;
+            const auto end = part_begin(in.elements(), rank_ + 1, size());
+            auto at = part_begin(in.elements(), rank_, size());
+            for (; at < end; at += kBlock) {
+                const auto stop = std::min(at + kBlock, end);
+                for_pieces(in.columns, at, stop, [&](auto row, auto column, auto offset, auto n) {
+                    sum_rows(row, column, n, total.data() + offset);
+                });
+                for (int peer = 0; peer < size(); ++peer) {
+                    const auto& to = group_.call(rank_, peer).out;
+                    for_pieces(in.columns, at, stop,
+                               [&](auto row, auto column, auto offset, auto n) {
+                                   std::copy_n(total.data() + offset, n, to.row(row) + column);
+                               });
+                }
+            }
+        });
+    }
+
+    /// to[0..n) = sum over ranks, in rank order, of the same n columns of their inputs.
+    void sum_rows(std::int64_t row, std::int64_t column, std::int64_t n, float* to) const {
+        std::array<const float*, kMaxRanks> sources;
+        for (int peer = 0; peer < size(); ++peer) {
+            sources[static_cast<std::size_t>(peer)] = group_.call(rank_, peer).in.row(row) + column;
+        }
+        simd().sum(sources.data(), size(), to, n);
+    }
+
+    /// Fills the `wanted` columns of `out` from the ranks that hold them. Own copies are preferred.
+    void pull(const Split& from, std::int64_t width, const Matrix& out,
+              const std::vector<LocalSlice>& wanted) const {
+        std::vector<Slice> done;
+        for (int i = 0; i < size(); ++i) {
+            const int peer = (rank_ + i) % size();
+            const auto& source = group_.call(rank_, peer).in;
+            for (const auto& held : local_slices(from, width, peer)) {
+                if (std::find(done.begin(), done.end(), held.slice) != done.end()) continue;
+                done.push_back(held.slice);
+                for (const auto& want : wanted) {
+                    const auto begin = std::max(held.slice.offset, want.slice.offset);
+                    const auto end = std::min(held.slice.offset + held.slice.extent,
+                                              want.slice.offset + want.slice.extent);
+                    if (begin >= end) continue;
+                    copy_rows(source, held.local + begin - held.slice.offset, out,
+                              want.local + begin - want.slice.offset, end - begin);
+                }
+            }
+        }
+    }
+
+    SharedGroup& group_;
+    int rank_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_shared_communicator(SharedGroup& group, int rank) {
+    assert(group.ranks() <= kMaxRanks);
+    return std::make_unique<SharedCommunicator>(group, rank);
+}
+
+}  // namespace tplan::cpu

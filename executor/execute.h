@@ -1,0 +1,96 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "executor/local.h"
+#include "executor/memory_needs.h"
+#include "executor/weights.h"
+#include "models/program.h"
+
+/// Runs a program: every rank executes the step list with real numbers and real collectives.
+
+namespace tplan {
+
+struct RunOptions {
+    std::string backend = "auto";
+    std::uint64_t seed = 1;                 // of the synthetic weights, the tokens and the cache
+    WeightSource weights = {};              // empty: synthetic_weights(seed)
+    std::vector<std::int32_t> tokens = {};  // one per row; empty: synthetic_tokens(seed)
+    DType dtype = DType::fp32;  // of the linears' weights; activations are fp32 on the cpu backend
+    double deadline_s = 10;     // a rank that waits longer for another one gives up
+    bool force = false;         // run even when the memory needed is more than there is
+    std::function<void(double fraction)> progress = {};  // of loading; called on a rank's thread
+    std::stop_token stop = {};  // looked at while loading and before every repetition
+    /// Called on the rank's thread before each step; tests inject faults here.
+    std::function<void(int rank, std::size_t step)> before_step = {};
+};
+
+/// One executed step on one rank in one repetition.
+struct StepTime {
+    double seconds = 0;  // wait included
+    double wait_s = 0;   // for the last rank to arrive; collectives only
+    bool clean = true;   // not preempted
+};
+
+/// One repetition.
+struct RepSample {
+    double seconds = 0;                        // of the slowest rank
+    bool clean = true;                         // no rank was preempted
+    std::vector<std::vector<StepTime>> ranks;  // [rank][executed step]
+};
+
+/// What the program leaves: the last step's output, joined over the ranks where it is cut.
+struct Outputs {
+    std::int64_t rows = 0, width = 0;
+    std::vector<float> values;         // [rows, width]; logits in a language model
+    std::vector<std::int32_t> greedy;  // per row: column of the largest value, the first of equals
+};
+
+/// What a repetition with checks found.
+struct RankChecks {
+    bool ranks_agree = true;        // replicated results are bitwise equal on all ranks
+    std::string disagreement = {};  // id of the first step after which they differ
+    bool finite = true;
+    std::string not_finite = {};  // "rank 1, layers.3.mlp.down_proj": the first NaN or infinity
+};
+
+/// A program loaded on its ranks. Repetitions do not change its state: a decode step writes the
+/// same place of the cache every time.
+class Runner {
+  public:
+    /// Makes the ranks and loads everything. Throws Error for a training workload, a step the
+    /// backend refuses (naming it and the reason), memory that does not suffice (with the table of
+    /// needs), shapes that do not fit, a stop request, and what the weight source throws.
+    Runner(const Program& program, const Workload& workload, const RunOptions& options);
+    ~Runner();
+    Runner(Runner&&) noexcept;
+
+    int ranks() const;
+    const std::vector<ExecutedStep>& steps() const;
+    const MemoryNeeds& memory() const;
+
+    /// Name of the backend, the device of each rank, and what else a reader must know.
+    std::string backend() const;
+    std::vector<std::string> devices() const;
+    std::vector<std::string> notes() const;
+
+    /// One timed repetition on all ranks. Throws Error naming rank, step and collective when a rank
+    /// fails, hangs past the deadline or disagrees; the runner is then of no further use.
+    RepSample run();
+
+    /// One untimed repetition that looks at every result.
+    RankChecks check();
+
+    /// The result of the last repetition as `rank` sees it; all ranks together where it is cut.
+    Outputs outputs(int rank = 0) const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace tplan

@@ -1,0 +1,113 @@
+#include "executor/memory_needs.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/text.h"
+#include "executor/local.h"
+#include "executor/rank_weights.h"
+
+namespace tplan {
+namespace {
+
+constexpr double kFloat = 4;
+
+const Buffer& buffer_of(const Program& program, int index) {
+    return program.buffers[static_cast<std::size_t>(index)];
+}
+
+/// Adds a step's weights; plain parameters count once however many steps read them.
+void add_weights(const Program& program, const Workload& workload, DType dtype,
+                 const Backend& backend, const ExecutedStep& at, const Step& step, int rank,
+                 std::set<std::string>& seen, RankNeeds& needs) {
+    const auto uses = weight_uses(program, at, rank);
+    double plain = 0, fresh = 0;
+    for (const auto& use : uses) {
+        const double bytes = static_cast<double>(use.local.elements()) * kFloat;
+        plain += bytes;
+        const bool shared = step.kind != OpKind::linear || uses.size() == 1;
+        if (!shared || seen.insert(weight_key(program, use)).second) fresh += bytes;
+    }
+    if (!step.biases.empty()) {
+        for (const int b : step.outputs) {
+            needs.weights += kFloat * static_cast<double>(local_width(buffer_of(program, b), rank));
+        }
+    }
+    if (step.kind == OpKind::linear && !uses.empty()) {
+        const auto& input = buffer_of(program, step.inputs[0]);
+        const auto k = local_width(input, rank);
+        const auto n = k == 0 ? 0 : static_cast<std::int64_t>(plain / kFloat) / k;
+        const double packed = backend.packed_bytes({workload.rows(input.rows), n, k, dtype});
+        if (packed > 0) {
+            needs.weights += packed;
+            needs.loading = std::max(needs.loading, fresh);
+            return;
+        }
+    }
+    needs.weights += fresh;
+}
+
+void add_cache(const Program& program, const Workload& workload, const Step& step, int rank,
+               RankNeeds& needs) {
+    const auto tokens = cached_tokens(*step.spec.attention, workload) * workload.batch;
+    const auto columns = local_width(buffer_of(program, step.inputs[1]), rank) +
+                         local_width(buffer_of(program, step.inputs[2]), rank);
+    needs.cache += static_cast<double>(tokens * columns) * kFloat;
+}
+
+std::vector<std::string> table_row(const std::string& name, const RankNeeds& needs) {
+    return {name,
+            format_bytes(Bytes(needs.weights)),
+            format_bytes(Bytes(needs.cache)),
+            format_bytes(Bytes(needs.activations)),
+            format_bytes(Bytes(needs.loading)),
+            format_bytes(Bytes(needs.total()))};
+}
+
+}  // namespace
+
+double MemoryNeeds::total() const {
+    double sum = 0;
+    for (const auto& rank : ranks) sum += rank.total();
+    return sum;
+}
+
+std::string MemoryNeeds::table() const {
+    std::vector<std::vector<std::string>> rows = {
+        {"rank", "weights", "KV cache", "activations", "loading", "total"}};
+    RankNeeds all;
+    for (std::size_t r = 0; r < ranks.size(); ++r) {
+        rows.push_back(table_row(std::to_string(r), ranks[r]));
+        all.weights += ranks[r].weights;
+        all.cache += ranks[r].cache;
+        all.activations += ranks[r].activations;
+        all.loading += ranks[r].loading;
+    }
+    rows.push_back(table_row("all", all));
+    return format_table(rows) + "available: " + format_bytes(Bytes(available)) + "\n";
+}
+
+MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType dtype,
+                         const Backend& backend) {
+    MemoryNeeds needs;
+    needs.available = backend.memory_available();
+    const auto steps = executed_steps(program);
+    for (int rank = 0; rank < program.tp; ++rank) {
+        auto& own = needs.ranks.emplace_back();
+        std::set<std::string> seen;
+        for (const auto& at : steps) {
+            const auto& step = program.sections[static_cast<std::size_t>(at.section)]
+                                   .steps[static_cast<std::size_t>(at.step)];
+            add_weights(program, workload, dtype, backend, at, step, rank, seen, own);
+            if (step.kind == OpKind::attention) add_cache(program, workload, step, rank, own);
+        }
+        for (const auto& buffer : program.buffers) {
+            own.activations +=
+                static_cast<double>(workload.rows(buffer.rows) * local_width(buffer, rank)) *
+                kFloat;
+        }
+    }
+    return needs;
+}
+
+}  // namespace tplan

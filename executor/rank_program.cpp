@@ -1,0 +1,223 @@
+#include "executor/rank_program.h"
+
+#include <algorithm>
+#include <cassert>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/text.h"
+#include "executor/device_memory.h"
+
+namespace tplan {
+namespace {
+
+const Step& step_of(const Program& program, const ExecutedStep& at) {
+    return program.sections[static_cast<std::size_t>(at.section)]
+        .steps[static_cast<std::size_t>(at.step)];
+}
+
+const Buffer& buffer_of(const Program& program, int index) {
+    return program.buffers[static_cast<std::size_t>(index)];
+}
+
+void require(bool fits, const BoundStep& step, int rank, const std::string& what) {
+    if (!fits) {
+        throw Error("program/" + step.id, fmt::format("rank {}: {}", rank, what),
+                    "the plan's shapes do not fit together");
+    }
+}
+
+std::int64_t columns_of(const std::vector<Matrix>& matrices) {
+    return std::accumulate(matrices.begin(), matrices.end(), std::int64_t{0},
+                           [](auto sum, const Matrix& m) { return sum + m.columns; });
+}
+
+/// Rows of the embedding table: the number of token ids.
+std::int64_t vocabulary(const Program& program) {
+    for (const auto& section : program.sections) {
+        for (const auto& step : section.steps) {
+            if (step.kind == OpKind::embedding) {
+                return program.tensors[static_cast<std::size_t>(step.weights[0].tensor)].shape[0];
+            }
+        }
+    }
+    throw Error("program", "it has no embedding step", "nothing says what the tokens are");
+}
+
+}  // namespace
+
+RankProgram::RankProgram(Backend& backend, int rank, const RankSetup& setup,
+                         const std::function<void(int rank)>& after_step)
+    : backend_(backend),
+      rank_(rank),
+      setup_(setup),
+      weights_(backend, rank, setup_.program, setup_.weights) {
+    place();
+    for (const auto& at : setup_.steps) {
+        bind(at);
+        after_step(rank_);
+    }
+    for (auto& step : steps_) backend_.prepare(rank_, step);
+}
+
+void RankProgram::place() {
+    const auto& program = setup_.program;
+    const auto places = place_buffers(program, rank_);
+    std::vector<Matrix> allocations;
+    for (std::size_t i = 0; i < places.widths.size(); ++i) {
+        Matrix m{nullptr, setup_.workload.rows(places.rows[i]), places.widths[i], places.widths[i],
+                 DType::fp32};
+        memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes())));
+        m.data = memory_.back().get();
+        allocations.push_back(m);
+    }
+    for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+        const auto& place = places.places[b];
+        auto view = allocations[static_cast<std::size_t>(place.allocation)];
+        view.data = view.f32() + place.column;
+        view.columns = local_width(program.buffers[b], rank_);
+        buffers_.push_back(view);
+    }
+    const auto rows = setup_.workload.rows(Rows::tokens);
+    auto ids = setup_.tokens;
+    if (ids.empty()) ids = synthetic_tokens(setup_.seed, rows, vocabulary(program));
+    if (ids.size() != static_cast<std::size_t>(rows)) {
+        throw Error("tokens", fmt::format("{} given for {} rows", ids.size(), rows));
+    }
+    memory_.push_back(device_memory(backend_, rank_, ids.size() * sizeof(std::int32_t)));
+    token_ids_ = static_cast<std::int32_t*>(memory_.back().get());
+    backend_.upload_ids(rank_, token_ids_, ids.data(), ids.size());
+}
+
+void RankProgram::bind(const ExecutedStep& at) {
+    const auto& workload = setup_.workload;
+    BoundStep bound;
+    bound.step = &step_of(setup_.program, at);
+    bound.id = at.id;
+    bound.index = static_cast<std::int64_t>(steps_.size());
+    bound.layer = at.layer;
+    bound.batch = workload.batch;
+    bound.query_tokens = workload.query_tokens();
+    bound.first_position = workload.cached_tokens() - workload.query_tokens();
+    bound.token_ids = token_ids_;
+    for (const int b : bound.step->inputs) bound.inputs.push_back(buffer(b));
+    for (const int b : bound.step->outputs) bound.outputs.push_back(buffer(b));
+    bind_weights(bound, at);
+    if (bound.step->kind == OpKind::attention) bind_attention(bound);
+    if (is_collective(bound.step->kind) || bound.step->kind == OpKind::slice) bind_reshard(bound);
+    steps_.push_back(std::move(bound));
+}
+
+void RankProgram::bind_weights(BoundStep& bound, const ExecutedStep& at) {
+    const auto& step = *bound.step;
+    const auto uses = weight_uses(setup_.program, at, rank_);
+    if (auto bias = weights_.load_bias(at, step); bias.owner) {
+        bound.bias = bias.view;
+        memory_.push_back(std::move(bias.owner));
+    }
+    if (step.kind == OpKind::linear) {
+        std::int64_t n = 0;
+        for (const auto& use : uses) {
+            n += use.transposed ? use.local.column_count() : use.local.row_count();
+            const auto k = use.transposed ? use.local.row_count() : use.local.column_count();
+            require(k == bound.inputs[0].columns, bound, rank_,
+                    fmt::format("weights for {} inputs on {} columns", k, bound.inputs[0].columns));
+        }
+        require(
+            n == columns_of(bound.outputs), bound, rank_,
+            fmt::format("weights for {} outputs into {} columns", n, columns_of(bound.outputs)));
+        bound.linear = weights_.load_linear(uses, bound.inputs[0].rows, setup_.dtype);
+        return;
+    }
+    for (const auto& use : uses) {
+        auto loaded = weights_.load(use);
+        bound.weights.push_back(loaded.view);
+        memory_.push_back(std::move(loaded.owner));
+    }
+    const auto& weights = bound.weights;
+    if (step.kind == OpKind::embedding) {
+        bound.first_vocab_row = uses[0].local.rows.empty() ? 0 : uses[0].local.rows[0].offset;
+        require(uses[0].local.rows.size() <= 1, bound, rank_, "a table in several pieces");
+    }
+    if (step.kind == OpKind::embedding || step.kind == OpKind::position_embedding) {
+        require(weights[0].columns == bound.outputs[0].columns || weights[0].rows == 0, bound,
+                rank_, "a table of another width than its output");
+    }
+    if (step.kind == OpKind::norm || step.kind == OpKind::add_norm) {
+        const auto& spec = *step.spec.norm;
+        const auto width = bound.inputs[0].columns;
+        const bool one_group = spec.group > 0 && !spec.weight_per_group;
+        for (const auto& weight : weights) {
+            require(weight.elements() == (one_group ? spec.group : width), bound, rank_,
+                    fmt::format("{} norm weights on {} columns", weight.elements(), width));
+        }
+        require(spec.group == 0 || width % spec.group == 0, bound, rank_,
+                "a group of columns is cut");
+        const auto& in = buffer_of(setup_.program, step.inputs[0]);
+        require(spec.group > 0 || width == in.width, bound, rank_,
+                "a norm over all columns has only some");
+    }
+}
+
+void RankProgram::bind_attention(BoundStep& bound) {
+    const auto& step = *bound.step;
+    const auto& spec = *step.spec.attention;
+    bound.kv_of_head = kv_of_heads(setup_.program, step, rank_);
+    bound.cache.tokens = cached_tokens(spec, setup_.workload);
+    bound.cache.keys =
+        make_cache(buffer_of(setup_.program, step.inputs[1]), spec.head_dim, bound, false);
+    bound.cache.values =
+        make_cache(buffer_of(setup_.program, step.inputs[2]), spec.v_head_dim, bound, true);
+    const auto heads = static_cast<std::int64_t>(bound.kv_of_head.size());
+    require(bound.outputs[0].columns == heads * spec.v_head_dim, bound, rank_,
+            "heads in and out differ");
+    require(bound.inputs[1].columns / spec.head_dim == bound.inputs[2].columns / spec.v_head_dim,
+            bound, rank_, "keys and values of different heads");
+    require(!spec.sinks || (bound.weights.size() == 1 && bound.weights[0].elements() == heads),
+            bound, rank_, "sinks of other heads");
+}
+
+Matrix RankProgram::make_cache(const Buffer& buffer, std::int64_t dim, const BoundStep& bound,
+                               bool values) {
+    const auto heads = held_heads(buffer, dim, rank_);
+    const auto tokens = bound.cache.tokens;
+    const auto old = tokens - bound.query_tokens;
+    Matrix cache{nullptr, bound.batch * static_cast<std::int64_t>(heads.size()) * tokens, dim, dim,
+                 DType::fp32};
+    memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(cache.bytes())));
+    cache.data = memory_.back().get();
+    std::vector<float> host(static_cast<std::size_t>(old * dim));
+    auto run = cache;  // the old tokens of one head of one sequence
+    run.rows = old;
+    for (std::int64_t s = 0; s < bound.batch && old > 0; ++s) {
+        for (std::size_t h = 0; h < heads.size(); ++h) {
+            const auto at =
+                s * static_cast<std::int64_t>(heads.size()) + static_cast<std::int64_t>(h);
+            synthetic_cache(setup_.seed,
+                            {.layer = bound.layer,
+                             .values = values,
+                             .sequence = s,
+                             .kv_head = heads[h],
+                             .first = bound.first_position - old,
+                             .tokens = old,
+                             .dim = dim},
+                            host.data());
+            run.data = cache.row(at * tokens);
+            backend_.upload(rank_, run, host.data());
+        }
+    }
+    return cache;
+}
+
+void RankProgram::bind_reshard(BoundStep& bound) {
+    const auto& in = buffer_of(setup_.program, bound.step->inputs[0]);
+    const auto& out = buffer_of(setup_.program, bound.step->outputs[0]);
+    bound.from = in.layout.split;
+    bound.to = out.layout.split;
+    bound.width = out.width;
+    if (bound.step->kind == OpKind::slice) bound.columns = owned_columns(out, rank_);
+    require(in.width == out.width && in.rows == out.rows, bound, rank_,
+            "input and output of different shapes");
+}
+
+}  // namespace tplan

@@ -1,0 +1,207 @@
+#include "executor/rank_weights.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "core/error.h"
+#include "core/text.h"
+#include "executor/device_memory.h"
+
+namespace tplan {
+namespace {
+
+// Weights travel to the device through a host buffer of this many floats (4 MiB).
+constexpr std::int64_t kHostFloats = 1 << 20;
+
+const ShardedTensor& tensor_of(const Program& program, const WeightInstance& instance) {
+    return program.tensors[static_cast<std::size_t>(instance.tensor)];
+}
+
+WeightRole role_of(const Step& step, std::size_t slot) {
+    switch (step.kind) {
+        case OpKind::norm:
+        case OpKind::add_norm:
+            if (slot > 0) return WeightRole::bias;
+            return step.spec.norm->unit_offset ? WeightRole::norm_with_unit_offset
+                                               : WeightRole::norm;
+        case OpKind::attention:
+            return WeightRole::sinks;
+        default:
+            return WeightRole::matrix;
+    }
+}
+
+/// A request for `rows` x `columns` of the use's parameter.
+WeightPart part_of(const Program& program, const WeightUse& use, Slice rows, Slice columns,
+                   std::int64_t stride) {
+    const auto& tensor = tensor_of(program, use.instance);
+    WeightPart part;
+    part.name = weight_name(tensor, use.instance.layer);
+    part.shape = tensor.shape;
+    part.role = use.role;
+    part.fan_in = tensor.shape.size() < 2 ? 1 : tensor.shape[use.transposed ? 0 : 1];
+    part.rows = rows;
+    part.columns = columns;
+    part.stride = stride;
+    return part;
+}
+
+}  // namespace
+
+std::vector<WeightUse> weight_uses(const Program& program, const ExecutedStep& at, int rank) {
+    const auto& step = program.sections[static_cast<std::size_t>(at.section)]
+                           .steps[static_cast<std::size_t>(at.step)];
+    std::vector<WeightUse> uses;
+    for (std::size_t slot = 0; slot < step.weights.size(); ++slot) {
+        WeightUse use;
+        use.instance = resolve(step.weights[slot], program, at.section, at.layer);
+        use.local = local_weight(tensor_of(program, use.instance), rank);
+        use.role = role_of(step, slot);
+        use.transposed = step.kind == OpKind::linear && step.spec.transposed;
+        uses.push_back(std::move(use));
+    }
+    return uses;
+}
+
+std::string weight_key(const Program& program, const WeightUse& use) {
+    auto key = weight_name(tensor_of(program, use.instance), use.instance.layer);
+    const auto append = [&](char what, const std::vector<Slice>& parts) {
+        for (const auto& part : parts) {
+            key += fmt::format(" {}{}+{}", what, part.offset, part.extent);
+        }
+    };
+    append('r', use.local.rows);
+    append('c', use.local.columns);
+    return use.transposed ? key + " turned" : key;
+}
+
+RankWeights::Loaded RankWeights::allocate(std::int64_t rows, std::int64_t columns) {
+    Loaded loaded;
+    loaded.view = {nullptr, rows, columns, columns, DType::fp32};
+    loaded.owner = device_memory(backend_, rank_, static_cast<std::size_t>(loaded.view.bytes()));
+    loaded.view.data = loaded.owner.get();
+    return loaded;
+}
+
+RankWeights::Loaded RankWeights::load(const WeightUse& use) {
+    auto& known = known_[weight_key(program_, use)];
+    if (auto owner = known.owner.lock()) return {known.view, std::move(owner)};
+    auto rows = use.local.row_count();
+    auto columns = use.local.column_count();
+    if (use.transposed) std::swap(rows, columns);
+    auto loaded = allocate(rows, columns);
+    fill(loaded.view, use);
+    known = {loaded.view, loaded.owner};
+    return loaded;
+}
+
+void RankWeights::fill(const Matrix& to, const WeightUse& use) {
+    if (use.transposed) return fill_transposed(to, use);
+    if (to.elements() == 0) return;
+    const auto most = std::max<std::int64_t>(1, kHostFloats / to.columns);
+    std::int64_t filled = 0;
+    for (const auto& rows : use.local.rows) {
+        for (std::int64_t at = 0; at < rows.extent; at += most) {
+            const auto count = std::min(most, rows.extent - at);
+            host_.resize(static_cast<std::size_t>(count * to.columns));
+            std::int64_t column = 0;
+            for (const auto& columns : use.local.columns) {
+                source_(part_of(program_, use, {rows.offset + at, count}, columns, to.columns),
+                        host_.data() + column);
+                column += columns.extent;
+            }
+            auto chunk = to;
+            chunk.rows = count;
+            chunk.data = to.row(filled);
+            backend_.upload(rank_, chunk, host_.data());
+            filled += count;
+        }
+    }
+    assert(filled == to.rows);
+}
+
+void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use) {
+    if (to.elements() == 0) return;
+    const auto most = std::max<std::int64_t>(1, kHostFloats / to.columns);
+    std::int64_t filled = 0;
+    for (const auto& columns : use.local.columns) {
+        for (std::int64_t at = 0; at < columns.extent; at += most) {
+            const auto count = std::min(most, columns.extent - at);
+            host_.resize(static_cast<std::size_t>(count * to.columns));
+            std::int64_t row = 0;
+            for (const auto& rows : use.local.rows) {
+                source_(part_of(program_, use, rows, {columns.offset + at, count}, count),
+                        host_.data() + row * count);
+                row += rows.extent;
+            }
+            turned_.resize(host_.size());
+            for (std::int64_t i = 0; i < count; ++i) {
+                for (std::int64_t k = 0; k < to.columns; ++k) {
+                    turned_[static_cast<std::size_t>(i * to.columns + k)] =
+                        host_[static_cast<std::size_t>(k * count + i)];
+                }
+            }
+            auto chunk = to;
+            chunk.rows = count;
+            chunk.data = to.row(filled);
+            backend_.upload(rank_, chunk, turned_.data());
+            filled += count;
+        }
+    }
+}
+
+PackedWeights RankWeights::load_linear(const std::vector<WeightUse>& uses, std::int64_t rows,
+                                       DType dtype) {
+    Loaded all;
+    if (uses.size() == 1) {
+        all = load(uses.front());
+    } else {
+        const auto out_rows = [](const WeightUse& use) {
+            return use.transposed ? use.local.column_count() : use.local.row_count();
+        };
+        const auto& first = uses.front();
+        std::int64_t n = 0;
+        for (const auto& use : uses) n += out_rows(use);
+        all = allocate(n, first.transposed ? first.local.row_count() : first.local.column_count());
+        std::int64_t at = 0;
+        for (const auto& use : uses) {
+            auto part = all.view;
+            part.rows = out_rows(use);
+            part.data = all.view.row(at);
+            fill(part, use);
+            at += part.rows;
+        }
+    }
+    const LinearShape shape{rows, all.view.rows, all.view.columns, dtype};
+    return backend_.pack(rank_, shape, all.view, all.owner);
+}
+
+RankWeights::Loaded RankWeights::load_bias(const ExecutedStep& at, const Step& step) {
+    if (step.biases.empty()) return {};
+    std::vector<float> all;
+    for (std::size_t i = 0; i < step.outputs.size(); ++i) {
+        const auto& buffer = program_.buffers[static_cast<std::size_t>(step.outputs[i])];
+        const auto begin = all.size();
+        all.resize(begin + static_cast<std::size_t>(local_width(buffer, rank_)));
+        if (i >= step.biases.size() || step.biases[i].tensor < 0) continue;
+        WeightUse use;
+        use.instance = resolve(step.biases[i], program_, at.section, at.layer);
+        use.role = WeightRole::bias;
+        use.local = local_bias(tensor_of(program_, use.instance), buffer, rank_);
+        if (use.local.elements() != local_width(buffer, rank_)) {
+            throw Error("program/" + at.id,
+                        fmt::format("bias of {} elements on {} columns of rank {}",
+                                    use.local.elements(), local_width(buffer, rank_), rank_));
+        }
+        float* to = all.data() + begin;
+        for (const auto& columns : use.local.columns) {
+            source_(part_of(program_, use, {0, 1}, columns, columns.extent), to);
+            to += columns.extent;
+        }
+    }
+    auto loaded = allocate(1, static_cast<std::int64_t>(all.size()));
+    backend_.upload(rank_, loaded.view, all.data());
+    return loaded;
+}
+
+}  // namespace tplan

@@ -1,0 +1,38 @@
+#include "executor/execute.h"
+
+#include <cmath>
+
+#include "tests/support/catch.h"
+#include "tests/unit/executor/tiny_run.h"
+
+using namespace tplan;
+using namespace tplan::test;
+
+TEST_CASE("tiny models of every dense family give the logits of transformers at every degree",
+          "[executor]") {
+    const auto file = load_transformers_logits();
+    Workload workload{.phase = Phase::prefill, .batch = 1};
+    workload.input = static_cast<std::int64_t>(file.tokens.size());
+    RunOptions options;
+    options.weights = weights_on_file();
+    options.tokens = file.tokens;
+    for (const auto& [family, expected] : file.last_logits) {
+        const TinyModel tiny(family);
+        for (const int tp : {1, 2, 4}) {
+            for (const auto kernels : {Kernels::served, Kernels::hf}) {
+                const auto program = tiny.program(tp, kernels);
+                if (!program) continue;
+                INFO(family << " tp " << tp << " kernels " << static_cast<int>(kernels));
+                Runner runner(*program, workload, options);
+                runner.run();
+                const auto logits = runner.outputs();
+                double largest = 0, difference = 0;
+                for (std::size_t i = 0; i < expected.size(); ++i) {
+                    largest = std::max(largest, std::abs(expected[i]));
+                    difference = std::max(difference, std::abs(expected[i] - logits.values[i]));
+                }
+                CHECK(difference / largest < 2e-5);
+            }
+        }
+    }
+}
