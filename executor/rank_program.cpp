@@ -32,7 +32,8 @@ std::int64_t columns_of(const std::vector<Matrix>& matrices) {
                            [](auto sum, const Matrix& m) { return sum + m.columns; });
 }
 
-/// Rows of the embedding table: the number of token ids.
+/// Rows of the embedding table: the number of token ids. 0 without one: a program may be part of a
+/// model, its first inputs zero.
 std::int64_t vocabulary(const Program& program) {
     for (const auto& section : program.sections) {
         for (const auto& step : section.steps) {
@@ -41,7 +42,7 @@ std::int64_t vocabulary(const Program& program) {
             }
         }
     }
-    throw Error("program", "it has no embedding step", "nothing says what the tokens are");
+    return 0;
 }
 
 }  // namespace
@@ -78,9 +79,11 @@ void RankProgram::place() {
         view.columns = local_width(program.buffers[b], rank_);
         buffers_.push_back(view);
     }
+    const auto vocab = vocabulary(program);
+    if (vocab == 0) return;
     const auto rows = setup_.workload.rows(Rows::tokens);
     auto ids = setup_.tokens;
-    if (ids.empty()) ids = synthetic_tokens(setup_.seed, rows, vocabulary(program));
+    if (ids.empty()) ids = synthetic_tokens(setup_.seed, rows, vocab);
     if (ids.size() != static_cast<std::size_t>(rows)) {
         throw Error("tokens", fmt::format("{} given for {} rows", ids.size(), rows));
     }

@@ -17,20 +17,6 @@ const ShardedTensor& tensor_of(const Program& program, const WeightInstance& ins
     return program.tensors[static_cast<std::size_t>(instance.tensor)];
 }
 
-WeightRole role_of(const Step& step, std::size_t slot) {
-    switch (step.kind) {
-        case OpKind::norm:
-        case OpKind::add_norm:
-            if (slot > 0) return WeightRole::bias;
-            return step.spec.norm->unit_offset ? WeightRole::norm_with_unit_offset
-                                               : WeightRole::norm;
-        case OpKind::attention:
-            return WeightRole::sinks;
-        default:
-            return WeightRole::matrix;
-    }
-}
-
 /// A request for `rows` x `columns` of the use's parameter.
 WeightPart part_of(const Program& program, const WeightUse& use, Slice rows, Slice columns,
                    std::int64_t stride) {
@@ -56,7 +42,8 @@ std::vector<WeightUse> weight_uses(const Program& program, const ExecutedStep& a
         WeightUse use;
         use.instance = resolve(step.weights[slot], program, at.section, at.layer);
         use.local = local_weight(tensor_of(program, use.instance), rank);
-        use.role = role_of(step, slot);
+        const bool product = step.kind == OpKind::linear;  // all its weights are matrices
+        use.role = weight_role(step.kind, step.spec, product ? 0 : slot);
         use.transposed = step.kind == OpKind::linear && step.spec.transposed;
         uses.push_back(std::move(use));
     }

@@ -91,6 +91,24 @@ Range range_of(const WeightPart& part) {
 
 }  // namespace
 
+WeightRole weight_role(OpKind kind, const OpSpec& spec, std::size_t slot) {
+    switch (kind) {
+        case OpKind::norm:
+        case OpKind::add_norm:
+            if (slot > 0) return WeightRole::bias;
+            return spec.norm->unit_offset ? WeightRole::norm_with_unit_offset : WeightRole::norm;
+        case OpKind::attention:
+            return WeightRole::sinks;
+        case OpKind::linear:
+        case OpKind::moe_router:
+            return slot > 0 ? WeightRole::bias : WeightRole::matrix;
+        case OpKind::moe_experts:
+            return slot > 1 ? WeightRole::bias : WeightRole::matrix;
+        default:
+            return WeightRole::matrix;
+    }
+}
+
 WeightSource synthetic_weights(std::uint64_t seed) {
     return [seed](const WeightPart& part, float* out) {
         const auto stream = stream_of(seed, part.name);

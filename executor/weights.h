@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "models/graph.h"
 #include "models/layout.h"
 
 /// Where the numbers of a run come from: parameters, tokens and the cache of a decode step.
@@ -12,6 +13,9 @@ namespace tplan {
 
 /// What a parameter does: synthetic values are chosen by it.
 enum class WeightRole { matrix, norm, norm_with_unit_offset, bias, sinks };
+
+/// Role of the weight in `slot` of an op of the graph.
+WeightRole weight_role(OpKind kind, const OpSpec& spec, std::size_t slot);
 
 /// A request for part of a parameter, seen as a matrix: [shape[0], product of the rest], a vector
 /// being one row.

@@ -21,7 +21,9 @@ struct TinyModel {
 
     /// Its program at one degree; nothing where the degree does not work.
     std::optional<Program> program(int tp, Kernels kernels = Kernels::served) const {
-        const PlanOptions options{.tp = tp, .kernels = kernels};
+        PlanOptions options;
+        options.tp = tp;
+        options.kernels = kernels;
         const auto planned = make_plan(config, model, options);
         if (!planned.plan) return std::nullopt;
         return lower(model, *planned.plan, DType::fp32);

@@ -1,0 +1,22 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "executor/execute.h"
+#include "executor/weights.h"
+#include "models/graph.h"
+
+namespace tplan {
+
+/// The model on one rank in the plainest way: op by op over its graph, loops of doubles, no
+/// program, no kernels. Slow (a small model, some hundred tokens); what the kernels and every
+/// sharding are held against.
+///
+/// Weights as WeightSource gives them; `tokens` one per row, empty: synthetic_tokens(seed). A
+/// decode step reads the same synthetic cache as the executor. Mixture of experts: the routing of
+/// Mixtral (softmax over the chosen logits) for every family; that of others changes neither cost
+/// nor sharding. Throws Error for a training workload.
+Outputs run_reference(const Model& model, const Workload& workload, const WeightSource& weights,
+                      const std::vector<std::int32_t>& tokens, std::uint64_t seed);
+
+}  // namespace tplan
