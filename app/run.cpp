@@ -174,7 +174,8 @@ Named<std::string> environment_of(const Runner& runner) {
                                    {"cores", std::to_string(machine.cores)},
                                    {"memory", format_bytes(machine.memory)},
                                    {"instructions", join(machine.instructions, " ")}};
-    for (const auto& note : runner.notes()) environment.emplace_back("note", note);
+    if (const auto notes = runner.notes(); !notes.empty())
+        environment.emplace_back("notes", join(notes, "; "));
     return environment;
 }
 
