@@ -84,7 +84,7 @@ void read_profile(std::string_view text) {
 
 std::vector<std::string> profiles() {
     std::vector<std::string> texts;
-    for (const auto& name : hardware_names()) texts.push_back(to_json(load_hardware(name)).dump());
+    for (const auto& name : hardware_names()) texts.push_back(json_text(load_hardware(name)));
     return texts;
 }
 
@@ -98,7 +98,7 @@ std::vector<std::string> plans() {
     request.plan.tp = 2;
     request.workload.input = request.workload.context = 16;
     const auto plan = make_plan_document(config, load_hardware("h100-sxm"), request);
-    return {to_json(plan.document.value()).dump()};
+    return {json_text(plan.document.value())};
 }
 
 // A new reader is a row: tests/fuzz/mutations.cpp and the libFuzzer targets walk this table.
