@@ -134,12 +134,29 @@ inline void attend_many(const AttentionCall& c) {
 
 // --------------------------------------------------------------------------------- one query
 
-// Eight lanes; on a narrower processor the compiler makes two of four. Passed by reference only.
-typedef float Lanes __attribute__((vector_size(32), aligned(4), may_alias));
+// One register, as wide as this set has; reads need no alignment.
+#ifdef __AVX__
 constexpr std::int64_t kLanes = 8;
+#else
+constexpr std::int64_t kLanes = 4;
+#endif
+typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
+
+/// One move instruction each.
+inline void load(Lanes& to, const float* from) {
+    std::memcpy(&to, from, sizeof to);
+}
+inline void store(float* to, const Lanes& from) {
+    std::memcpy(to, &from, sizeof from);
+}
 
 inline float total_of(const Lanes& v) {
-    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+    float even = 0, odd = 0;
+    for (std::int64_t i = 0; i < kLanes; i += 2) {
+        even += v[i];
+        odd += v[i + 1];
+    }
+    return even + odd;
 }
 
 /// Products of one query with four keys `stride` apart.
@@ -148,9 +165,11 @@ inline void dot_four(const float* q, const float* keys, std::int64_t stride, std
     Lanes sums[4] = {};
     std::int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-        const auto& part = *reinterpret_cast<const Lanes*>(q + i);
+        Lanes part, key;
+        load(part, q + i);
         for (int j = 0; j < 4; ++j) {
-            sums[j] += part * *reinterpret_cast<const Lanes*>(keys + j * stride + i);
+            load(key, keys + j * stride + i);
+            sums[j] += part * key;
         }
     }
     for (int j = 0; j < 4; ++j) {
@@ -164,12 +183,13 @@ inline void add_four(const float* weights, const float* values, std::int64_t str
                      float* out) {
     std::int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-        auto& to = *reinterpret_cast<Lanes*>(out + i);
-        Lanes sum = to;
+        Lanes sum, value;
+        load(sum, out + i);
         for (int j = 0; j < 4; ++j) {
-            sum += weights[j] * *reinterpret_cast<const Lanes*>(values + j * stride + i);
+            load(value, values + j * stride + i);
+            sum += weights[j] * value;
         }
-        to = sum;
+        store(out + i, sum);
     }
     for (; i < n; ++i) {
         for (int j = 0; j < 4; ++j) out[i] += weights[j] * values[j * stride + i];

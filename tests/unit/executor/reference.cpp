@@ -40,8 +40,7 @@ TEST_CASE("programs of every dense family compute what the reference computes, a
     for (const auto& [family, logits] : load_transformers_logits().last_logits) {
         const TinyModel tiny(family);
         for (const auto& workload : workloads) {
-            const auto reference =
-                run_reference(tiny.model, workload, synthetic_weights(7), {}, 7);
+            const auto reference = run_reference(tiny.model, workload, synthetic_weights(7), {}, 7);
             for (const int tp : {1, 2, 4}) {
                 const auto program = tiny.program(tp);
                 if (!program) continue;
