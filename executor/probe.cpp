@@ -44,10 +44,15 @@ struct Builder {
         product.k = kFeedWidth;
         product.outputs = targets;
         for (const int target : targets) {
-            auto& fed = probe.program.buffers[static_cast<std::size_t>(target)];
-            const auto width = fed.width;
-            product.weights.push_back({tensor(fed.name + ".weight", {width, kFeedWidth})});
-            product.n += width;
+            const auto fed = probe.program.buffers[static_cast<std::size_t>(target)];
+            const int weight = tensor(fed.name + ".weight", {fed.width, kFeedWidth});
+            if (fed.layout.kind == LayoutKind::split) {
+                auto& cut = probe.program.tensors[static_cast<std::size_t>(weight)].split;
+                cut = fed.layout.split;
+                cut.dim = 0;
+            }
+            product.weights.push_back({weight});
+            product.n += fed.width;
         }
         auto& steps = probe.program.sections.front().steps;
         steps.insert(steps.begin(), std::move(product));
