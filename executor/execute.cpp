@@ -70,11 +70,28 @@ std::uint64_t checksum(const std::vector<float>& values) {
 /// One rank's numbers for Runner::check().
 struct RankTrace {
     std::vector<std::uint64_t> sums;  // per executed step; of replicated results
-    std::string not_finite;           // id of the first step with one
+    std::vector<bool> finite;         // per executed step
 };
 
-std::vector<StepTime> step_samples(const std::vector<Interval>& intervals,
-                                   const std::vector<double>& waits) {
+RankChecks judge(const std::vector<RankTrace>& traces, const std::vector<ExecutedStep>& steps) {
+    RankChecks checks;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        for (std::size_t r = 0; r < traces.size(); ++r) {
+            if (checks.ranks_agree && traces[r].sums[i] != traces[0].sums[i]) {
+                checks.ranks_agree = false;
+                checks.disagreement = steps[i].id;
+            }
+            if (checks.finite && !traces[r].finite[i]) {
+                checks.finite = false;
+                checks.not_finite = fmt::format("rank {}, {}", r, steps[i].id);
+            }
+        }
+    }
+    return checks;
+}
+
+std::vector<StepTime> step_times(const std::vector<Interval>& intervals,
+                                 const std::vector<double>& waits) {
     std::vector<StepTime> samples;
     for (std::size_t i = 0; i < intervals.size(); ++i) {
         samples.push_back({intervals[i].seconds, waits[i], intervals[i].clean});
@@ -164,7 +181,7 @@ RepSample Runner::run() {
         }
         backend.synchronise(rank);
         const auto own = static_cast<std::size_t>(rank);
-        sample.ranks[own] = step_samples(backend.elapsed(rank, marks), waits);
+        sample.ranks[own] = step_times(backend.elapsed(rank, marks), waits);
         totals[own] = backend.elapsed(rank, std::vector{marks.front(), marks.back()}).front();
     });
     for (const auto& total : totals) {
@@ -193,33 +210,21 @@ RankChecks Runner::check() {
             }
             backend.synchronise(rank);
             trace.sums.push_back(0);
+            trace.finite.push_back(true);
             for (std::size_t i = 0; i < step.outputs.size(); ++i) {
                 const auto& out = step.outputs[i];
                 values.resize(static_cast<std::size_t>(out.elements()));
                 backend.download(rank, values.data(), out);
-                const bool finite = std::all_of(values.begin(), values.end(),
-                                                [](float v) { return std::isfinite(v); });
-                if (!finite && trace.not_finite.empty()) trace.not_finite = step.id;
+                trace.finite.back() =
+                    trace.finite.back() && std::all_of(values.begin(), values.end(),
+                                                       [](float v) { return std::isfinite(v); });
                 const bool replicated =
                     step.step->kind == OpKind::all_reduce || step.step->kind == OpKind::all_gather;
                 if (replicated) trace.sums.back() += checksum(values);
             }
         }
     });
-    RankChecks checks;
-    for (std::size_t i = 0; i < s.steps.size() && checks.ranks_agree; ++i) {
-        for (const auto& trace : traces) {
-            if (trace.sums[i] == traces[0].sums[i]) continue;
-            checks.ranks_agree = false;
-            checks.disagreement = s.steps[i].id;
-        }
-    }
-    for (std::size_t r = 0; r < traces.size() && checks.finite; ++r) {
-        if (traces[r].not_finite.empty()) continue;
-        checks.finite = false;
-        checks.not_finite = fmt::format("rank {}, {}", r, traces[r].not_finite);
-    }
-    return checks;
+    return judge(traces, s.steps);
 }
 
 Outputs Runner::outputs(int rank) const {

@@ -11,18 +11,15 @@
 namespace tplan::cpu {
 namespace {
 
-/// Elements summed at a time: small enough for the first-level cache next to its sources.
-constexpr std::int64_t kBlock = 1024;
-
-/// Calls `f(row, column, offset, count)` for the pieces of rows that the flat element range
-/// [begin, end) of a [rows, columns] matrix consists of; `offset` counts from `begin`.
+/// Calls `f(row, column, count)` for the pieces of rows that the flat element range [begin, end) of
+/// a [rows, columns] matrix consists of.
 template <class F>
 void for_pieces(std::int64_t columns, std::int64_t begin, std::int64_t end, const F& f) {
     for (std::int64_t at = begin; at < end;) {
         const auto row = at / columns;
         const auto column = at % columns;
         const auto count = std::min(columns - column, end - at);
-        f(row, column, at - begin, count);
+        f(row, column, count);
         at += count;
     }
 }
@@ -33,11 +30,15 @@ std::int64_t part_begin(std::int64_t total, int rank, int ranks) {
     return std::min(total, lines * rank / ranks * 16);
 }
 
-void copy_rows(const Matrix& from, std::int64_t from_column, const Matrix& to,
-               std::int64_t to_column, std::int64_t columns) {
-    const auto bytes = static_cast<std::size_t>(columns) * sizeof(float);
+std::size_t at(int rank) {
+    return static_cast<std::size_t>(rank);
+}
+
+/// The same columns of every row of a peer's input.
+void copy_columns(const SharedGroup::Views& from, std::int64_t from_column, const Matrix& to,
+                  std::int64_t to_column, std::int64_t columns) {
     for (std::int64_t r = 0; r < to.rows; ++r) {
-        std::memcpy(to.row(r) + to_column, from.row(r) + from_column, bytes);
+        std::copy_n(from.in + r * from.in_stride + from_column, columns, to.row(r) + to_column);
     }
 }
 
@@ -81,7 +82,8 @@ class SharedCommunicator final : public Communicator {
         return run(OpKind::reduce_scatter, in.columns, in, out, tag, [&] {
             for (const auto& own : local_slices(to, in.columns, rank_)) {
                 for (std::int64_t r = 0; r < out.rows; ++r) {
-                    sum_rows(r, own.slice.offset, own.slice.extent, out.row(r) + own.local);
+                    float* const to = out.row(r) + own.local;
+                    sum_rows(r, own.slice.offset, own.slice.extent, &to, 1);
                 }
             }
         });
@@ -125,49 +127,48 @@ class SharedCommunicator final : public Communicator {
         const double waited =
             group_.start(rank_, call(OpKind::all_reduce, in.columns, in, out, tag));
         std::array<const float*, kMaxRanks> sources;
-        for (int peer = 0; peer < size(); ++peer) {
-            sources[static_cast<std::size_t>(peer)] = group_.values(rank_, peer);
-        }
-        if (out.contiguous()) {
-            simd().sum(sources.data(), size(), out.f32(), in.elements());
-        } else {
-            std::array<float, SharedGroup::kSlotFloats> total;
-            simd().sum(sources.data(), size(), total.data(), in.elements());
-            for (std::int64_t r = 0; r < out.rows; ++r) {
-                std::copy_n(total.data() + r * out.columns, out.columns, out.row(r));
+        for (std::int64_t r = 0; r < out.rows; ++r) {
+            for (int peer = 0; peer < size(); ++peer) {
+                sources[at(peer)] = group_.values(rank_, peer) + r * out.columns;
             }
+            float* const to = out.row(r);
+            simd().sum(sources.data(), size(), &to, 1, out.columns);
         }
         return waited;
     }
 
     double two_shot(const Matrix& in, const Matrix& out, const CollectiveTag& tag) {
         return run(OpKind::all_reduce, in.columns, in, out, tag, [&] {
-            std::array<float, kBlock> total;
+            const auto begin = part_begin(in.elements(), rank_, size());
             const auto end = part_begin(in.elements(), rank_ + 1, size());
-            auto at = part_begin(in.elements(), rank_, size());
-            for (; at < end; at += kBlock) {
-                const auto stop = std::min(at + kBlock, end);
-                for_pieces(in.columns, at, stop, [&](auto row, auto column, auto offset, auto n) {
-                    sum_rows(row, column, n, total.data() + offset);
-                });
-                for (int peer = 0; peer < size(); ++peer) {
-                    const auto& to = group_.call(rank_, peer).out;
-                    for_pieces(in.columns, at, stop,
-                               [&](auto row, auto column, auto offset, auto n) {
-                                   std::copy_n(total.data() + offset, n, to.row(row) + column);
-                               });
-                }
+            // Where no rank has gaps between its rows, the part is one piece.
+            bool flat = true;
+            for (int peer = 0; peer < size(); ++peer) {
+                const auto& theirs = group_.views(rank_, peer);
+                flat = flat && theirs.in_stride == in.columns && theirs.out_stride == in.columns;
             }
+            const auto columns = flat ? in.elements() : in.columns;
+            for_pieces(columns, begin, end, [&](auto row, auto column, auto n) {
+                std::array<float*, kMaxRanks> targets;
+                for (int peer = 0; peer < size(); ++peer) {
+                    const auto& theirs = group_.views(rank_, peer);
+                    targets[at(peer)] = theirs.out + row * theirs.out_stride + column;
+                }
+                sum_rows(row, column, n, targets.data(), size());
+            });
         });
     }
 
-    /// to[0..n) = sum over ranks, in rank order, of the same n columns of their inputs.
-    void sum_rows(std::int64_t row, std::int64_t column, std::int64_t n, float* to) const {
+    /// Each of the targets[0..n) = sum over ranks, in rank order, of the same n columns of their
+    /// inputs.
+    void sum_rows(std::int64_t row, std::int64_t column, std::int64_t n, float* const* targets,
+                  int count) const {
         std::array<const float*, kMaxRanks> sources;
         for (int peer = 0; peer < size(); ++peer) {
-            sources[static_cast<std::size_t>(peer)] = group_.call(rank_, peer).in.row(row) + column;
+            const auto& theirs = group_.views(rank_, peer);
+            sources[at(peer)] = theirs.in + row * theirs.in_stride + column;
         }
-        simd().sum(sources.data(), size(), to, n);
+        simd().sum(sources.data(), size(), targets, count, n);
     }
 
     /// Fills the `wanted` columns of `out` from the ranks that hold them. Own copies are preferred.
@@ -176,7 +177,7 @@ class SharedCommunicator final : public Communicator {
         std::vector<Slice> done;
         for (int i = 0; i < size(); ++i) {
             const int peer = (rank_ + i) % size();
-            const auto& source = group_.call(rank_, peer).in;
+            const auto& source = group_.views(rank_, peer);
             for (const auto& held : local_slices(from, width, peer)) {
                 if (std::find(done.begin(), done.end(), held.slice) != done.end()) continue;
                 done.push_back(held.slice);
@@ -185,8 +186,8 @@ class SharedCommunicator final : public Communicator {
                     const auto end = std::min(held.slice.offset + held.slice.extent,
                                               want.slice.offset + want.slice.extent);
                     if (begin >= end) continue;
-                    copy_rows(source, held.local + begin - held.slice.offset, out,
-                              want.local + begin - want.slice.offset, end - begin);
+                    copy_columns(source, held.local + begin - held.slice.offset, out,
+                                 want.local + begin - want.slice.offset, end - begin);
                 }
             }
         }

@@ -31,8 +31,14 @@ std::string describe(const SharedGroup::Call& call) {
                        call.index, call.step, call.rows, call.width, format_bytes(Bytes(bytes)));
 }
 
-bool same(const SharedGroup::Call& a, const SharedGroup::Call& b) {
-    return a.kind == b.kind && a.index == b.index && a.rows == b.rows && a.width == b.width;
+std::uint64_t signature_of(const SharedGroup::Call& call) {
+    std::uint64_t hash = 0;
+    for (const auto part :
+         {static_cast<std::int64_t>(call.kind), call.index, call.rows, call.width}) {
+        hash = (hash ^ static_cast<std::uint64_t>(part)) * 0x9e3779b97f4a7c15U;
+        hash ^= hash >> 32;
+    }
+    return hash;
 }
 
 }  // namespace
@@ -44,56 +50,60 @@ SharedGroup::SharedGroup(int ranks, int spins)
 
 double SharedGroup::start(int rank, const Call& call) {
     auto& slot = slots_[static_cast<std::size_t>(rank)];
-    slot.calls[slot.calls_begun % 2] = call;
-    ++slot.calls_begun;
+    const auto turn = slot.calls_begun % 2;
+    const auto number = ++slot.calls_begun;
+    slot.calls[turn] = call;
+    auto& post = slot.posts[turn];
+    post.signature = signature_of(call);
+    post.views = {static_cast<float*>(call.in.data), static_cast<float*>(call.out.data),
+                  call.in.stride, call.out.stride};
     const auto arrival = Clock::now();
-    meet(rank);
-    const double waited = seconds_since(arrival);
-    check_same(rank);
-    return waited;
+    post.number.store(number, std::memory_order_release);
+    for (int peer = 0; peer < ranks(); ++peer) {
+        const auto& other = slots_[static_cast<std::size_t>(peer)].posts[turn];
+        await(rank, peer, other.number, number);
+        if (other.signature != post.signature) disagree(rank, peer);
+    }
+    return seconds_since(arrival);
 }
 
 void SharedGroup::finish(int rank) {
-    meet(rank);
+    auto& slot = slots_[static_cast<std::size_t>(rank)];
+    const auto number = ++slot.calls_finished;
+    slot.finished.store(number, std::memory_order_release);
+    for (int peer = 0; peer < ranks(); ++peer) {
+        await(rank, peer, slots_[static_cast<std::size_t>(peer)].finished, number);
+    }
 }
 
-void SharedGroup::meet(int rank) {
-    auto& own = slots_[static_cast<std::size_t>(rank)].phase;
-    const auto phase = own.load(std::memory_order_relaxed) + 1;
-    own.store(phase, std::memory_order_release);
-    for (int peer = 0; peer < ranks(); ++peer) {
-        const auto& other = slots_[static_cast<std::size_t>(peer)].phase;
-        int spun = 0;
-        Clock::time_point yielding_since;
-        while (other.load(std::memory_order_acquire) < phase) {
-            if (aborted_.load(std::memory_order_relaxed)) stop(rank);
-            if (spun < spins_) {
-                ++spun;
-                pause();
-                continue;
-            }
-            if (spun++ == spins_) yielding_since = Clock::now();
-            sched_yield();
-            if (seconds_since(yielding_since) > deadline_s_.load(std::memory_order_relaxed)) {
-                give_up(rank, peer);
-            }
+void SharedGroup::await(int rank, int peer, const std::atomic<std::uint64_t>& counter,
+                        std::uint64_t value) {
+    int spun = 0;
+    Clock::time_point yielding_since;
+    while (counter.load(std::memory_order_acquire) < value) {
+        if (aborted_.load(std::memory_order_relaxed)) stop(rank);
+        if (spun < spins_) {
+            ++spun;
+            pause();
+            continue;
+        }
+        if (spun++ == spins_) yielding_since = Clock::now();
+        sched_yield();
+        if (seconds_since(yielding_since) > deadline_s_.load(std::memory_order_relaxed)) {
+            give_up(rank, peer);
         }
     }
     if (aborted_.load(std::memory_order_relaxed)) stop(rank);
 }
 
-void SharedGroup::check_same(int rank) const {
-    const auto& mine = call(rank, rank);
-    for (int peer = 0; peer < ranks(); ++peer) {
-        const auto& theirs = call(rank, peer);
-        if (same(mine, theirs)) continue;
-        throw Error(fmt::format("rank {}", rank),
-                    fmt::format("{} meets {} of rank {}", describe(mine), describe(theirs), peer),
-                    "every rank must run the same steps with the same shapes");
-    }
+void SharedGroup::disagree(int rank, int peer) const {
+    throw Error(fmt::format("rank {}", rank),
+                fmt::format("{} meets {} of rank {}", describe(call(rank, rank)),
+                            describe(call(rank, peer)), peer),
+                "every rank must run the same steps with the same shapes");
 }
 
-void SharedGroup::give_up(int rank, int missing) {
+void SharedGroup::give_up(int rank, int missing) const {
     throw Error(fmt::format("rank {}", rank),
                 fmt::format("{}: rank {} has not arrived for {}", describe(call(rank, rank)),
                             missing, format_time(Seconds(deadline_s_.load()))),

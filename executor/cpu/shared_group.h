@@ -12,11 +12,11 @@ namespace tplan::cpu {
 
 /// Where threads that share an address space meet, to run collectives (collectives.h).
 ///
-/// Every rank has a slot with a phase counter. To meet the others a rank writes what it is about
-/// to do into its slot, raises its counter and waits until all counters have reached it. A rank
-/// may still read the slots of call c while a faster one is in call c + 1, never in c + 2: each
-/// slot therefore holds two copies, used in turn. The wait spins, then yields; it looks at the
-/// abort flag all the time and at the clock once it yields.
+/// Every rank has two posts, used in turn. To open call number c a rank writes to one of them what
+/// the others need, then the number c + 1, all in one cache line, and waits until every other rank
+/// has posted c + 1. A rank may still read the posts of call c while a faster one is in call c + 1,
+/// never in c + 2. The wait spins, then yields; it looks at the abort flag all the time and at the
+/// clock once it yields.
 class SharedGroup {
   public:
     /// `spins`: pauses before a waiting rank yields its processor.
@@ -32,6 +32,13 @@ class SharedGroup {
         Matrix in, out;
     };
     static constexpr int kBarrier = -1;
+
+    /// Where a rank's input and output lie during a call.
+    struct Views {
+        float* in = nullptr;
+        float* out = nullptr;
+        std::int64_t in_stride = 0, out_stride = 0;
+    };
 
     /// Floats a rank may leave in its slot for the others to read.
     static constexpr std::int64_t kSlotFloats = 1024;
@@ -49,8 +56,8 @@ class SharedGroup {
     double start(int rank, const Call& call);
 
     /// After start(): what `peer` passed, and left in its slot.
-    const Call& call(int rank, int peer) const {
-        return slots_[static_cast<std::size_t>(peer)].calls[begun(rank) % 2];
+    const Views& views(int rank, int peer) const {
+        return slots_[static_cast<std::size_t>(peer)].posts[begun(rank) % 2].views;
     }
     const float* values(int rank, int peer) const {
         return slots_[static_cast<std::size_t>(peer)].values[begun(rank) % 2];
@@ -65,19 +72,30 @@ class SharedGroup {
     void set_deadline(double seconds) { deadline_s_.store(seconds, std::memory_order_relaxed); }
 
   private:
-    struct alignas(128) Slot {
-        std::atomic<std::uint64_t> phase{0};
-        std::uint64_t calls_begun = 0;  // the owner's alone
-        alignas(128) Call calls[2];
+    struct alignas(64) Post {
+        std::atomic<std::uint64_t> number{0};  // of the call, from one
+        std::uint64_t signature = 0;           // of kind, index, rows and width
+        Views views;
+    };
+    struct Slot {
+        Post posts[2];
+        alignas(64) std::atomic<std::uint64_t> finished{0};
+        alignas(64) std::uint64_t calls_begun = 0;  // the owner's alone
+        std::uint64_t calls_finished = 0;           // likewise
+        Call calls[2];                              // for messages
         alignas(128) float values[2][kSlotFloats];
     };
+    static_assert(sizeof(Post) == 64, "a post is one cache line");
 
     std::uint64_t begun(int rank) const {
         return slots_[static_cast<std::size_t>(rank)].calls_begun - 1;
     }
-    void meet(int rank);
-    void check_same(int rank) const;
-    [[noreturn]] void give_up(int rank, int missing);
+    const Call& call(int rank, int peer) const {
+        return slots_[static_cast<std::size_t>(peer)].calls[begun(rank) % 2];
+    }
+    void await(int rank, int peer, const std::atomic<std::uint64_t>& counter, std::uint64_t value);
+    [[noreturn]] void disagree(int rank, int peer) const;
+    [[noreturn]] void give_up(int rank, int missing) const;
     [[noreturn]] void stop(int rank) const;
 
     std::vector<Slot> slots_;

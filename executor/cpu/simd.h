@@ -50,8 +50,11 @@ struct Simd {
     /// y[n] = w[n, k] x[k].
     void (*gemv)(std::int64_t n, std::int64_t k, const float* x, const float* w,
                  std::int64_t w_stride, float* y);
-    /// to = from[0] + from[1] + .. in this order; to may be one of them.
-    void (*sum)(const float* const* from, int count, float* to, std::int64_t n);
+    /// Each of the `targets` to[t] = from[0] + from[1] + .., added in this order; a target may be
+    /// one of the `sources`. Written to all targets from registers: a copy afterwards would move
+    /// every line between processors twice.
+    void (*sum)(const float* const* from, int sources, float* const* to, int targets,
+                std::int64_t n);
     void (*rms_norm)(const NormCall& call, const float* x, float* y, std::int64_t n);
     void (*layer_norm)(const NormCall& call, const float* x, float* y, std::int64_t n);
     /// y = a + factor * b.

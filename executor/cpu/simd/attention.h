@@ -134,22 +134,6 @@ inline void attend_many(const AttentionCall& c) {
 
 // --------------------------------------------------------------------------------- one query
 
-// One register, as wide as this set has; reads need no alignment.
-#ifdef __AVX__
-constexpr std::int64_t kLanes = 8;
-#else
-constexpr std::int64_t kLanes = 4;
-#endif
-typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
-
-/// One move instruction each.
-inline void load(Lanes& to, const float* from) {
-    std::memcpy(&to, from, sizeof to);
-}
-inline void store(float* to, const Lanes& from) {
-    std::memcpy(to, &from, sizeof from);
-}
-
 inline float total_of(const Lanes& v) {
     float even = 0, odd = 0;
     for (std::int64_t i = 0; i < kLanes; i += 2) {

@@ -5,21 +5,47 @@ namespace tplan::cpu::TPLAN_SIMD {
 using Row = Eigen::Map<Eigen::ArrayXf>;
 using ConstRow = Eigen::Map<const Eigen::ArrayXf>;
 
-inline void sum(const float* const* from, int count, float* to, std::int64_t n) {
-    // Two and one are the usual cases; more are added in order, block by block, so that every
-    // element is the same chain of additions on every rank.
-    if (count == 1) {
-        std::memmove(to, from[0], static_cast<std::size_t>(n) * sizeof(float));
-        return;
+// One register, as wide as this set has.
+#ifdef __AVX__
+constexpr std::int64_t kLanes = 8;
+#else
+constexpr std::int64_t kLanes = 4;
+#endif
+typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
+
+/// One move instruction each; no alignment needed.
+inline void load(Lanes& to, const float* from) {
+    std::memcpy(&to, from, sizeof to);
+}
+inline void store(float* to, const Lanes& from) {
+    std::memcpy(to, &from, sizeof from);
+}
+
+inline void sum(const float* const* from, int sources, float* const* to, int targets,
+                std::int64_t n) {
+    constexpr std::int64_t kAhead = 512;  // floats; the lines come from another processor's cache
+    std::int64_t i = 0;
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+        Lanes low, high, next;
+        load(low, from[0] + i);
+        load(high, from[0] + i + kLanes);
+        __builtin_prefetch(from[0] + i + kAhead);
+        for (int s = 1; s < sources; ++s) {
+            __builtin_prefetch(from[s] + i + kAhead);
+            load(next, from[s] + i);
+            low += next;
+            load(next, from[s] + i + kLanes);
+            high += next;
+        }
+        for (int t = 0; t < targets; ++t) {
+            store(to[t] + i, low);
+            store(to[t] + i + kLanes, high);
+        }
     }
-    constexpr std::int64_t kBlock = 512;
-    std::array<float, kBlock> total;
-    for (std::int64_t at = 0; at < n; at += kBlock) {
-        const auto size = std::min(kBlock, n - at);
-        Row part(count == 2 ? to + at : total.data(), size);
-        part = ConstRow(from[0] + at, size) + ConstRow(from[1] + at, size);
-        for (int i = 2; i < count; ++i) part += ConstRow(from[i] + at, size);
-        if (count > 2) Row(to + at, size) = part;
+    for (; i < n; ++i) {
+        float total = from[0][i];
+        for (int s = 1; s < sources; ++s) total += from[s][i];
+        for (int t = 0; t < targets; ++t) to[t][i] = total;
     }
 }
 

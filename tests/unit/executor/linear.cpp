@@ -14,7 +14,9 @@ using namespace tplan::cpu;
 
 namespace {
 
-std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+std::size_t at(std::int64_t i) {
+    return static_cast<std::size_t>(i);
+}
 
 /// [rows, columns] of numbers whose first `exact_bits` bits matter, rows `gap` apart.
 struct Numbers {
@@ -57,8 +59,8 @@ double error_of(std::int64_t m, std::int64_t n, std::int64_t k, DType dtype, boo
         for (std::int64_t j = 0; j < n; ++j) {
             double sum = bias ? static_cast<double>(b.data[at(j)]) : 0;
             for (std::int64_t l = 0; l < k; ++l) {
-                sum += static_cast<double>(x.view.row(i)[l]) *
-                       static_cast<double>(w.view.row(j)[l]);
+                sum +=
+                    static_cast<double>(x.view.row(i)[l]) * static_cast<double>(w.view.row(j)[l]);
             }
             largest = std::max(largest, std::abs(sum - static_cast<double>(y.view.row(i)[j])));
         }

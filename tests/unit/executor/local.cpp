@@ -94,9 +94,8 @@ TEST_CASE("outputs of a fused linear lie side by side; conflicting wishes are re
           "[executor]") {
     const Split cut{.kind = SplitKind::chunk, .parts = 2};
     Program program;
-    program.buffers = {{.name = "x", .width = 4, .layout = {}},
-                       cut_buffer("q", 6, cut),
-                       cut_buffer("k", 5, cut)};
+    program.buffers = {
+        {.name = "x", .width = 4, .layout = {}}, cut_buffer("q", 6, cut), cut_buffer("k", 5, cut)};
     Step fused{.kind = OpKind::linear, .name = "qk", .inputs = {0}, .outputs = {1, 2}};
     program.sections = {section("layer", {fused})};
     const auto places = place_buffers(program, 1);

@@ -89,9 +89,12 @@ TEST_CASE("sums of any number of sources are taken in order", "[executor]") {
                     }
                 }
                 for (auto& source : sources) pointers.push_back(source.data());
-                auto& last = sources.back();  // may be the target too
-                set->sum(pointers.data(), count, last.data(), n);
+                auto& last = sources.back();  // may be a target too
+                std::vector<float> other(at(n));
+                float* const targets[] = {last.data(), other.data()};
+                set->sum(pointers.data(), count, targets, 2, n);
                 CHECK(last == expected);
+                CHECK(other == expected);
             }
         }
     }
