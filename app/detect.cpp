@@ -97,10 +97,11 @@ DetectedMachine detect_machine() {
     machine.l3_cache = cache_size("3");
     machine.instructions = instructions();
     machine.gpus = pci_gpus();
-    for (const auto& name : backend_names()) {
+    const auto backends = backend_names();
+    for (const auto& name : backends) {
         machine.backends.push_back(fmt::format("{}: {}", name, make_backend(name, 1)->device(0)));
     }
-    if (std::ranges::find(backend_names(), "cuda") == backend_names().end()) {
+    if (!std::ranges::count(backends, "cuda")) {
         machine.backends.emplace_back("cuda: not part of this build");
     }
     for (const auto* backend : {"cpu", "cuda"}) {

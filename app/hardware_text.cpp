@@ -68,7 +68,8 @@ std::string hardware_text(const HardwareProfile& hardware) {
     add("memory bandwidth", format_bandwidth(hardware.memory_bandwidth), "memory_bytes_per_s");
     add("L2 cache", format_bytes(hardware.l2_cache), "l2_bytes");
     for (const auto& peak : hardware.peaks) {
-        add(fmt::format("peak {}", name_of(peak.dtype)), format_flop_rate(peak.rate), "peaks");
+        add(fmt::format("peak {}", name_of(peak.dtype)), format_flop_rate(peak.rate),
+            fmt::format("peaks/{}", name_of(peak.dtype)));
     }
     add("share of peak, large GEMM", format_percent(hardware.gemm_efficiency), "gemm_efficiency");
     add("share of bandwidth, streaming", format_percent(hardware.memory_efficiency),
@@ -79,10 +80,11 @@ std::string hardware_text(const HardwareProfile& hardware) {
                         link.devices),
             fmt::format("{}, {} a hop, {} a collective", format_bandwidth(link.bandwidth),
                         format_time(link.latency), format_time(link.base_latency)),
-            "links");
+            fmt::format("links/{}/bytes_per_s", name_of(link.kind)));
     }
     if (hardware.network)
-        add("network between nodes", format_bandwidth(hardware.network->bandwidth), "network");
+        add("network between nodes", format_bandwidth(hardware.network->bandwidth),
+            "network/bytes_per_s");
     add("workspace", format_bytes(hardware.workspace), "workspace_bytes");
     add("communication buffers", format_bytes(hardware.communication_buffers),
         "communication_buffer_bytes");

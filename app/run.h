@@ -19,10 +19,16 @@ struct RunRequest {
     int reps = 24;                 // repetitions kept
     double deadline_s = 0;         // for one collective; 0 = the executor's default
     std::uint64_t seed = 1;        // of weights and tokens
-    /// Wraps the weights of the tensor-parallel run only; tests plant faults with it.
-    std::function<WeightSource(WeightSource)> tamper;
+    WeightSource weights;  // of the tensor-parallel run; empty: synthetic. Tests plant faults here
     Progress progress;
     std::stop_token stop;
+};
+
+/// A run that was cut short by a failing rank or a stop request, with what was measured until then.
+struct RunFailure : Error {
+    Validation partial;  // verdict `failed`
+    RunFailure(const Error& cause, Validation partial_)
+        : Error(cause), partial(std::move(partial_)) {}
 };
 
 /// Executes exactly this plan, checks its numbers against one rank and against the scalar

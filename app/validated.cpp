@@ -14,35 +14,21 @@ constexpr double kMaxDrift = 0.10;
 constexpr std::string_view kValidatedSchema = "tplan.validated/1";
 constexpr std::array kValidationKeys = {"measured", "numerics", "comparison", "verdict"};
 
-/// Value at a quantile of sorted numbers, between neighbours by straight line.
-double quantile(const std::vector<double>& sorted, double q) {
-    if (sorted.empty()) return 0;
-    const double at = q * static_cast<double>(sorted.size() - 1);
-    const auto low = static_cast<std::size_t>(at);
-    const auto high = std::min(low + 1, sorted.size() - 1);
-    return sorted[low] + (sorted[high] - sorted[low]) * (at - static_cast<double>(low));
-}
-
 double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
 }
 
-double clean_fraction_of(const std::vector<StepSample>& samples) {
-    const auto clean = std::ranges::count_if(samples, [](const StepSample& s) { return s.clean; });
-    return samples.empty() ? 0 : static_cast<double>(clean) / static_cast<double>(samples.size());
-}
+}  // namespace
 
-/// The validation as its own raw samples give it; `check` holds the document against this.
-Validation recompute(const PlanDocument& plan, const Validation& found) {
-    auto expected = found;
-    auto& measured = expected.measured;
+void derive(const PlanDocument& plan, Validation& validation) {
+    auto& measured = validation.measured;
     measured.samples = static_cast<int>(measured.step_samples.size());
-    measured.clean_fraction = clean_fraction_of(measured.step_samples);
+    measured.clean_fraction = clean_fraction(measured.step_samples);
     measured.step = spread_of(measured.step_samples);
     measured.ranks = plan.tp;
     measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0 : measured.step_tp1.median / measured.step.median;
-    auto& numerics = expected.numerics;
-    numerics.max_abs_diff = numerics.max_rel_diff = 0;
+    auto& numerics = validation.numerics;
+    numerics.max_abs_diff = numerics.max_rel_diff = numerics.tolerance = 0;
     numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
     for (auto& check : numerics.reference) {
         check.pass = check.max_rel_diff <= check.tolerance;
@@ -51,25 +37,8 @@ Validation recompute(const PlanDocument& plan, const Validation& found) {
         numerics.tolerance = std::max(numerics.tolerance, check.tolerance);
         numerics.pass = numerics.pass && check.pass;
     }
-    expected.comparison = compare(estimate_of_layers(plan, measured.layers), measured);
-    expected.verdict = judge_run(measured, numerics, expected.comparison);
-    return expected;
-}
-
-}  // namespace
-
-Spread spread_of(const std::vector<StepSample>& samples) {
-    std::vector<double> times;
-    for (const auto& sample : samples) {
-        if (sample.clean) times.push_back(sample.time.value);
-    }
-    if (times.size() < 2) {
-        times.clear();
-        for (const auto& sample : samples) times.push_back(sample.time.value);
-    }
-    std::ranges::sort(times);
-    return {Seconds(quantile(times, 0.5)), Seconds(quantile(times, 0.1)),
-            Seconds(quantile(times, 0.9))};
+    validation.comparison = compare(estimate_of_layers(plan, measured.layers), measured);
+    validation.verdict = judge_run(measured, numerics, validation.comparison);
 }
 
 Comparison compare(const Estimate& predicted, const Measured& measured) {
@@ -158,8 +127,9 @@ CheckReport check_file(const std::string& path) {
     report.differences = check_plan(file.plan, path);
     if (file.validation && report.differences.empty()) {
         const auto plan = read_plan(file.plan, path);
-        report.differences =
-            compare_json(to_json(*file.validation), to_json(recompute(plan, *file.validation)), 50);
+        auto expected = *file.validation;
+        derive(plan, expected);
+        report.differences = compare_json(to_json(*file.validation), to_json(expected), 50);
     }
     report.ok = report.differences.empty();
     return report;

@@ -3,34 +3,13 @@
 #include <string>
 #include <vector>
 
+#include "executor/measure.h"
 #include "planner/check.h"
 
 /// The validated plan: a plan plus the measurements of a run of exactly that plan. Here predictions
 /// and measurements meet, joined by step id; nothing else in the program sees both.
 
 namespace tplan {
-
-/// Order statistics of clean samples.
-struct Spread {
-    Seconds median, p10, p90;
-    static void fields(auto& self, auto&& field) {
-        field("median", self.median);
-        field("p10", self.p10);
-        field("p90", self.p90);
-    }
-    bool operator==(const Spread&) const = default;
-};
-
-/// One repetition of the whole step.
-struct StepSample {
-    Seconds time;
-    bool clean = true;  // no rank was preempted during it
-    static void fields(auto& self, auto&& field) {
-        field("time_s", self.time);
-        field("clean", self.clean);
-    }
-    bool operator==(const StepSample&) const = default;
-};
 
 /// Median over the clean repetitions, slowest rank. `wait` = time a collective stood waiting for
 /// another rank.
@@ -68,7 +47,7 @@ struct Measured {
     std::vector<MeasuredOp> ops;
     double speedup_vs_tp1 = 1;
     Spread step_tp1;  // the same layers on one rank, interleaved
-    std::vector<StepSample> step_samples;
+    std::vector<TimedSample> step_samples;
     std::vector<DriftProbe> probes;
     Named<std::string> environment;
     static void fields(auto& self, auto&& field) {
@@ -172,8 +151,10 @@ struct Validation {
     bool operator==(const Validation&) const = default;
 };
 
-/// Median, p10, p90 of the clean samples; of all samples when fewer than two are clean.
-Spread spread_of(const std::vector<StepSample>& samples);
+/// Fills in everything that follows from the raw samples, the references' deviations and the plan:
+/// statistics, passes, comparison and verdict. A run ends with it, and `check` holds a document
+/// against it.
+void derive(const PlanDocument& plan, Validation& validation);
 
 /// Joins prediction and measurement by step id. `predicted` must cover the layers that ran.
 Comparison compare(const Estimate& predicted, const Measured& measured);

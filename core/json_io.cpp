@@ -34,7 +34,9 @@ void TextWriter::string(std::string_view value) {
 
 void TextWriter::number(double value) {
     if (!std::isfinite(value)) throw Error("json", "a value that is not finite cannot be written");
+    // "-0" would come back as the integer 0.
     fmt::format_to(std::back_inserter(text), "{}", value);
+    if (value == 0 && std::signbit(value)) text += ".0";
 }
 
 void TextWriter::number(std::int64_t value) {

@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -41,11 +42,19 @@ struct Nullable {
 template <class T>
 using Named = std::vector<std::pair<std::string, T>>;
 
+/// What a document may ask of us.
+struct JsonLimits {
+    std::size_t bytes = std::size_t{64} << 20;
+    std::size_t depth = 64;
+    /// A short text can stand for many values: "[]," is 3 bytes and takes 48 in memory. This keeps
+    /// the largest file below 1 GiB; the plan of a 405B model on 64 ranks has about a million.
+    std::size_t values = 8'000'000;
+};
+
 /// Parses one JSON document. Throws Error naming `file` with line and column for malformed or
-/// truncated text, duplicate keys, nesting deeper than 64 and a number outside double; also for
-/// text longer than 64 MiB or of more than 8 million values. Time and memory are linear in the
-/// text.
-Json parse_json(std::string_view text, const std::string& file);
+/// truncated text, duplicate keys, too deep nesting and a number outside double; also for more
+/// bytes or values than allowed. Time and memory are linear in the text.
+Json parse_json(std::string_view text, const std::string& file, const JsonLimits& limits = {});
 
 /// Reads and parses a file (see parse_json). Throws Error when it cannot be read.
 Json load_json(const std::string& path);

@@ -9,12 +9,6 @@
 namespace tplan {
 namespace {
 
-constexpr std::size_t kMaxDepth = 64;
-constexpr std::size_t kMaxBytes = std::size_t{64} << 20;
-/// A small text can stand for many values: "[]," is 3 bytes and takes 48 in memory. This bounds
-/// what a file of 64 MiB can ask for; the plan of a 405B model on 64 ranks has about a million.
-constexpr std::size_t kMaxValues = 8'000'000;
-
 std::string position_of(std::string_view text, std::size_t byte) {
     const auto before = text.substr(0, std::min(byte, text.size()));
     const auto line = std::count(before.begin(), before.end(), '\n') + 1;
@@ -137,6 +131,7 @@ struct Builder : nlohmann::json_sax<Json> {
     Json root;
     std::vector<Open> open;
     std::string pending_key;
+    JsonLimits limits;
     std::size_t values = 0;
 
     /// Position of the last character read.
@@ -149,8 +144,10 @@ struct Builder : nlohmann::json_sax<Json> {
     }
 
     Json& place(Json value) {
-        if (++values > kMaxValues)
-            throw Error(file, fmt::format("holds more than {} values", format_count(kMaxValues)));
+        if (++values > limits.values) {
+            throw Error(file, fmt::format("holds more than {} values",
+                                          format_count(static_cast<std::int64_t>(limits.values))));
+        }
         if (open.empty()) {
             root = std::move(value);
             return root;
@@ -163,8 +160,8 @@ struct Builder : nlohmann::json_sax<Json> {
         return object.emplace_back(std::move(pending_key), std::move(value)).second;
     }
     bool enter(Json value) {
-        if (open.size() >= kMaxDepth)
-            refuse(last_byte(), fmt::format("nested deeper than {} levels", kMaxDepth), "");
+        if (open.size() >= limits.depth)
+            refuse(last_byte(), fmt::format("nested deeper than {} levels", limits.depth), "");
         // A child is complete before its parent grows again, so the pointer to an open value stays
         // good.
         open.push_back({&place(std::move(value)), last_byte(), {}});
@@ -230,9 +227,9 @@ struct Builder : nlohmann::json_sax<Json> {
 
 }  // namespace
 
-Json parse_json(std::string_view text, const std::string& file) {
-    if (text.size() > kMaxBytes)
-        throw Error(file, fmt::format("is larger than {} MiB", kMaxBytes >> 20));
+Json parse_json(std::string_view text, const std::string& file, const JsonLimits& limits) {
+    if (text.size() > limits.bytes)
+        throw Error(file, fmt::format("is larger than {} MiB", limits.bytes >> 20));
     if (text.empty()) text = "";  // never a null pointer
     // The library takes a zero byte for the end and would ignore what follows.
     if (const auto zero = text.find('\0'); zero != std::string_view::npos) {
@@ -241,6 +238,7 @@ Json parse_json(std::string_view text, const std::string& file) {
     }
     Builder builder;
     builder.file = file;
+    builder.limits = limits;
     builder.text = text;
     builder.reached = text.data();
     const Tracked first{text.data(), &builder.reached};
@@ -250,7 +248,7 @@ Json parse_json(std::string_view text, const std::string& file) {
 }
 
 Json load_json(const std::string& path) {
-    return parse_json(read_file(path, kMaxBytes), path);
+    return parse_json(read_file(path, JsonLimits{}.bytes), path);
 }
 
 }  // namespace tplan

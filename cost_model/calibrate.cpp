@@ -200,6 +200,8 @@ HardwareProfile fit_profile(const MachineFacts& facts, const Tables& tables) {
     fit_attention(out, tables.attention);
     fit_launch(out, tables.elementwise);
     fit_link(out, tables.collectives, facts.link);
+    out.attention_launch = out.launch;
+    out.interval_attention = kUnknownWidth;
     out.interval_collective = kUnknownWidth;
     out.tables = tables;
 
@@ -209,6 +211,8 @@ HardwareProfile fit_profile(const MachineFacts& facts, const Tables& tables) {
         set_source(out, key, {SourceKind::assumed, why, facts.date});
     };
     assume("quantise_s", "no fp8 product was measured");
+    assume("attention_launch_s", "as of other steps");
+    assume("interval_attention", "too few head layouts to judge the fit");
     assume("interval_collective", "waiting for a preempted peer is not modelled");
     assume("workspace_bytes", "given by the backend");
     assume("communication_buffer_bytes", "given by the backend");

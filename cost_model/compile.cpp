@@ -181,6 +181,7 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
     out.calibrated = !hardware.tables.empty();
     out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty();
     out.interval_compute = hardware.interval_compute;
+    out.interval_attention = hardware.interval_attention;
     out.interval_collective = hardware.interval_collective;
     for (std::size_t s = 0; s < program.sections.size(); ++s) {
         const auto& source = program.sections[s];

@@ -46,7 +46,7 @@ struct CompiledProgram {
     double layers = 0;
     bool calibrated = false;  // the profile has tables
     bool logarithms = false;  // some lookup needs log rows
-    double interval_compute = 0.3, interval_collective = 0.4;
+    double interval_compute = 0.3, interval_attention = 0.5, interval_collective = 0.4;
     std::vector<std::string> notes;  // what was priced as something else, for people
 };
 

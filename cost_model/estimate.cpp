@@ -136,7 +136,9 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     cost.launch = Seconds(std::min(step.line.launch, time));
     cost.bound = compute > memory ? Bound::compute : Bound::memory;
     if (step.line.launch > std::max(compute, memory)) cost.bound = Bound::launch;
-    set_trust(cost, program, measured, inside, program.interval_compute);
+    set_trust(
+        cost, program, measured, inside,
+        row.engine == Engine::attention ? program.interval_attention : program.interval_compute);
     return cost;
 }
 

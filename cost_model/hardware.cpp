@@ -107,6 +107,8 @@ void check_ranges(const HardwareProfile& h, const std::string& where) {
     require_fraction(h.attention_efficiency, where, "attention_efficiency");
     require_fraction(h.memory_efficiency, where, "memory_efficiency");
     require(h.launch.value >= 0, where, "launch_s", h.launch.value, "at least 0");
+    require(h.attention_launch.value >= 0, where, "attention_launch_s", h.attention_launch.value,
+            "at least 0");
     require(h.quantise.value >= 0, where, "quantise_s", h.quantise.value, "at least 0");
     if (h.links.empty() && h.devices > 1) {
         throw Error(where + "/links", "expected a link that joins the devices, got none");
@@ -123,6 +125,8 @@ void check_ranges(const HardwareProfile& h, const std::string& where) {
     if (h.network) check_link(*h.network, where + "/network");
     require(h.interval_compute > 0 && h.interval_compute < 1, where, "interval_compute",
             h.interval_compute, "between 0 and 1");
+    require(h.interval_attention > 0 && h.interval_attention < 1, where, "interval_attention",
+            h.interval_attention, "between 0 and 1");
     require(h.interval_collective > 0 && h.interval_collective < 1, where, "interval_collective",
             h.interval_collective, "between 0 and 1");
     require(h.workspace.value >= 0, where, "workspace_bytes", h.workspace.value, "at least 0");
@@ -205,7 +209,7 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware) {
         keys.push_back(fmt::format("peaks/{}", name_of(peak.dtype)));
     }
     keys.insert(keys.end(), {"gemm_efficiency", "attention_efficiency", "memory_efficiency",
-                             "launch_s", "quantise_s"});
+                             "launch_s", "attention_launch_s", "quantise_s"});
     const auto add_link = [&](const std::string& path) {
         for (const auto* figure : {"devices", "bytes_per_s", "latency_s", "base_latency_s"}) {
             keys.push_back(path + "/" + figure);
@@ -213,8 +217,8 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware) {
     };
     for (const auto& link : hardware.links) add_link(fmt::format("links/{}", name_of(link.kind)));
     if (hardware.network) add_link("network");
-    keys.insert(keys.end(), {"interval_compute", "interval_collective", "workspace_bytes",
-                             "communication_buffer_bytes"});
+    keys.insert(keys.end(), {"interval_compute", "interval_attention", "interval_collective",
+                             "workspace_bytes", "communication_buffer_bytes"});
     if (!hardware.tables.empty()) keys.emplace_back("tables");
     return keys;
 }

@@ -124,12 +124,14 @@ struct HardwareProfile {
     double gemm_efficiency = 1;       // share of peak that large GEMMs reach
     double attention_efficiency = 1;  // share of peak that long prefill attention reaches
     double memory_efficiency = 1;     // share of the memory bandwidth that streaming reaches
-    Seconds launch;    // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
+    Seconds launch;  // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
+    Seconds attention_launch;  // likewise of an attention core: split, combine, cache append
     Seconds quantise;  // fixed part of quantising activations to fp8 at run time (abs-max, scale)
     std::vector<LinkProfile> links;      // fastest first
     std::optional<LinkProfile> network;  // between nodes, per device
     double interval_compute =
         0.3;  // half width, as a fraction, of the 90 % interval of a compute step
+    double interval_attention = 0.5;   // likewise of an attention core
     double interval_collective = 0.4;  // likewise of a collective
     Bytes workspace;                   // libraries' scratch per device
     Bytes communication_buffers;       // collectives' own buffers per device, when tp > 1
@@ -152,10 +154,12 @@ struct HardwareProfile {
         field("attention_efficiency", self.attention_efficiency);
         field("memory_efficiency", self.memory_efficiency);
         field("launch_s", self.launch);
+        field("attention_launch_s", self.attention_launch);
         field("quantise_s", self.quantise);
         field("links", self.links);
         field("network", self.network);
         field("interval_compute", self.interval_compute);
+        field("interval_attention", self.interval_attention);
         field("interval_collective", self.interval_collective);
         field("workspace_bytes", self.workspace);
         field("communication_buffer_bytes", self.communication_buffers);

@@ -109,6 +109,14 @@ std::vector<int> logits_buffers(const Program& program) {
     return product ? buffers : std::vector<int>{};
 }
 
+/// What a fused op holds inside: experts gather their tokens, and keep both inner activations and
+/// the outputs, per routed token.
+double inner_columns(const StepShape& s) {
+    if (s.kind != OpKind::moe_experts || s.all_experts <= 0) return 0;
+    const double routed = s.top_k * s.experts / s.all_experts;
+    return routed * (2 * s.hidden + s.expert_columns + s.ffn);
+}
+
 /// Columns alive at each step of a section, walking back from its end: a value is alive from the
 /// step that writes it to the last that reads it. `alive` comes in as what outlives the section.
 void add_live(const Program& program, const Section& section, std::vector<bool> alive,
@@ -124,6 +132,7 @@ void add_live(const Program& program, const Section& section, std::vector<bool> 
             auto& sum = buffer.rows == Rows::tokens ? columns.tokens : columns.sequences;
             sum += local_columns(buffer);
         }
+        columns.tokens += inner_columns(step_shape(*step, program));
         for (const int b : step->outputs) {
             const auto& in = step->inputs;
             if (std::find(in.begin(), in.end(), b) == in.end()) alive[index(b)] = false;

@@ -221,6 +221,7 @@ Roofline roofline(const HardwareProfile& hardware, Engine engine, DType compute)
     if (engine == Engine::none) return line;
     const double share =
         engine == Engine::product ? hardware.gemm_efficiency : hardware.attention_efficiency;
+    if (engine == Engine::attention) line.launch = hardware.attention_launch.value;
     line.per_flop = 1 / (peak_rate(hardware, compute).value * share);
     return line;
 }

@@ -171,6 +171,7 @@ Model build_model(const ModelConfig& config) {
     }
     model.blocks.push_back(build_head(config, model.base_prefix));
     model.sequence.push_back({static_cast<int>(model.blocks.size()) - 1, -1});
+    name_on_disk(config, model);
     refuse_huge(config, model);
     return model;
 }

@@ -59,6 +59,9 @@ bool is_quantised(const BlockDraft& draft, const std::string& module);
 /// is block-quantised.
 void add_scales(BlockDraft& draft, const std::string& module, int tensor);
 
+/// Fills Tensor::checkpoint_names where a checkpoint names or cuts a parameter differently.
+void name_on_disk(const ModelConfig& config, Model& model);
+
 /// Self-attention of one layer from its normalised input to the output projection.
 int build_attention(BlockDraft& draft, const LayerTraits& layer, int input);
 int build_latent_attention(BlockDraft& draft, int input);

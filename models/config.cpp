@@ -143,6 +143,7 @@ void read_by_family(const Family& family, KeyReader& reader, ModelConfig& config
     config.family = family.name;
     config.traits = family.traits;
     config.modules = family.modules;
+    config.checkpoint = family.checkpoint;
     for (const auto& rule : family.keys) read_field(rule, reader, config);
     refuse_unsupported(family, reader);
     read_rope(reader, config);

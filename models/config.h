@@ -93,6 +93,7 @@ struct ModelConfig {
     // of the family, for build_model; unset without one
     Traits traits;
     ModuleNames modules;
+    Named<std::vector<std::string>> checkpoint;  // see Family
     Settings settings;
 };
 

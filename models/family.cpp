@@ -34,6 +34,7 @@ struct FamilyFile {
     Named<Json> keys;
     std::optional<Named<std::vector<Json>>> only;
     std::vector<std::string> harmless;
+    std::optional<Named<std::vector<std::string>>> checkpoint;
     Json traits, modules;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -41,6 +42,7 @@ struct FamilyFile {
         field("keys", self.keys);
         field("only", self.only);
         field("harmless", self.harmless);
+        field("checkpoint", self.checkpoint);
         field("traits", self.traits);
         field("modules", self.modules);
     }
@@ -68,6 +70,7 @@ std::optional<Family> load_family(const std::string& model_type) {
     }
     if (file.only) family.only = *file.only;
     family.harmless = file.harmless;
+    if (file.checkpoint) family.checkpoint = *file.checkpoint;
     family.traits = read_over_defaults<Traits>(file.traits, path + "/traits");
     family.modules = read_over_defaults<ModuleNames>(file.modules, path + "/modules");
     return family;

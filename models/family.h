@@ -56,6 +56,7 @@ struct Traits {
     bool parallel_shares_norm = false;            // a parallel block has no mlp_norm
     bool falcon = false;  // its forms of block and of qkv (config_falcon.cpp)
     std::string umbrella_prefix = "model.language_model";  // base prefix below an umbrella
+    std::string umbrella_checkpoint;  // module on disk that holds base and head; empty: as above
 
     static void fields(auto& self, auto&& field) {
         field("norm", self.norm);
@@ -80,6 +81,7 @@ struct Traits {
         field("parallel_shares_norm", self.parallel_shares_norm);
         field("falcon", self.falcon);
         field("umbrella_prefix", self.umbrella_prefix);
+        field("umbrella_checkpoint", self.umbrella_checkpoint);
     }
     bool operator==(const Traits&) const = default;
 };
@@ -146,6 +148,7 @@ struct Family {
     std::vector<KeyRule> keys;
     Named<std::vector<Json>> only;  // key -> the values that tplan has a graph for
     std::vector<std::string> harmless;
+    Named<std::vector<std::string>> checkpoint;  // tensor of a block -> what it is made of on disk
     Traits traits;
     ModuleNames modules;
 };

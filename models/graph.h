@@ -56,6 +56,9 @@ struct Tensor {
     bool tied = false;      // shares storage with the embedding: counted once, there
     std::optional<std::string>
         scales_of{};  // name of the block-quantised weight these are the scales of
+    /// Patterns of the tensors on disk that make up this one, full and with '*' for layer and
+    /// expert; empty when a checkpoint has it under its own name.
+    std::vector<std::string> checkpoint_names{};
     std::array<std::int64_t, 2> quant_block{
         0, 0};  // [rows, cols] of one scale's block; 0 = not block-quantised
 

@@ -191,6 +191,10 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
                     "device_map and a TP plan conflict at weight loading",
                     "drop device_map from the configuration to use tensor parallelism");
     }
+    if (config.family.empty()) {
+        throw Error(config.source + "/model_type",
+                    fmt::format("tplan has no op graph for \"{}\"", config.model_type));
+    }
     PlanResult result;
     const auto model = build_model(config);
     std::vector<Candidate> candidates;

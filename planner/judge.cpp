@@ -63,12 +63,21 @@ struct Judgement {
                                      .message = std::move(message)});
     }
 
+    /// A size that the configuration does not give (0) is said, not guessed.
+    bool knows(std::int64_t size, const std::string& subject, std::string_view what) {
+        if (size == 0)
+            note(fmt::format("{}: {} is not known to tplan; it must divide by {}", subject, what,
+                             tp()));
+        return size != 0;
+    }
+
     void note(std::string text) { result.notes.push_back(std::move(text)); }
 };
 
 void judge_heads(Judgement& judgement, const std::string& pattern) {
     const auto heads = judgement.config.heads;
     const auto tp = judgement.tp();
+    if (!judgement.knows(heads, pattern, "num_attention_heads")) return;
     if (heads % tp == 0 || judgement.has("heads_not_divisible")) return;
     judgement.violate(
         "heads_not_divisible", pattern, "num_attention_heads", heads,
@@ -82,6 +91,7 @@ void judge_heads(Judgement& judgement, const std::string& pattern) {
 void judge_kv_heads(Judgement& judgement, const std::string& pattern) {
     const auto kv_heads = judgement.config.kv_heads;
     const auto tp = judgement.tp();
+    if (!judgement.knows(kv_heads, pattern, "num_key_value_heads")) return;
     if (kv_heads % tp == 0 || judgement.has("kv_heads_not_divisible")) return;
     const bool copied = kv_replication_helps(judgement.config, judgement.options.tp);
     const auto advice =
@@ -120,11 +130,7 @@ const char* code_of(ModulePart part) {
 /// colwise_gather_output: out_features % tp, checked by 5.16 before hooks are installed.
 void judge_gathered(Judgement& judgement, const std::string& pattern, const ModuleSize& size) {
     const auto tp = judgement.tp();
-    if (size.out == 0) {
-        judgement.note(fmt::format(
-            "{}: its out_features are not known to tplan; they must divide by {}", pattern, tp));
-        return;
-    }
+    if (!judgement.knows(size.out, pattern, "its number of output features")) return;
     if (size.out % tp == 0) return;
     if (judgement.options.transformers == Transformers::v5_10) {
         judgement.note(
@@ -149,13 +155,7 @@ void judge_gathered(Judgement& judgement, const std::string& pattern, const Modu
 void judge_packed(Judgement& judgement, const std::string& pattern, const ModuleSize& size) {
     const auto tp = judgement.tp();
     const auto half = (size.part == ModulePart::ffn ? size.in : size.out) / 2;
-    if (half == 0) {
-        judgement.note(
-            fmt::format("{}: the size of its halves is not known to tplan; it must divide "
-                        "by {}",
-                        pattern, tp));
-        return;
-    }
+    if (!judgement.knows(half, pattern, size.key)) return;
     if (half % tp == 0) return;
     judgement.violate(
         "ffn_not_divisible", pattern, size.key, half,
@@ -168,8 +168,8 @@ void judge_packed(Judgement& judgement, const std::string& pattern, const Module
 
 void judge_experts(Judgement& judgement, const std::string& pattern) {
     const auto experts = judgement.config.experts;
-    if (experts == 0 || experts % judgement.tp() == 0 || judgement.has("experts_not_divisible"))
-        return;
+    if (!judgement.knows(experts, pattern, "num_experts")) return;
+    if (experts % judgement.tp() == 0 || judgement.has("experts_not_divisible")) return;
     judgement.violate(
         "experts_not_divisible", pattern, "num_experts", experts,
         fmt::format("{} experts do not divide over {} GPUs, and expert parallelism gives "
@@ -182,7 +182,7 @@ void judge_experts(Judgement& judgement, const std::string& pattern) {
 void judge_embedding(Judgement& judgement, const std::string& pattern) {
     const auto vocab = judgement.config.vocab;
     const auto tp = judgement.tp();
-    if (vocab % tp == 0) return;
+    if (!judgement.knows(vocab, pattern, "vocab_size") || vocab % tp == 0) return;
     judgement.violate(
         "vocab_not_divisible", pattern, "vocab_size", vocab,
         fmt::format("{} vocabulary rows do not divide over {} GPUs, so the last rank would "

@@ -133,6 +133,11 @@ struct BlockLowering {
                                   .layout = Layout::replicated()});
     }
 
+    /// Is this the value that the block hands on in the residual stream?
+    bool ends_stream(int of) const {
+        return of == block.output && activation(of).axis == Axis::hidden;
+    }
+
     /// Appends the step that brings `value` of an activation into `to`; the value afterwards.
     Value append_reshard(int of, Value value, const Layout& to, OpKind kind) {
         const auto& what = activation(of);
@@ -150,8 +155,11 @@ struct BlockLowering {
         }
         if (value.has_pending_bias) step.biases = {value.pending_bias};
         Value moved{.buffer = value.buffer, .layout = to, .pending_bias = {}};
-        if (kind != OpKind::all_reduce)
-            moved.buffer = buffer_for(what, fmt::format("{}.{}", what.name, name_of(kind)), to);
+        if (kind != OpKind::all_reduce) {
+            moved.buffer = ends_stream(of) && to == Layout::replicated()
+                               ? stream_buffer()
+                               : buffer_for(what, step.name, to);
+        }
         step.outputs = {moved.buffer};
         section.steps.push_back(std::move(step));
         return moved;
@@ -181,7 +189,7 @@ struct BlockLowering {
         if (op.kind == OpKind::add && last_use[at(op.inputs[0])] == position &&
             op.inputs[0] != block.output)
             return inputs[0];
-        if (of == block.output && activation(of).axis == Axis::hidden) return stream_buffer();
+        if (ends_stream(of) && layout.kind != LayoutKind::split) return stream_buffer();
         auto stored = layout;
         if (stored.kind == LayoutKind::partial) stored = Layout::replicated();
         return buffer_for(activation(of), activation(of).name, stored);
@@ -326,7 +334,7 @@ struct BlockLowering {
         for (std::size_t i = 0; i < block.ops.size(); ++i) lower_op(i);
         // Blocks hand on replicated values, so that any block can follow.
         const int last = need(block.output, Layout::replicated());
-        assert(activation(block.output).axis != Axis::hidden || last == stream_buffer());
+        assert(!ends_stream(block.output) || last == stream_buffer());
         static_cast<void>(last);
         return std::move(section);
     }

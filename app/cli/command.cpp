@@ -33,6 +33,11 @@ int print(const std::string& text) {
     return 0;
 }
 
+int answer_no(const std::string& text) {
+    fmt::print(stderr, "{}\n", text);
+    return 1;
+}
+
 std::stop_token interrupted() {
     // The handler only sets a flag; a watcher thread turns it into a stop request, so that no lock
     // is taken in a signal.

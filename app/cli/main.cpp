@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <new>
 
@@ -17,6 +18,14 @@ int main(int argc, char** argv) {
                                cli::add_estimate, cli::add_sweep, cli::add_plan, cli::add_check,
                                cli::add_show, cli::add_run, cli::add_calibrate, cli::add_bench}) {
             add(program, action);
+        }
+        std::vector<std::string> names;
+        for (const auto* known : program.get_subcommands({})) names.push_back(known->get_name());
+        const std::string first = argc > 1 ? argv[1] : "";
+        if (!first.empty() && first[0] != '-' && !std::ranges::count(names, first)) {
+            const auto nearest = did_you_mean(first, names);
+            throw Error("COMMAND", fmt::format("\"{}\" is not one of {}", first, join(names, ", ")),
+                        nearest.empty() ? "see `tplan --help`" : nearest);
         }
         try {
             program.parse(argc, argv);

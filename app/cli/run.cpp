@@ -12,14 +12,9 @@ struct Flags {
     bool json = false;
 };
 
-/// Keeps what is known of a run that was cut short, beside the place of the result.
-void write_partial(const Flags& flags, const std::string& reason) {
-    if (flags.output.empty()) return;
-    auto document = read_plan_file(flags.plan).plan;
-    document["schema"] = "tplan.validated/1";
-    document["verdict"] = name_of(RunVerdict::failed);
-    document["failure"] = reason;
-    write_file(flags.output + ".partial.json", json_text(document));
+/// Where a run that was cut short leaves what it measured.
+std::string partial_path(const std::string& output) {
+    return output + ".partial.json";
 }
 
 int run(Flags& flags) {
@@ -40,7 +35,9 @@ int run(Flags& flags) {
     try {
         validation = run_plan(file.plan, flags.plan, flags.request);
     } catch (const RunFailure& failure) {
-        write_partial(flags, failure.what());
+        if (!flags.output.empty())
+            write_file(partial_path(flags.output),
+                       json_text(write_validated(plan, failure.partial)));
         throw;
     }
     const auto document = write_validated(plan, validation);

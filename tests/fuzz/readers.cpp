@@ -4,9 +4,13 @@
 #include <stdexcept>
 
 #include "core/json_io.h"
+#include "cost_model/hardware.h"
 #include "models/build.h"
 #include "models/config.h"
 #include "models/program.h"
+#include "planner/check.h"
+#include "planner/document.h"
+#include "tests/support/tiny_configs.h"
 
 namespace tplan::test {
 namespace {
@@ -72,10 +76,37 @@ std::vector<std::string> configs() {
     return texts;
 }
 
+void read_profile(std::string_view text) {
+    const auto profile = read_hardware(parse_json(text, "hardware.json"), "hardware.json");
+    if (read_hardware(to_json(profile), "again") != profile)
+        throw std::logic_error("a profile that was read is written differently");
+}
+
+std::vector<std::string> profiles() {
+    std::vector<std::string> texts;
+    for (const auto& name : hardware_names()) texts.push_back(json_text(load_hardware(name)));
+    return texts;
+}
+
+void read_plan_document(std::string_view text) {
+    check_plan(parse_json(text, "plan.json"), "plan.json");
+}
+
+std::vector<std::string> plans() {
+    const auto config = read_model_config(tiny_config("qwen3"), "tiny");
+    PlanRequest request;
+    request.plan.tp = 2;
+    request.workload.input = request.workload.context = 16;
+    const auto plan = make_plan_document(config, load_hardware("h100-sxm"), request);
+    return {json_text(plan.document.value())};
+}
+
 // A new reader is a row: tests/fuzz/mutations.cpp and the libFuzzer targets walk this table.
 constexpr std::array kReaders = {
     Reader{"config", read_config, configs},
     Reader{"program", read_program, programs},
+    Reader{"hardware", read_profile, profiles},
+    Reader{"plan", read_plan_document, plans},
 };
 
 }  // namespace

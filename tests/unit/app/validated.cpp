@@ -6,7 +6,7 @@ using namespace tplan;
 
 namespace {
 
-Measured measured_of(std::vector<StepSample> samples) {
+Measured measured_of(std::vector<TimedSample> samples) {
     Measured measured;
     measured.step_samples = std::move(samples);
     measured.samples = static_cast<int>(measured.step_samples.size());
@@ -29,19 +29,6 @@ Comparison interval(double low, double high) {
 }
 
 }  // namespace
-
-TEST_CASE("a spread takes clean samples only") {
-    const auto spread = spread_of(
-        {{Seconds(3), true}, {Seconds(100), false}, {Seconds(1), true}, {Seconds(2), true}});
-    CHECK(spread.median == Seconds(2));
-    CHECK(spread.p10.value == Catch::Approx(1.2));
-    CHECK(spread.p90.value == Catch::Approx(2.8));
-}
-
-TEST_CASE("with fewer than two clean samples a spread takes all") {
-    CHECK(spread_of({{Seconds(3), true}, {Seconds(5), false}}).median == Seconds(4));
-    CHECK(spread_of({}).median == Seconds(0));
-}
 
 TEST_CASE("errors are predicted over measured minus one, joined by id") {
     Estimate predicted;

@@ -77,6 +77,17 @@ TEST_CASE("activations: the widest moment of a layer") {
     CHECK(activation_bytes(terms, 3, 10) == 3 * 10 * 28 * 2);
 }
 
+TEST_CASE("activations: experts hold their routed tokens inside") {
+    test::ProgramBuilder b(1, DType::bf16, DType::bf16);
+    const int x = b.buffer("x", 4), router = b.buffer("router", 8), y = b.buffer("y", 4);
+    auto experts = b.step(OpKind::moe_experts, "experts", {x, router}, {y});
+    experts.spec.moe = MoeSpec{.experts = 8, .top_k = 2, .hidden = 4, .ffn = 3, .gated = true};
+    b.program.sections.push_back(test::ProgramBuilder::section("op", {-1}));
+    b.program.sections[0].steps.push_back(experts);
+    // x, router, y; twice per token: gathered 4, gate and up 6, their product 3, output 4.
+    CHECK(activation_bytes(memory_terms(b.program), 1, 1) == (4 + 8 + 4 + 2 * 17) * 2);
+}
+
 TEST_CASE("logits: the model's dtype and a copy in fp32") {
     const auto terms = memory_terms(test::decoder(kSmall, 1));
     CHECK(logits_bytes(terms, 3, 100) == 3 * 16 * (2 + 4));

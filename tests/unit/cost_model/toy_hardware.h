@@ -19,6 +19,7 @@ inline HardwareProfile toy_hardware() {
     h.l2_cache = Bytes(1);
     h.peaks = {{DType::fp32, FlopRate(24)}};
     h.launch = Seconds(1);
+    h.attention_launch = Seconds(1);
     h.links = {{.kind = LinkKind::nvlink,
                 .topology = Topology::all_to_all,
                 .devices = 4,

@@ -1,3 +1,4 @@
+#include "core/files.h"
 #include "planner/plan.h"
 #include "tests/support/catch.h"
 #include "tests/unit/planner/programs.h"
@@ -182,8 +183,8 @@ TEST_CASE("a type without a graph is judged from its numbers") {
     CHECK(at4.violations[0].subject == "layers.*.linear_attn.in_proj_ba");
     CHECK(at4.violations[0].have == "6 % 4 = 2");
     next.document = Json::object();  // not known is said, not guessed
-    CHECK(
-        mentions(judged(next, options_for(4)).notes, "in_proj_ba: its out_features are not known"));
+    CHECK(mentions(judged(next, options_for(4)).notes,
+                   "in_proj_ba: its number of output features is not known"));
 }
 
 TEST_CASE("a plan by hand is judged in place of the model's own") {
@@ -208,4 +209,37 @@ TEST_CASE("working degrees") {
     const auto gpt2 = load_model_config("gpt2");
     CHECK(working_degrees(gpt2, tp_verdict(gpt2, Transformers::v5_16), options_for(1), 8) ==
           std::vector<int>{1});
+}
+
+TEST_CASE("every shipped type is judged, with or without its sizes") {
+    for (const auto& type : resource_names("data/tp_plans")) {
+        if (type.front() == '_') continue;
+        INFO(type);
+        for (const int tp : {2, 3, 64}) {
+            const auto sized = judged(bare(type), options_for(tp));
+            CHECK(sized.feasible == sized.violations.empty());
+            ModelConfig empty;
+            empty.source = "empty";
+            empty.model_type = type;
+            const auto blind = judged(empty, options_for(tp));
+            const bool plan =
+                tp_verdict(empty, Transformers::v5_16).base_model_tp_plan.value.has_value();
+            CHECK(codes(blind) == (plan ? Codes{} : Codes{"no_tp_plan"}));
+        }
+    }
+    ModelConfig empty;
+    empty.model_type = "llama";
+    const auto blind = judged(empty, options_for(2));
+    CHECK(mentions(blind.notes, "layers.*.self_attn.q_proj: num_attention_heads is not known"));
+    CHECK(mentions(blind.notes, "lm_head: its number of output features is not known"));
+}
+
+TEST_CASE("llama4's experts are packed though their styles look swapped") {
+    auto config = bare("llama4_text");
+    config.experts = 4;
+    config.moe_ffn = 130;
+    config.kv_heads = 8;
+    const auto at4 = judged(config, options_for(4));
+    REQUIRE(codes(at4) == Codes{"ffn_not_divisible"});
+    CHECK(at4.violations[0].subject == "layers.*.feed_forward.experts.gate_up_proj");
 }

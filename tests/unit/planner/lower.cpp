@@ -293,3 +293,10 @@ TEST_CASE("rules on parameters alone set no hook: the sum comes where it is need
     const auto program = lowered(tiny("llama"), options);
     CHECK(collectives(section(program, "layer")) == Names{"mlp.down_proj.all_reduce"});
 }
+
+TEST_CASE("an embedding cut by columns is gathered, not summed") {
+    auto options = options_for(2);
+    options.tp_plan = TpPlan{{"embed_tokens", "embedding_colwise"}};
+    const auto program = lowered(tiny("llama"), options);
+    CHECK(collectives(section(program, "embedding")) == Names{"embed_tokens.all_gather"});
+}

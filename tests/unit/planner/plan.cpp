@@ -59,9 +59,21 @@ TEST_CASE("a tied head and its embedding are cut alike in 5.16, whole in 5.10") 
     CHECK(tensor(seed, "model.embed_tokens.weight").split == Split{});
 }
 
-TEST_CASE("gpt_neox's head goes by its own name") {
-    const auto program = lowered(tiny("gpt_neox"), options_for(2));
+TEST_CASE("the head's rule finds the head whatever it is called") {
+    const auto config = tiny("gpt_neox");
+    auto model = build_model(config);
+    auto& head = model.blocks.back();
+    for (auto& op : head.ops) {
+        if (op.kind == OpKind::linear) op.name = "embed_out";
+    }
+    for (auto& tensor : head.tensors) {
+        if (tensor.name == "lm_head.weight") tensor.name = "embed_out.weight";
+    }
+    const auto planned = make_plan(config, model, options_for(2));
+    REQUIRE(planned.plan);
+    const auto program = lower(model, *planned.plan, config.dtype);
     CHECK(tensor(program, "embed_out.weight").style == "colwise_gather_output");
+    CHECK(collectives(section(program, "head")).size() == 1);
     CHECK(tensor(program, "gpt_neox.layers.*.attention.query_key_value.bias").split.parts == 2);
 }
 

@@ -1,0 +1,120 @@
+#include "app/bench.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "app/detect.h"
+#include "executor/probe.h"
+#include "planner/document.h"
+#include "planner/lower.h"
+
+namespace tplan {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Lowered {
+    ModelConfig config;
+    Model model;
+    PlanOptions options;
+
+    explicit Lowered(const std::string& name)
+        : config(load_model_config(name)), model(build_model(config)) {}
+    Program program(int tp) {
+        options.tp = tp;
+        const auto planned = make_plan(config, model, options);
+        return lower(model, *planned.plan, config.dtype);
+    }
+};
+
+/// Prices llama-3.1-70b on h100-sxm at batches, contexts and degrees none of which comes twice,
+/// memory and interval included, through the function `estimate` uses. Times are summed, so that no
+/// call can be left out.
+void bench_estimates(BenchDocument& document) {
+    constexpr std::int64_t kBatches = 512, kContexts = 1024;
+    Lowered lowered("llama-3.1-70b");
+    const auto hardware = load_hardware("h100-sxm");
+    std::vector<CompiledProgram> degrees;
+    for (const int tp : {1, 2, 4, 8}) degrees.push_back(compile(lowered.program(tp), hardware, {}));
+    Workload workload;
+    Seconds sum;
+    double fitting = 0;
+    std::int64_t count = 0;
+    const auto start = Clock::now();
+    for (std::int64_t context = 1; context <= kContexts; ++context) {
+        for (std::int64_t batch = 1; batch <= kBatches; ++batch) {
+            workload.batch = batch;
+            workload.context = 100 * context;
+            const auto totals =
+                price(degrees[static_cast<std::size_t>(count) % degrees.size()], workload);
+            sum += totals.step + totals.interval_90[0];
+            fitting += totals.memory.fits ? 1 : 0;
+            ++count;
+        }
+    }
+    document.estimates_per_s_per_core = static_cast<double>(count) / seconds_since(start);
+    document.estimates = count;
+    document.estimates_checksum_s = sum.value + fitting;
+}
+
+void bench_plan(BenchDocument& document) {
+    Lowered lowered("llama-3.1-405b");
+    std::vector<double> times;
+    for (int rep = 0; rep < 9; ++rep) {
+        const auto start = Clock::now();
+        const auto program = lowered.program(8);
+        times.push_back(seconds_since(start));
+        if (program.sections.empty()) throw Error("bench", "the plan of llama-3.1-405b is empty");
+    }
+    std::ranges::sort(times);
+    document.plan_s = times[times.size() / 2];
+}
+
+void bench_executor(BenchDocument& document) {
+    constexpr int kReps = 20;
+    const CollectivePoint all_reduce{OpKind::all_reduce, CollectiveImpl::cpu_shm, 2, 65536, {}};
+    document.all_reduce_64k_s = spread_of(sample(probe_of(all_reduce), "cpu", kReps)).median.value;
+}
+
+}  // namespace
+
+BenchDocument bench(BenchPart part) {
+    if (part == BenchPart::search) {
+        throw Error("PART", "there is no layout search yet, so nothing to measure",
+                    "use estimates, executor or all");
+    }
+    BenchDocument document;
+    const auto machine = detect_machine();
+    document.machine = fmt::format("{}, {} cores", machine.cpu, machine.cores);
+    if (part == BenchPart::all || part == BenchPart::estimates) {
+        bench_estimates(document);
+        bench_plan(document);
+    }
+    if (part == BenchPart::all || part == BenchPart::executor) bench_executor(document);
+    return document;
+}
+
+std::string bench_text(const BenchDocument& document) {
+    std::vector<std::vector<std::string>> rows{{"what", "figure"}};
+    if (document.estimates_per_s_per_core) {
+        rows.push_back({"estimates per second per core", format_count(static_cast<std::int64_t>(
+                                                             *document.estimates_per_s_per_core))});
+        rows.push_back({"distinct inputs priced", format_count(*document.estimates)});
+    }
+    if (document.plan_s)
+        rows.push_back(
+            {"plan and lower llama-3.1-405b, TP 8", format_time(Seconds(*document.plan_s))});
+    if (document.all_reduce_64k_s)
+        rows.push_back({"all-reduce of 64 KiB over two ranks",
+                        format_time(Seconds(*document.all_reduce_64k_s))});
+    if (document.executor_vs_library)
+        rows.push_back({"executor's linears against the library alone",
+                        fmt::format("{:.2f}", *document.executor_vs_library)});
+    return format_table(rows) + document.machine + "\n";
+}
+
+}  // namespace tplan

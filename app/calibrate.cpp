@@ -1,0 +1,146 @@
+#include "app/calibrate.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "app/detect.h"
+#include "cost_model/calibrate.h"
+#include "executor/probe.h"
+
+namespace tplan {
+namespace {
+
+/// Repetitions in each visit of a point, and visits spread over the whole time: neighbours on a
+/// shared machine come and go in seconds.
+struct Effort {
+    int rounds, reps;
+};
+constexpr Effort kQuick{2, 4}, kFull{6, 6};
+
+/// What to measure on one number of ranks. Products cover the rows of decode and prefill and the
+/// sides of layers from half a billion to some ten billion parameters; beyond them the model
+/// extrapolates and says so.
+Tables points_for(int ranks, int cores, bool quick, DType dtype) {
+    Tables tables;
+    const std::vector<std::int64_t> rows = quick
+                                               ? std::vector<std::int64_t>{1, 16, 128}
+                                               : std::vector<std::int64_t>{1, 4, 16, 64, 128, 512};
+    const std::vector<std::int64_t> sides = quick
+                                                ? std::vector<std::int64_t>{512, 1024, 3072}
+                                                : std::vector<std::int64_t>{512, 1024, 2048, 4096};
+    for (const auto m : rows) {
+        for (const auto n : sides) {
+            for (const auto k : sides) tables.gemm.push_back({dtype, ranks, m, n, k, {}});
+        }
+        tables.gemm.push_back({dtype, ranks, m, 16384, 1024, {}});
+    }
+    for (const std::int64_t heads : {4, 8, 16}) {
+        const auto kv_heads = heads / 2;
+        for (const std::int64_t tokens : {32, 128, 512}) {
+            tables.attention.push_back(
+                {DType::fp32, ranks, 1, tokens, tokens, heads, kv_heads, 128, {}});
+        }
+        for (const std::int64_t context : {128, 1024, 4096}) {
+            for (const std::int64_t batch : {1, 16}) {
+                tables.attention.push_back(
+                    {DType::fp32, ranks, batch, 1, context, heads, kv_heads, 128, {}});
+            }
+        }
+    }
+    for (const auto op : {OpKind::norm, OpKind::add, OpKind::add_norm, OpKind::rope,
+                          OpKind::activation, OpKind::embedding}) {
+        for (const double bytes : {16e3, 256e3, 2e6, 16e6})
+            tables.elementwise.push_back({op, ranks, bytes, {}});
+    }
+    if (ranks > 1 && ranks <= cores) {
+        for (const auto op : {OpKind::all_reduce, OpKind::all_gather, OpKind::reduce_scatter}) {
+            for (double bytes = 4096; bytes <= 16.0 * 1048576; bytes *= 4) {
+                tables.collectives.push_back({op, CollectiveImpl::cpu_shm, ranks, bytes, {}});
+            }
+        }
+    }
+    return tables;
+}
+
+void append(Tables& all, const Tables& more) {
+    all.gemm.insert(all.gemm.end(), more.gemm.begin(), more.gemm.end());
+    all.attention.insert(all.attention.end(), more.attention.begin(), more.attention.end());
+    all.elementwise.insert(all.elementwise.end(), more.elementwise.begin(), more.elementwise.end());
+    all.collectives.insert(all.collectives.end(), more.collectives.begin(), more.collectives.end());
+}
+
+/// One point of any table, with the samples of all rounds.
+struct Visit {
+    Probe probe;
+    Seconds* time;
+    std::vector<TimedSample> samples;
+};
+
+std::vector<Visit> visits_of(Tables& tables) {
+    std::vector<Visit> visits;
+    for (auto& point : tables.gemm) visits.push_back({probe_of(point), &point.time, {}});
+    for (auto& point : tables.attention) visits.push_back({probe_of(point), &point.time, {}});
+    for (auto& point : tables.elementwise) visits.push_back({probe_of(point), &point.time, {}});
+    for (auto& point : tables.collectives) visits.push_back({probe_of(point), &point.time, {}});
+    return visits;
+}
+
+Bandwidth streaming_of(const Tables& tables, int ranks) {
+    Bandwidth best;
+    for (const auto& point : tables.gemm) {
+        if (point.m == 1 && point.ranks == ranks) best = std::max(best, streaming_rate(point));
+    }
+    return best;
+}
+
+std::string today() {
+    const auto now = std::time(nullptr);
+    char text[sizeof "2026-01-31"];
+    std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
+    return text;
+}
+
+}  // namespace
+
+HardwareProfile calibrate(const CalibrateRequest& request) {
+    if (request.backend != "cpu") {
+        throw Error("--backend", fmt::format("\"{}\" is not part of this build", request.backend),
+                    "use --backend cpu");
+    }
+    const auto machine = detect_machine();
+    const auto effort = request.quick ? kQuick : kFull;
+    auto tables = points_for(1, machine.cores, request.quick, DType::fp32);
+    for (int ranks = 2; ranks <= machine.cores; ranks *= 2) {
+        append(tables, points_for(ranks, machine.cores, request.quick, DType::fp32));
+    }
+    auto visits = visits_of(tables);
+    const auto total = static_cast<double>(visits.size()) * effort.rounds;
+    double done = 0;
+    for (int round = 0; round < effort.rounds; ++round) {
+        for (auto& visit : visits) {
+            if (request.stop.stop_requested())
+                throw Error("calibrate", "stopped", "nothing was written");
+            if (request.progress) request.progress(done++ / total, visit.probe.name);
+            const auto samples = sample(visit.probe, request.backend, effort.reps);
+            visit.samples.insert(visit.samples.end(), samples.begin(), samples.end());
+        }
+    }
+    for (auto& visit : visits) *visit.time = spread_of(visit.samples).median;
+    if (request.progress) request.progress(1, "done");
+
+    MachineFacts facts;
+    facts.name = "this-cpu";
+    facts.description = machine.cpu;
+    facts.backend = "cpu";
+    facts.architecture = "x86-64";
+    facts.devices = machine.cores;
+    facts.memory = machine.memory / machine.cores;
+    facts.l2_cache = machine.l2_cache;
+    facts.streaming = streaming_of(tables, machine.cores);
+    facts.method = fmt::format("tplan calibrate{}, {} rounds of {}, median of clean samples",
+                               request.quick ? " --quick" : "", effort.rounds, effort.reps);
+    facts.date = today();
+    return fit_profile(facts, tables);
+}
+
+}  // namespace tplan

@@ -1,0 +1,34 @@
+#include "executor/measure.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace tplan {
+
+double quantile(std::span<const double> sorted, double q) {
+    if (sorted.empty()) return 0;
+    const double at = q * static_cast<double>(sorted.size() - 1);
+    const auto low = static_cast<std::size_t>(at);
+    const auto high = std::min(low + 1, sorted.size() - 1);
+    return sorted[low] + (sorted[high] - sorted[low]) * (at - static_cast<double>(low));
+}
+
+Spread spread_of(std::span<const TimedSample> samples) {
+    std::vector<double> clean, all;
+    for (const auto& sample : samples) {
+        all.push_back(sample.time.value);
+        if (sample.clean) clean.push_back(sample.time.value);
+    }
+    auto& times = clean.size() >= 2 ? clean : all;
+    std::ranges::sort(times);
+    return {Seconds(quantile(times, 0.5)), Seconds(quantile(times, 0.1)),
+            Seconds(quantile(times, 0.9))};
+}
+
+double clean_fraction(std::span<const TimedSample> samples) {
+    if (samples.empty()) return 0;
+    const auto clean = std::ranges::count_if(samples, &TimedSample::clean);
+    return static_cast<double>(clean) / static_cast<double>(samples.size());
+}
+
+}  // namespace tplan

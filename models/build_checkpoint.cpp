@@ -1,0 +1,51 @@
+// Names on disk. transformers 5 packs and renames on loading (its conversion_mapping.py); a family
+// file says which of its tensors that concerns.
+#include <algorithm>
+
+#include "models/build_block.h"
+
+namespace tplan {
+namespace {
+
+/// The block's own names of what is on disk in place of `tensor`.
+std::vector<std::string> parts(const ModelConfig& config, const Tensor& tensor) {
+    const auto& whole = tensor.scales_of ? *tensor.scales_of : tensor.name;
+    const auto row = std::find_if(config.checkpoint.begin(), config.checkpoint.end(),
+                                  [&](const auto& entry) { return entry.first == whole; });
+    if (row != config.checkpoint.end()) {
+        auto names = row->second;
+        if (tensor.scales_of) {
+            for (auto& name : names) name += "_scale_inv";
+        }
+        return names;
+    }
+    // mxfp4 keeps four-bit values and scales as two tensors
+    if (tensor.dtype == DType::mxfp4) return {tensor.name + "_blocks", tensor.name + "_scales"};
+    return {tensor.name};
+}
+
+/// A module path below an umbrella as older checkpoints have it: base and head under one module.
+std::string below_umbrella(const ModelConfig& config, const std::string& name) {
+    const auto& traits = config.traits;
+    if (config.umbrella.empty() || traits.umbrella_checkpoint.empty()) return name;
+    if (!name.starts_with(traits.umbrella_prefix)) return traits.umbrella_checkpoint + "." + name;
+    return traits.umbrella_checkpoint + "." + config.modules.base +
+           name.substr(traits.umbrella_prefix.size());
+}
+
+}  // namespace
+
+void name_on_disk(const ModelConfig& config, Model& model) {
+    for (auto& block : model.blocks) {
+        for (auto& tensor : block.tensors) {
+            if (tensor.tied) continue;
+            const auto prefix = block.prefix.empty() ? std::string() : block.prefix + ".";
+            std::vector<std::string> names;
+            for (const auto& part : parts(config, tensor))
+                names.push_back(below_umbrella(config, prefix + part));
+            if (names != std::vector{prefix + tensor.name}) tensor.checkpoint_names = names;
+        }
+    }
+}
+
+}  // namespace tplan
