@@ -7,7 +7,6 @@
 namespace tplan {
 namespace {
 
-constexpr double kTolerance = 1e-9;
 constexpr std::size_t kLimit = 50;
 
 std::string shorten(const Json& value) {
@@ -15,15 +14,16 @@ std::string shorten(const Json& value) {
     return text.size() > 80 ? text.substr(0, 77) + "..." : text;
 }
 
-bool same_number(const Json& a, const Json& b) {
+bool same_number(const Json& a, const Json& b, double tolerance) {
     const auto x = a.get<double>();
     const auto y = b.get<double>();
-    return std::abs(x - y) <= kTolerance * std::max(std::abs(x), std::abs(y));
+    return std::abs(x - y) <= tolerance * std::max(std::abs(x), std::abs(y));
 }
 
 struct Comparison {
     std::vector<Difference> differences;
     std::size_t limit;
+    double tolerance;
 
     bool full() const { return differences.size() >= limit; }
     void differ(const std::string& path, std::string found, std::string expected) {
@@ -56,7 +56,8 @@ struct Comparison {
                 compare(found[i], expected[i], path + "/" + std::to_string(i));
             }
         } else if (found.is_number() && expected.is_number()) {
-            if (!same_number(found, expected)) differ(path, shorten(found), shorten(expected));
+            if (!same_number(found, expected, tolerance))
+                differ(path, shorten(found), shorten(expected));
         } else if (found != expected) {
             differ(path, shorten(found), shorten(expected));
         }
@@ -67,7 +68,7 @@ struct Comparison {
 /// prediction happens not to use would otherwise pass.
 void compare_premise(const Json& found, const Json& shipped, const std::string& key,
                      std::vector<Difference>& differences) {
-    for (auto& difference : compare_json(found, shipped, kLimit)) {
+    for (auto& difference : compare_json(found, shipped, kLimit, 0)) {
         difference.path = key + "/" + difference.path;
         differences.push_back(std::move(difference));
     }
@@ -125,8 +126,9 @@ std::string tiling_fault(const TensorShards& tensor) {
 
 }  // namespace
 
-std::vector<Difference> compare_json(const Json& found, const Json& expected, std::size_t limit) {
-    Comparison comparison{{}, limit};
+std::vector<Difference> compare_json(const Json& found, const Json& expected, std::size_t limit,
+                                     double tolerance) {
+    Comparison comparison{{}, limit, tolerance};
     comparison.compare(found, expected, "");
     return std::move(comparison.differences);
 }

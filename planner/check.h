@@ -19,10 +19,14 @@ struct Difference {
     bool operator==(const Difference&) const = default;
 };
 
-/// Compares two documents value by value. Numbers differ when they are further apart than 1e-9 of
-/// the larger: the same formulas compiled elsewhere may round differently in the last bits, an edit
-/// does not hide below that. Stops after `limit` differences.
-std::vector<Difference> compare_json(const Json& found, const Json& expected, std::size_t limit);
+/// Numbers recomputed elsewhere by the same formulas may round differently in their last bits; an
+/// edit does not hide below that.
+constexpr double kRoundingTolerance = 1e-9;
+
+/// Compares two documents value by value; numbers differ when they are further apart than
+/// `tolerance` of the larger (0: at all). Stops after `limit` differences.
+std::vector<Difference> compare_json(const Json& found, const Json& expected, std::size_t limit,
+                                     double tolerance = kRoundingTolerance);
 
 /// Independent checker. Recomputes shapes, slices, program, memory and prediction from the embedded
 /// configuration, profile and request, and tests on its own that the shards of every parameter tile
