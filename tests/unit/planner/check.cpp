@@ -24,6 +24,7 @@ TEST_CASE("rounding in the last bits is no difference, an edit is") {
     CHECK(compare_json(Json(1.0), Json(1.0 + 1e-12), 10).empty());
     CHECK(compare_json(Json(1.0), Json(1.0 + 1e-8), 10).size() == 1);
     CHECK(compare_json(Json(0), Json(1e-30), 10).size() == 1);
+    CHECK(compare_json(Json(1610707968), Json(1610707969), 10).size() == 1);
 }
 
 TEST_CASE("the list of differences is bounded") {
