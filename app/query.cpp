@@ -247,7 +247,8 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     const auto compiled = compile(*degree.program, hardware, cost);
                     fill(row, price(compiled, workload), tp);
                     for (const auto& note : compiled.notes) {
-                        auto text = fmt::format("{} over {}, TP {}: {}", hardware.name, link, tp, note);
+                        auto text =
+                            fmt::format("{} over {}, TP {}: {}", hardware.name, link, tp, note);
                         if (std::ranges::find(document.notes, text) == document.notes.end())
                             document.notes.push_back(std::move(text));
                     }

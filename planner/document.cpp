@@ -108,8 +108,8 @@ void name_algorithms(Program& program, const CompiledProgram& compiled, const Wo
     for (std::size_t s = 0; s < program.sections.size(); ++s) {
         auto& steps = program.sections[s].steps;
         for (std::size_t i = 0; i < steps.size(); ++i) {
-            const auto name = collective_algorithm(compiled, static_cast<int>(s),
-                                                   static_cast<int>(i), workload);
+            const auto name =
+                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
             if (!name.empty()) steps[i].algorithm = name;
         }
     }

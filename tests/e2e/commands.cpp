@@ -128,8 +128,8 @@ TEST_CASE("estimate has the keys of its contract and its parts add up") {
 }
 
 TEST_CASE("what is priced as something else is said") {
-    const std::vector<std::string> pair{"llama-3.1-8b", "--hw",          "l40s", "--tp", "4",
-                                        "--link",       "pcie",          "--collectives", "vllm"};
+    const std::vector<std::string> pair{"llama-3.1-8b", "--hw", "l40s",          "--tp", "4",
+                                        "--link",       "pcie", "--collectives", "vllm"};
     const auto mentions_nccl = [](const Json& notes) {
         return std::ranges::any_of(notes, [](const Json& note) {
             return note.get<std::string>().find("priced as nccl") != std::string::npos;
