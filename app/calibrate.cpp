@@ -53,10 +53,8 @@ Tables points_for(int ranks, int cores, bool quick, DType dtype) {
     for (const auto op : {OpKind::norm, OpKind::add, OpKind::add_norm, OpKind::rope,
                           OpKind::activation, OpKind::embedding}) {
         for (const double bytes : {16e3, 256e3, 2e6, 16e6})
-            tables.elementwise.push_back({op, ranks, bytes, 0, {}});
+            tables.elementwise.push_back({op, ranks, bytes, {}});
     }
-    for (const double bytes : {16e3, 256e3, 2e6})  // norms of heads
-        tables.elementwise.push_back({OpKind::norm, ranks, bytes, 128, {}});
     if (ranks > 1 && ranks <= cores) {
         for (const auto op : {OpKind::all_reduce, OpKind::all_gather, OpKind::reduce_scatter}) {
             for (double bytes = 4096; bytes <= 16.0 * 1048576; bytes *= 4) {
