@@ -149,7 +149,6 @@ Model build_model(const ModelConfig& config) {
     model.model_type = config.model_type;
     model.base_prefix =
         config.umbrella.empty() ? config.modules.base : config.traits.umbrella_prefix;
-    model.notes = config.notes;
 
     if (config.settings.qk_norm && config.traits.qk_norm == QkNorm::per_head_weights) {
         model.notes.push_back(

@@ -282,7 +282,8 @@ struct Model {
                               // plan keys start
     std::vector<Block> blocks;
     std::vector<BlockUse> sequence;  // embedding, layers in order, head
-    std::vector<std::string> notes;  // what a reader should know: keys passed over, approximations
+    std::vector<FusedModules> fused;
+    std::vector<std::string> notes;  // of the graph itself; those of the reading are in ModelConfig
     bool operator==(const Model&) const = default;
 };
 
