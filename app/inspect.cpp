@@ -62,13 +62,6 @@ std::string tensors_table(const InspectDegree& degree) {
 
 InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degrees,
                         Transformers version, const std::optional<TpPlan>& tp_plan) {
-    if (config.family.empty() && !known_model_type(config.model_type)) {
-        throw Error(
-            config.source + "/model_type",
-            fmt::format("\"{}\" is neither a supported architecture nor in transformers' tables",
-                        config.model_type),
-            "check the spelling; `tplan models` lists what is known");
-    }
     const auto verdict = tp_verdict(config, version);
     InspectDocument document;
     document.model = config.source;

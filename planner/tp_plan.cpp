@@ -154,6 +154,21 @@ Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transf
     return verdict;
 }
 
+[[noreturn]] void refuse_unknown_type(const ModelConfig& config, const NoPlanFile& no_plan,
+                                      const UmbrellaFile& umbrellas) {
+    auto known = resource_names(kFolder);
+    std::erase_if(known, [](const std::string& name) { return name.front() == '_'; });
+    for (const auto& [type, reason] : no_plan.reasons) known.push_back(type);
+    for (const auto& [type, text] : umbrellas.text_model_types) known.push_back(type);
+    auto hint = did_you_mean(config.model_type, known);
+    if (hint.empty()) hint = "correct the key, or add models/families/<model_type>.json";
+    throw Error(config.source + "/model_type",
+                fmt::format("\"{}\" is neither an architecture tplan has a graph for nor a model type "
+                            "of transformers 5.16",
+                            shown(config.model_type)),
+                hint);
+}
+
 }  // namespace
 
 Verdict tp_verdict(const ModelConfig& config, Transformers version) {
@@ -174,15 +189,8 @@ Verdict tp_verdict(const ModelConfig& config, Transformers version) {
                   " wraps other models and its config names no text model with a "
                   "tensor-parallel plan");
     }
-    throw Error(config.source + "/model_type",
-                "\"" + type + "\" is no model type of transformers 5.16",
-                "give a plan by hand with --tp-plan, or correct the key");
-}
-
-bool known_model_type(const std::string& model_type) {
-    if (load_plan(model_type)) return true;
-    return find_entry(load_no_plan().reasons, model_type) != nullptr ||
-           find_entry(load_umbrellas().text_model_types, model_type) != nullptr;
+    if (config.family.empty()) refuse_unknown_type(config, no_plan, umbrellas);
+    return no(type + " is no model type of transformers 5.16");
 }
 
 TpPlan read_tp_plan(const std::string& path) {

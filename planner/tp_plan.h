@@ -31,12 +31,9 @@ struct Verdict {
     bool operator==(const Verdict&) const = default;
 };
 
-/// What transformers answers for this model. Knows every model type of the shipped tables; throws
-/// Error naming model_type for any other.
+/// What transformers answers for this model. Knows every model type of the shipped tables; one that
+/// only tplan has a graph for has no plan of its own. Throws Error naming model_type for any other.
 Verdict tp_verdict(const ModelConfig& config, Transformers version);
-
-/// Whether any table knows the model type (a plan, an umbrella, or a type without plan).
-bool known_model_type(const std::string& model_type);
 
 /// Reads a plan given by hand: a JSON object of pattern -> style. Throws Error for an unsupported
 /// style, listing the supported ones.
