@@ -121,10 +121,11 @@ std::string inspect_text(const InspectDocument& document, const ModelConfig& con
     text += fmt::format("  degrees that work (1..{}): {}\n\n", kHighestDegreeListed,
                         fmt::join(document.working_degrees, " "));
     if (document.base_model_tp_plan.value) {
-        std::vector<std::vector<std::string>> rows{{"pattern", "style"}};
-        for (const auto& [pattern, style] : *document.base_model_tp_plan.value)
-            rows.push_back({pattern, style});
-        if (document.lm_head.value) rows.push_back({"lm_head", *document.lm_head.value});
+        std::vector<std::vector<std::string>> rows{{"pattern", "style", "communication"}};
+        auto rules = *document.base_model_tp_plan.value;
+        if (document.lm_head.value) rules.emplace_back("lm_head", *document.lm_head.value);
+        for (const auto& [pattern, style] : rules)
+            rows.push_back({pattern, style, find_style(shared_styles(), style).forward});
         text += format_table(rows) + "\n";
     }
     for (const auto& degree : document.tp) {

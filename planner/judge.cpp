@@ -270,15 +270,13 @@ void judge_output_split(Judgement& judgement, const std::string& pattern, const 
 
 void judge_rule(Judgement& judgement, const std::string& pattern, const Style& style) {
     const auto size = module_size(judgement.config, pattern);
-    const bool cuts_output = style.weight_dim.value && *style.weight_dim.value == -2;
-    const bool cuts_input = style.weight_dim.value && *style.weight_dim.value == -1;
     if (style.expert_parallel) {
         judge_experts(judgement, pattern);
-    } else if (style.name == "embedding_rowwise") {
+    } else if (cuts_table_rows(style)) {
         judge_embedding(judgement, pattern);
     } else if (style.packed) {
         judge_packed(judgement, pattern, size);
-    } else if (cuts_output && style.output == LayoutKind::replicated) {
+    } else if (cuts_output(style) && style.output == LayoutKind::replicated) {
         judge_gathered(judgement, pattern, size);
         if (pattern.ends_with("k_proj") && judgement.config.kv_heads % judgement.tp() != 0) {
             judgement.note(fmt::format(
@@ -286,9 +284,9 @@ void judge_rule(Judgement& judgement, const std::string& pattern, const Style& s
                 "degree all the same",
                 pattern));
         }
-    } else if (cuts_output) {
+    } else if (cuts_output(style)) {
         judge_output_split(judgement, pattern, size);
-    } else if (cuts_input && !(is_attention(size.part) && style.input == LayoutKind::split)) {
+    } else if (cuts_input(style) && !(is_attention(size.part) && style.input == LayoutKind::split)) {
         // A split attention output is cut with its heads, judged at q.
         note_uneven(judgement, pattern, size.in, "columns");
     }

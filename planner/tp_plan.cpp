@@ -119,7 +119,10 @@ Verdict no(std::string reason) {
 /// Since 5.16 a tied model with a plan splits its embedding by vocabulary, because the head shares
 /// the storage and is split so.
 void append_tied_rule(TpPlan& plan) {
-    if (!find_entry(plan, "embed_tokens")) plan.emplace_back("embed_tokens", "embedding_rowwise");
+    for (const auto& style : shared_styles()) {
+        const auto& pattern = style.added_when_tied;
+        if (pattern && !find_entry(plan, *pattern)) plan.emplace_back(*pattern, style.name);
+    }
 }
 
 Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transformers version) {
