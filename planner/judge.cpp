@@ -315,9 +315,9 @@ void note_lost_rules(Judgement& judgement, const Verdict& verdict, const TpPlan&
             : 0;
     if (judgement.options.tp_plan || rules.size() == shipped) return;
     judgement.note(
-        fmt::format("transformers' block-fp8 quantiser rewrites this plan: the {} rules of "
-                    "q/k norms and experts are not in effect",
-                    shipped - rules.size()));
+        fmt::format("transformers' block-fp8 quantiser rewrites this plan: {} rules are not in "
+                    "effect: {}",
+                    shipped - rules.size(), join(verdict.lost_to_block_fp8, ", ")));
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct ShippedPlan {
     Nullable<TpPlan> base_model_tp_plan;
     Nullable<std::string> lm_head;
     Nullable<TpPlan> ep_plan;
+    std::optional<std::vector<std::string>> lost_to_block_fp8;
     bool in_5_10 = true;
     std::optional<Nullable<TpPlan>> base_model_tp_plan_5_10, ep_plan_5_10;
     std::string config_class;
@@ -32,6 +33,7 @@ struct ShippedPlan {
         field("base_model_tp_plan", self.base_model_tp_plan);
         field("lm_head", self.lm_head);
         field("ep_plan", self.ep_plan);
+        field("lost_to_block_fp8", self.lost_to_block_fp8);
         field("in_5_10", self.in_5_10);
         field("base_model_tp_plan_5_10", self.base_model_tp_plan_5_10);
         field("ep_plan_5_10", self.ep_plan_5_10);
@@ -136,6 +138,7 @@ Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transf
                                      ? *shipped.base_model_tp_plan_5_10
                                      : shipped.base_model_tp_plan;
     verdict.ep_plan = old && shipped.ep_plan_5_10 ? *shipped.ep_plan_5_10 : shipped.ep_plan;
+    if (shipped.lost_to_block_fp8) verdict.lost_to_block_fp8 = *shipped.lost_to_block_fp8;
     // 5.10 empties the head class's plan at initialisation: the head is replicated.
     if (!old) verdict.lm_head = shipped.lm_head;
 
@@ -216,11 +219,10 @@ TpPlan rules_in_effect(const ModelConfig& config, const Verdict& verdict,
     if (by_hand) return *by_hand;
     TpPlan rules;
     if (!verdict.base_model_tp_plan.value) return rules;
-    const bool rewritten = config.quant_method == "fp8" && config.model_type.starts_with("qwen3");
+    const auto& lost = verdict.lost_to_block_fp8;
     for (const auto& rule : *verdict.base_model_tp_plan.value) {
-        const auto& pattern = rule.first;
-        const bool lost = pattern.ends_with("_norm") || pattern.find(".experts") != pattern.npos;
-        if (!(rewritten && lost)) rules.push_back(rule);
+        const bool kept = std::find(lost.begin(), lost.end(), rule.first) == lost.end();
+        if (kept || config.quant_method != "fp8") rules.push_back(rule);
     }
     if (verdict.lm_head.value) rules.emplace_back("lm_head", *verdict.lm_head.value);
     return rules;

@@ -28,6 +28,7 @@ struct Verdict {
     Nullable<TpPlan> base_model_tp_plan;  // keys relative to the base model
     Nullable<std::string> lm_head;        // style in effect in that version
     Nullable<TpPlan> ep_plan;
+    std::vector<std::string> lost_to_block_fp8;  // rules that transformers' quantiser drops
     bool operator==(const Verdict&) const = default;
 };
 
@@ -40,8 +41,8 @@ Verdict tp_verdict(const ModelConfig& config, Transformers version);
 TpPlan read_tp_plan(const std::string& path);
 
 /// The rules that run: the plan given by hand, or else the model's base plan with the head's rule
-/// under "lm_head"; empty when there is neither. transformers' block-fp8 quantiser rewrites the
-/// plan of Qwen3 classes, which loses the rules of q/k norms and experts.
+/// under "lm_head"; empty when there is neither. A block-fp8 checkpoint loses the rules that
+/// transformers' quantiser drops from this type's plan.
 TpPlan rules_in_effect(const ModelConfig& config, const Verdict& verdict,
                        const std::optional<TpPlan>& by_hand);
 
