@@ -236,6 +236,10 @@ ModelConfig load_model_config(const std::string& model) {
         nearest.empty() ? "see tplan models" : nearest);
 }
 
+bool names_module(std::string_view pattern, std::string_view module) {
+    return module.starts_with(pattern) || module.ends_with(pattern);
+}
+
 std::vector<std::string> preset_names() {
     return resource_names(kPresets);
 }

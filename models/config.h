@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/json_io.h"
@@ -107,6 +108,10 @@ ModelConfig load_model_config(const std::string& model);
 /// The same from a parsed document: a config.json, or a preset that wraps one. `source` is used in
 /// messages.
 ModelConfig read_model_config(const Json& document, const std::string& source);
+
+/// Does an entry of `unquantised` name this module? As in transformers, it is looked for at the
+/// start or at the end of the full name.
+bool names_module(std::string_view pattern, std::string_view module);
 
 /// Names of the presets, sorted.
 std::vector<std::string> preset_names();

@@ -120,6 +120,7 @@ const char* code_of(ModulePart part) {
         case ModulePart::linear_attention:
             return "heads_not_divisible";
         case ModulePart::ffn:
+        case ModulePart::ffn_output:
         case ModulePart::packed_ffn:
         case ModulePart::unknown:
             return "ffn_not_divisible";
@@ -154,7 +155,7 @@ void judge_gathered(Judgement& judgement, const std::string& pattern, const Modu
 /// Both halves of a packed weight are cut separately by floor(half / tp): a remainder is lost.
 void judge_packed(Judgement& judgement, const std::string& pattern, const ModuleSize& size) {
     const auto tp = judgement.tp();
-    const auto half = (size.part == ModulePart::ffn ? size.in : size.out) / 2;
+    const auto half = (size.part == ModulePart::ffn_output ? size.in : size.out) / 2;
     if (!judgement.knows(half, pattern, size.key)) return;
     if (half % tp == 0) return;
     judgement.violate(
