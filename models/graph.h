@@ -276,6 +276,14 @@ struct BlockUse {
     bool operator==(const BlockUse&) const = default;
 };
 
+/// Linears that serving engines join when they read the same value: modules of one group, by their
+/// last names.
+struct FusedModules {
+    std::vector<std::string> parts;  // in the order of their outputs
+    std::string whole;               // what the joined one is called
+    bool operator==(const FusedModules&) const = default;
+};
+
 struct Model {
     std::string model_type;
     std::string base_prefix;  // "model", "transformer", "gpt_neox", "model.language_model": where
