@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/files.h"
+#include "core/statistics.h"
 
 namespace tplan {
 namespace {
@@ -48,7 +49,6 @@ Comparison compare(const Estimate& predicted, const Measured& measured) {
     comparison.step_error = error_of(predicted.step, measured.step.median);
     std::vector<double> ratios;
     for (const auto& probe : measured.probes) ratios.push_back(probe.now / probe.then);
-    std::ranges::sort(ratios);
     if (!ratios.empty()) comparison.drift = quantile(ratios, 0.5);
     comparison.step_error_recalibrated =
         error_of(predicted.step * comparison.drift, measured.step.median);
