@@ -12,7 +12,7 @@ constexpr std::string_view kFolder = "models/families";
 /// Reads a struct whose absent keys keep the value the struct is born with.
 template <class T>
 T read_over_defaults(const Json& in, const std::string& where) {
-    if (!in.is_object()) json_detail::wrong_type(where, "an object", in);
+    if (!in.is_object()) wrong_type(where, "an object", in);
     auto full = to_json(T{});
     for (const auto& [key, value] : in.items()) full[key] = value;
     return from_json<T>(full, where);
@@ -20,7 +20,7 @@ T read_over_defaults(const Json& in, const std::string& where) {
 
 /// "hidden": ["hidden_size", 4096]: the key's names, then the value when all are absent.
 KeyRule read_rule(const std::string& field, const Json& in, const std::string& where) {
-    if (!in.is_array() || in.empty()) json_detail::wrong_type(where, "[key.., default]", in);
+    if (!in.is_array() || in.empty()) wrong_type(where, "[key.., default]", in);
     KeyRule rule{.field = field, .keys = {}, .fallback = in.back()};
     for (std::size_t i = 0; i + 1 < in.size(); ++i) {
         rule.keys.push_back(from_json<std::string>(in[i], where));

@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <cassert>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,7 +22,9 @@ constexpr auto enum_names(DType) {
 /// bits.
 constexpr double bytes_of(DType dtype) {
     constexpr std::array<double, 5> kBytes{4, 2, 2, 1, 4.25 / 8};
-    return kBytes[static_cast<std::size_t>(dtype)];
+    const auto at = static_cast<std::size_t>(dtype);
+    assert(at < kBytes.size());
+    return kBytes[at];
 }
 
 /// What a tensor's dimension counts. Divisibility rules and the shard map are by axis.
