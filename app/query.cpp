@@ -9,22 +9,6 @@
 namespace tplan {
 namespace {
 
-constexpr int kHighestDegreeListed = 16;
-
-std::vector<std::string> link_names(const HardwareProfile& hardware) {
-    std::vector<std::string> names;
-    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
-    return names;
-}
-
-void check_model_type(const ModelConfig& config) {
-    if (!config.family.empty()) return;
-    throw Error(config.source + "/model_type",
-                fmt::format("tplan has no op graph for \"{}\"", config.model_type),
-                "`tplan inspect` still gives its verdict; estimates need one of the supported "
-                "architectures");
-}
-
 /// A lowered degree, shared by all combinations of a sweep.
 struct Degree {
     std::optional<Program> program;
@@ -130,7 +114,7 @@ EstimateResult estimate(const Resolved& resolved) {
 
 std::vector<int> working_degrees_of(const Resolved& resolved) {
     const auto verdict = tp_verdict(resolved.config, resolved.request.plan.transformers);
-    return working_degrees(resolved.config, verdict, resolved.request.plan, kHighestDegreeListed);
+    return working_degrees(resolved.config, verdict, resolved.request.plan);
 }
 
 std::string infeasible_text(const Feasibility& feasibility, const std::vector<int>& working) {

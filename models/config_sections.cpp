@@ -65,21 +65,6 @@ std::vector<bool> read_layer_types(const Json& in, const std::string& where, std
     return sliding;
 }
 
-/// "model.layers.3.mlp" as "model.layers.*.mlp".
-std::string generic_name(const std::string& name) {
-    std::string out;
-    for (std::size_t start = 0; start <= name.size();) {
-        const auto end = std::min(name.find('.', start), name.size());
-        const auto part = name.substr(start, end - start);
-        const bool number =
-            !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
-        if (start > 0) out += '.';
-        out += number ? "*" : part;
-        start = end + 1;
-    }
-    return out;
-}
-
 bool slides(const ModelConfig& config, std::int64_t layer) {
     const auto& settings = config.settings;
     switch (config.traits.sliding) {
@@ -169,7 +154,7 @@ void read_quantisation(const Json& in, const std::string& where, ModelConfig& co
         const auto kept = in.find(key);
         if (kept == in.end() || kept->is_null()) continue;
         for (const auto& name : from_json<std::vector<std::string>>(*kept, where + "/" + key)) {
-            const auto pattern = generic_name(name);
+            const auto pattern = numbers_as_stars(name);
             auto& all = config.settings.unquantised;
             auto row = std::find_if(all.begin(), all.end(),
                                     [&](const auto& entry) { return entry.first == pattern; });

@@ -298,6 +298,16 @@ struct Model {
     bool operator==(const Model&) const = default;
 };
 
+/// `name` below the module `prefix`: "model.norm"; the name itself below "".
+std::string below(const std::string& prefix, const std::string& name);
+
+/// Numbers that stand alone between dots, or after the last one, as '*': "layers.3.mlp" is
+/// "layers.*.mlp".
+std::string numbers_as_stars(const std::string& name);
+
+/// The name in one layer: its number in place of the first '*'. `layer` -1 keeps the '*'.
+std::string of_layer(std::string name, int layer);
+
 /// transformers' parameter name: prefix + name, with the layer number in place of '*'. `layer` -1
 /// keeps the '*'.
 std::string full_name(const Block& block, const Tensor& tensor, int layer);
