@@ -4,6 +4,8 @@
 #include <map>
 #include <numeric>
 
+#include "planner/requirements.h"
+
 namespace tplan {
 namespace {
 
@@ -135,8 +137,10 @@ std::vector<Difference> compare_json(const Json& found, const Json& expected, st
 }
 
 PlanDocument read_plan(const Json& document, const std::string& where) {
-    require_schema(document, "tplan.plan/1", where);
-    return from_json<PlanDocument>(document, where);
+    require_schema(document, PlanDocument{}.schema, where);
+    auto plan = from_json<PlanDocument>(document, where);
+    require_ranges(plan.request, where + "/request");
+    return plan;
 }
 
 std::vector<Difference> check_plan(const Json& document, const std::string& where) {
