@@ -68,6 +68,7 @@ InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degre
     document.reason = verdict.reason;
     document.base_model_tp_plan = verdict.base_model_tp_plan;
     document.lm_head = verdict.lm_head;
+    document.by_hand = tp_plan.has_value();
     document.notes = config.notes;
 
     PlanOptions options;
