@@ -151,6 +151,9 @@ struct Validation {
     bool operator==(const Validation&) const = default;
 };
 
+/// The schema of a plan together with its validation; the struct above is what it has more.
+constexpr std::string_view kValidatedSchema = "tplan.validated/1";
+
 /// Fills in everything that follows from the raw samples, the references' deviations and the plan:
 /// statistics, passes, comparison and verdict. A run ends with it, and `check` holds a document
 /// against it.

@@ -11,7 +11,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPresets = "models/configs";
-constexpr std::string_view kPresetSchema = "tplan.preset/1";
 
 /// Keys of any config.json that say nothing about the graph: generation, training, bookkeeping.
 constexpr std::array<std::string_view, 78> kHarmless = {

@@ -98,6 +98,18 @@ struct ModelConfig {
     Settings settings;
 };
 
+/// A file of models/configs: a config.json with where its shapes were published.
+struct Preset {
+    std::string schema = "tplan.preset/1";
+    std::string source;
+    Json config;
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("source", self.source);
+        field("config", self.config);
+    }
+};
+
 /// Resolves MODEL: a preset name (models/configs/<name>.json), a path to a config.json, or a
 /// directory holding one. Throws Error for anything unreadable, wrong-typed, out of range
 /// (sizes 1..2^31, layers up to 10,000) or unsupported, naming the key; for an unknown preset with

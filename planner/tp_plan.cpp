@@ -15,7 +15,8 @@ constexpr std::string_view kFolder = "data/tp_plans";
 
 /// One file of data/tp_plans. A 5.10 key that is left out means: as in 5.16.
 struct ShippedPlan {
-    std::string schema, model_type;
+    std::string schema = "tplan.tp_plan/1";
+    std::string model_type;
     Nullable<TpPlan> base_model_tp_plan;
     Nullable<std::string> lm_head;
     Nullable<TpPlan> ep_plan;
@@ -47,7 +48,8 @@ struct ShippedPlan {
 
 /// The types that ship no plan, with the reason.
 struct NoPlanFile {
-    std::string schema, source, commit;
+    std::string schema = "tplan.no_tp_plan/1";
+    std::string source, commit;
     Named<std::string> reasons;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -59,7 +61,8 @@ struct NoPlanFile {
 
 /// Composite types with the model type of their text part; null where the config itself names it.
 struct UmbrellaFile {
-    std::string schema, source, commit;
+    std::string schema = "tplan.umbrellas/1";
+    std::string source, commit;
     Named<Nullable<std::string>> text_model_types;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -77,10 +80,10 @@ const T* find_entry(const Named<T>& entries, const std::string& key) {
 }
 
 template <class T>
-T load_table(const std::string& name, std::string_view schema) {
+T load_table(const std::string& name) {
     const auto path = resource_path(fmt::format("{}/{}.json", kFolder, name));
     const auto document = load_json(path);
-    require_schema(document, schema, path);
+    require_schema(document, T{}.schema, path);
     return from_json<T>(document, path);
 }
 
@@ -101,15 +104,15 @@ std::optional<ShippedPlan> load_plan(const std::string& model_type) {
                                  ignored)) {
         return std::nullopt;
     }
-    return load_table<ShippedPlan>(model_type, "tplan.tp_plan/1");
+    return load_table<ShippedPlan>(model_type);
 }
 
 NoPlanFile load_no_plan() {
-    return load_table<NoPlanFile>("_no_plan", "tplan.no_tp_plan/1");
+    return load_table<NoPlanFile>("_no_plan");
 }
 
 UmbrellaFile load_umbrellas() {
-    return load_table<UmbrellaFile>("_umbrellas", "tplan.umbrellas/1");
+    return load_table<UmbrellaFile>("_umbrellas");
 }
 
 Verdict no(std::string reason) {
@@ -199,10 +202,18 @@ Verdict tp_verdict(const ModelConfig& config, Transformers version) {
     return no(type + " is no model type of transformers 5.16");
 }
 
+std::vector<SchemaOf> tp_plan_schemas() {
+    return {schema_of<ShippedPlan>(), schema_of<NoPlanFile>(), schema_of<UmbrellaFile>()};
+}
+
 TpPlan read_tp_plan(const std::string& path) {
-    auto plan = from_json<TpPlan>(load_json(path), path);
+    return read_tp_plan(load_json(path), path);
+}
+
+TpPlan read_tp_plan(const Json& document, const std::string& where) {
+    auto plan = from_json<TpPlan>(document, where);
     if (plan.empty()) {
-        throw Error(path, "the plan has no rules", "give an object of pattern -> style");
+        throw Error(where, "the plan has no rules", "give an object of pattern -> style");
     }
     for (const auto& [pattern, style] : plan) {
         try {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/json_io.h"
+#include "core/schema.h"
 #include "models/config.h"
 #include "planner/match.h"
 
@@ -35,6 +36,9 @@ struct Verdict {
 /// What transformers answers for this model. Knows every model type of the shipped tables; one that
 /// only tplan has a graph for has no plan of its own. Throws Error naming model_type for any other.
 Verdict tp_verdict(const ModelConfig& config, Transformers version);
+
+/// What the files of data/tp_plans look like: a plan, the types without one, the umbrellas.
+std::vector<SchemaOf> tp_plan_schemas();
 
 /// Reads a plan given by hand: a JSON object of pattern -> style. Throws Error for an unsupported
 /// style, listing the supported ones.
