@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace tplan {
 namespace {
@@ -146,6 +147,7 @@ std::string inspect_text(const InspectDocument& document, const ModelConfig& con
                                                [](const auto& degree) { return degree.feasible; });
     if (detailed != document.tp.rend() && !detailed->tensors.empty())
         text += "\n" + tensors_table(*detailed);
+    if (detailed != document.tp.rend()) text += on_disk_text(*detailed);
     for (const auto& note : document.notes) text += "note: " + note + "\n";
     return text;
 }

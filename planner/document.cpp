@@ -118,6 +118,11 @@ std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
             const auto& cut = plan.tensors[at][t];
             auto& entry = all.emplace_back();
             entry.name = full_name(block, tensor, use.layer);
+            if (!tensor.checkpoint_names.empty()) {
+                auto& names = entry.checkpoint_names.emplace();
+                for (const auto& name : tensor.checkpoint_names)
+                    names.push_back(of_layer(name, use.layer));
+            }
             entry.shape = tensor.shape;
             entry.dtype = tensor.dtype;
             entry.style = cut.style;
