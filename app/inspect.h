@@ -100,7 +100,11 @@ struct ModelsDocument {
         field("models", self.models);
     }
 };
+
+/// Every preset with its verdict and the degrees 1..16 that work under transformers' own plan.
 ModelsDocument list_models();
+
+/// The presets as a table.
 std::string models_text(const ModelsDocument& document);
 
 }  // namespace tplan
