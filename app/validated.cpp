@@ -120,7 +120,7 @@ PlanFile take_apart(Json document, const std::string& where) {
     auto extra = Json::object();
     for (const auto* key : kValidationKeys) {
         if (!file.plan.contains(key))
-            throw Error(path + "/" + key, "missing key", "make the file again with `tplan run`");
+            throw Error(where + "/" + key, "missing key", "make the file again with `tplan run`");
         extra[key] = file.plan[key];
         file.plan.erase(key);
     }

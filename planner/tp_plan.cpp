@@ -219,7 +219,7 @@ TpPlan read_tp_plan(const Json& document, const std::string& where) {
         try {
             find_style(shared_styles(), style);
         } catch (const Error& error) {
-            throw Error(path + "/" + pattern, error.what_happened, error.hint);
+            throw Error(where + "/" + shown(pattern), error.what_happened, error.hint);
         }
     }
     return plan;

@@ -44,6 +44,9 @@ std::vector<SchemaOf> tp_plan_schemas();
 /// style, listing the supported ones.
 TpPlan read_tp_plan(const std::string& path);
 
+/// The same from a parsed document; `where` names it in messages.
+TpPlan read_tp_plan(const Json& document, const std::string& where);
+
 /// The rules that run: the plan given by hand, or else the model's base plan with the head's rule
 /// under "lm_head"; empty when there is neither. A block-fp8 checkpoint loses the rules that
 /// transformers' quantiser drops from this type's plan.
