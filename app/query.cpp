@@ -125,8 +125,9 @@ std::string infeasible_text(const Feasibility& feasibility, const std::vector<in
 
 std::string estimate_text(const Estimate& estimate) {
     const auto& work = estimate.workload;
-    auto text = fmt::format("{} on {} x {} over {}\n", estimate.model, estimate.tp,
-                            estimate.hardware, estimate.link);
+    auto text = fmt::format("{} on {} x {}", estimate.model, estimate.tp, estimate.hardware);
+    if (estimate.tp > 1) text += " over " + estimate.link;
+    text += "\n";
     text += fmt::format("  {}, batch {}, {} {}, {}, KV {}, kernels {}, layout {}\n",
                         name_of(work.phase), work.batch,
                         work.phase == Phase::decode ? "context" : "input", work.cached_tokens(),
@@ -238,7 +239,14 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     if (!degree.program) continue;
                     auto workload = document.workload;
                     workload.batch = batch;
-                    fill(row, price(compile(*degree.program, hardware, cost), workload), tp);
+                    const auto compiled = compile(*degree.program, hardware, cost);
+                    fill(row, price(compiled, workload), tp);
+                    for (const auto& note : compiled.notes) {
+                        auto text =
+                            fmt::format("{} over {}, TP {}: {}", hardware.name, link, tp, note);
+                        if (std::ranges::find(document.notes, text) == document.notes.end())
+                            document.notes.push_back(std::move(text));
+                    }
                 }
                 document.findings.push_back(judge_group(std::span(document.rows).subspan(start)));
             }
@@ -276,6 +284,7 @@ std::string sweep_text(const SweepDocument& document) {
     }
     text += format_table(rows) + "\n";
     for (const auto& finding : document.findings) text += finding + "\n";
+    for (const auto& note : document.notes) text += "note: " + note + "\n";
     return text;
 }
 

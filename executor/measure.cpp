@@ -18,6 +18,18 @@ Spread spread_of(std::span<const TimedSample> samples) {
             Seconds(quantile(times, 0.9))};
 }
 
+Seconds clean_mean(std::span<const TimedSample> samples) {
+    const bool any_clean = std::ranges::any_of(samples, &TimedSample::clean);
+    Seconds sum;
+    int count = 0;
+    for (const auto& sample : samples) {
+        if (any_clean && !sample.clean) continue;
+        sum += sample.time;
+        ++count;
+    }
+    return count > 0 ? sum / count : sum;
+}
+
 double clean_fraction(std::span<const TimedSample> samples) {
     if (samples.empty()) return 0;
     const auto clean = std::ranges::count_if(samples, &TimedSample::clean);

@@ -78,11 +78,13 @@ struct ElementwisePoint {
     OpKind op = OpKind::norm;
     int ranks = 1;
     double bytes = 0;
+    std::int64_t group = 0;  // a norm: columns normalised together (a head's); 0 = the whole row
     Seconds time;
     static void fields(auto& self, auto&& field) {
         field("op", self.op);
         field("ranks", self.ranks);
         field("bytes", self.bytes);
+        field("group", self.group);
         field("time_s", self.time);
     }
     bool operator==(const ElementwisePoint&) const = default;

@@ -92,16 +92,24 @@ std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProf
     return degrees;
 }
 
-void note_of(Estimate& estimate, const HardwareProfile& hardware) {
+void add_notes(Estimate& estimate, const HardwareProfile& hardware) {
     estimate.notes.emplace_back(
         "times are of an isolated step: queueing and mixed prefill/decode steps are not modelled "
         "yet");
-    std::vector<std::string> assumed;
-    for (const auto& [key, source] : hardware.sources) {
-        if (source.kind == SourceKind::assumed) assumed.push_back(key);
-    }
-    if (!assumed.empty()) {
+    if (const auto assumed = assumed_figures(hardware); !assumed.empty()) {
         estimate.notes.push_back("assumed figures in the profile: " + join(assumed, ", "));
+    }
+}
+
+/// Names in every collective step the algorithm that its price assumes.
+void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        auto& steps = program.sections[s].steps;
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const auto name =
+                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
+            if (!name.empty()) steps[i].algorithm = name;
+        }
     }
 }
 
@@ -163,8 +171,7 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.model = model;
     estimate.hardware = hardware.name;
     estimate.tp = program.tp;
-    estimate.link =
-        cost.link.empty() ? std::string(name_of(hardware.links.front().kind)) : cost.link;
+    estimate.link = compiled.link;
     estimate.workload = workload;
     estimate.options = cost;
     estimate.layout = options.layout;
@@ -183,7 +190,8 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.domain = totals.domain;
     estimate.ops = expand(compiled, program, workload);
     estimate.memory = totals.memory;
-    note_of(estimate, hardware);
+    estimate.notes = compiled.notes;
+    add_notes(estimate, hardware);
     return estimate;
 }
 
@@ -209,8 +217,9 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
         auto& candidate = candidates.emplace_back();
         candidate.tp = tp;
         candidate.program = lower(model, *planned.plan, request.workload.dtype);
-        candidate.totals =
-            price(compile(candidate.program, hardware, request.cost), request.workload);
+        const auto compiled = compile(candidate.program, hardware, request.cost);
+        candidate.totals = price(compiled, request.workload);
+        name_algorithms(candidate.program, compiled, request.workload);
         candidate.notes = planned.plan->notes;
     }
 

@@ -74,7 +74,7 @@ struct Estimate {
     std::string schema = "tplan.estimate/1";
     std::string model, hardware;
     int tp = 1;
-    std::string link;
+    std::string link;  // that the collectives run over; one rank: as asked, or empty
     Workload workload;
     CostOptions options;
     LayoutChoice layout = LayoutChoice::best;

@@ -129,6 +129,24 @@ TEST_CASE("estimate has the keys of its contract and its parts add up") {
     CHECK(document["interval_90_s"][1] >= document["step_s"]);
 }
 
+TEST_CASE("what is priced as something else is said") {
+    const std::vector<std::string> pair{"llama-3.1-8b", "--hw", "l40s",          "--tp", "4",
+                                        "--link",       "pcie", "--collectives", "vllm"};
+    const auto mentions_nccl = [](const Json& notes) {
+        return std::ranges::any_of(notes, [](const Json& note) {
+            return note.get<std::string>().find("priced as nccl") != std::string::npos;
+        });
+    };
+    for (const std::string command : {"estimate", "sweep"}) {
+        std::vector<std::string> arguments{command};
+        arguments.insert(arguments.end(), pair.begin(), pair.end());
+        CHECK(mentions_nccl(json_of(arguments)["notes"]));
+    }
+    auto bridged = json_of({"estimate", "llama-3.1-8b", "--hw", "l40s", "--tp", "4"});
+    CHECK(bridged["link"] == "pcie");
+    CHECK_FALSE(mentions_nccl(bridged["notes"]));
+}
+
 TEST_CASE("not fitting in memory is an answer with exit 0") {
     const auto document = json_of({"estimate", "llama-3.1-405b", "--hw", "l4", "--tp", "1"});
     CHECK(document["memory"]["fits"] == false);
@@ -177,6 +195,11 @@ TEST_CASE("plan weighs degrees and says why") {
     CHECK(document["alternatives"].size() == 7);
     for (const auto& other : document["alternatives"])
         CHECK(!other["reason"].get<std::string>().empty());
+    for (const auto& section : document["program"]["sections"]) {
+        for (const auto& step : section["steps"]) {
+            if (step["kind"] == "all_reduce") CHECK(step["algorithm"].get<std::string>() != "auto");
+        }
+    }
     CHECK(run_tplan({"check", path}).exit_code == 0);
 }
 

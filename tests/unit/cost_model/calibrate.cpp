@@ -33,7 +33,7 @@ Tables measure() {
     for (const double bytes : {4e3, 64e3, 1e6, 16e6}) {
         t.collectives.push_back(
             {OpKind::all_reduce, CollectiveImpl::cpu_shm, 2, bytes, Seconds(1e-6 + bytes / 40e9)});
-        t.elementwise.push_back({OpKind::norm, 2, bytes, Seconds(2e-6 + bytes / 20e9)});
+        t.elementwise.push_back({OpKind::norm, 2, bytes, 0, Seconds(2e-6 + bytes / 20e9)});
     }
     return t;
 }
@@ -64,6 +64,14 @@ TEST_CASE("a fitted profile reads back, with measured sources") {
     CHECK(profile.links.at(0).kind == LinkKind::shared_memory);
     CHECK(profile.links.at(0).bandwidth.value == Catch::Approx(40e9).epsilon(0.01));
     CHECK(profile.interval_compute == 0.10);  // the floor: the truth is smooth
+}
+
+TEST_CASE("a machine that does not repeat itself gets a wider interval") {
+    auto unsteady = facts();
+    unsteady.repeatability = 0.24;
+    const auto profile = fit_profile(unsteady, measure());
+    CHECK(profile.interval_compute == Catch::Approx(0.24).epsilon(0.02));
+    CHECK(profile.interval_collective == 0.24);
 }
 
 TEST_CASE("products between the calibrated ones are predicted within a few percent") {

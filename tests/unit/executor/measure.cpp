@@ -16,6 +16,15 @@ TEST_CASE("a spread takes clean samples only") {
     CHECK(clean_fraction(samples) == 0.75);
 }
 
+TEST_CASE("a mean takes clean samples, or all when none is clean") {
+    const std::vector<TimedSample> samples{
+        {Seconds(1), true}, {Seconds(100), false}, {Seconds(4), true}};
+    CHECK(clean_mean(samples) == Seconds(2.5));
+    CHECK(clean_mean(std::vector<TimedSample>{{Seconds(3), false}, {Seconds(5), false}}) ==
+          Seconds(4));
+    CHECK(clean_mean({}) == Seconds(0));
+}
+
 TEST_CASE("with fewer than two clean samples a spread takes all") {
     const std::vector<TimedSample> samples{{Seconds(3), true}, {Seconds(5), false}};
     CHECK(spread_of(samples).median == Seconds(4));
