@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "app/detect.h"
+#include "core/statistics.h"
 #include "executor/probe.h"
 #include "planner/document.h"
 #include "planner/lower.h"
@@ -70,8 +71,7 @@ void bench_plan(BenchDocument& document) {
         times.push_back(seconds_since(start));
         if (program.sections.empty()) throw Error("bench", "the plan of llama-3.1-405b is empty");
     }
-    std::ranges::sort(times);
-    document.plan_s = times[times.size() / 2];
+    document.plan_s = quantile(times, 0.5);
 }
 
 void bench_executor(BenchDocument& document) {

@@ -36,6 +36,8 @@ struct BenchDocument {
 
 /// Measures tplan's own speed. Throws Error for the part that does not exist yet (search).
 BenchDocument bench(BenchPart part);
+
+/// The figures of the parts that ran, as a table, and the machine.
 std::string bench_text(const BenchDocument& document);
 
 }  // namespace tplan

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
 
 #include "app/detect.h"
+#include "core/files.h"
 #include "cost_model/calibrate.h"
 #include "executor/probe.h"
 
@@ -168,6 +170,15 @@ HardwareProfile calibrate(const CalibrateRequest& request) {
                                request.quick ? " --quick" : "", effort.rounds, effort.reps);
     facts.date = today();
     return fit_profile(facts, tables);
+}
+
+std::string keep_profile(const HardwareProfile& profile) {
+    auto path = calibrated_profile_path(profile.backend);
+    std::error_code failed;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failed);
+    if (failed) throw Error(path, "its folder cannot be made: " + failed.message());
+    write_file(path, json_text(profile));
+    return path;
 }
 
 }  // namespace tplan
