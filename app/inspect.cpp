@@ -50,7 +50,8 @@ std::string on_disk_text(const InspectDegree& degree) {
         if (!tensor.checkpoint_names) continue;
         auto line = numbers_as_stars(tensor.name) + " is on disk as ";
         for (const auto& name : *tensor.checkpoint_names) {
-            line += (name == tensor.checkpoint_names->front() ? "" : " + ") + numbers_as_stars(name);
+            line +=
+                (name == tensor.checkpoint_names->front() ? "" : " + ") + numbers_as_stars(name);
         }
         if (seen.insert(line).second) text += line + "\n";
     }

@@ -126,8 +126,7 @@ std::string experts_problem(const Op& op, const Style* style, const std::vector<
     for (std::size_t slot = 0; slot < op.weights.size(); ++slot) {
         const bool same =
             slot < 2 ? is_cut(plan_of(slot)) == any : is_cut(plan_of(slot)) == by_experts;
-        const bool kind =
-            !is_cut(plan_of(slot)) || is_cut_by_experts(plan_of(slot)) == by_experts;
+        const bool kind = !is_cut(plan_of(slot)) || is_cut_by_experts(plan_of(slot)) == by_experts;
         if (!same || !kind) return "its weights are cut in ways that do not fit together";
     }
     if (any && !by_experts && op.weights.size() > 2) {

@@ -157,7 +157,8 @@ ModuleSize module_size(const ModelConfig& config, const std::string& pattern) {
     const auto query_dim = latent ? config.qk_nope_dim + config.qk_rope_dim : config.head_dim;
     const auto value_dim = latent ? config.v_head_dim : config.head_dim;
     const auto [ffn, key] = ffn_of(config, module);
-    ModuleSize size{.part = part_of(config, module), .quantised = !kept_whole(config, module), .key = key};
+    ModuleSize size{
+        .part = part_of(config, module), .quantised = !kept_whole(config, module), .key = key};
     switch (size.part) {
         case ModulePart::query_heads:
             size.in = config.hidden;

@@ -11,8 +11,8 @@ using namespace tplan;
 namespace {
 
 /// Degrees of 1, 2, 3, 4, 6, 8, 16 that work as transformers 5.16 runs the model's own plan, from
-/// its rules: heads, KV heads where k and v are cut, gathered outputs and a head's vocabulary, halves
-/// of packed experts, and quantisation blocks must divide.
+/// its rules: heads, KV heads where k and v are cut, gathered outputs and a head's vocabulary,
+/// halves of packed experts, and quantisation blocks must divide.
 struct Works {
     const char* preset;
     std::vector<int> degrees;
