@@ -163,8 +163,11 @@ ModuleSize module_size(const ModelConfig& config, const std::string& pattern) {
         case ModulePart::query_heads:
             size.in = config.hidden;
             size.out = config.heads * query_dim;
-            if (module.ends_with("kv_b_proj"))
+            if (module.ends_with("q_b_proj")) size.in = config.q_lora_rank;
+            if (module.ends_with("kv_b_proj")) {
+                size.in = config.kv_lora_rank;
                 size.out = config.heads * (config.qk_nope_dim + value_dim);
+            }
             // One output per head or per column, and no quantised weight: not worth guessing.
             if (module.ends_with("g_proj") || module.ends_with("sinks")) size.out = 0;
             break;
