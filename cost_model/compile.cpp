@@ -94,10 +94,10 @@ void compile_collective(CompiledProgram& out, CompiledStep& step, const Context&
     step.first_line = static_cast<int>(out.lines.size());
     step.lines = static_cast<int>(lines.size());
     out.lines.insert(out.lines.end(), lines.begin(), lines.end());
-    if (source.algorithm.empty() || source.algorithm == "auto") {
-        if (auto curve = collective_curve(c, source.kind, lines); !curve.empty()) {
-            step.time_curve = push(out.time_curves, std::move(curve));
-        }
+    // Points are measured with the algorithm that the implementation chose itself, which is also
+    // the one a plan names.
+    if (auto curve = collective_curve(c, source.kind, lines); !curve.empty()) {
+        step.time_curve = push(out.time_curves, std::move(curve));
     }
 }
 
@@ -177,6 +177,8 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
 
     CompiledProgram out;
     out.tp = program.tp;
+    out.link =
+        context.group.ranks > 1 ? std::string(name_of(context.group.link.kind)) : options.link;
     out.notes = context.group.notes;
     out.calibrated = !hardware.tables.empty();
     out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty();

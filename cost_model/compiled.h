@@ -36,6 +36,7 @@ struct CompiledSection {
 
 struct CompiledProgram {
     int tp = 1;
+    std::string link;  // that the collectives are priced over; one rank: the one asked for, or none
     std::vector<CompiledSection> sections;
     std::vector<CompiledStep> steps;
     std::vector<ProductCurve> product_curves;
