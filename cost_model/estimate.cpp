@@ -26,14 +26,18 @@ struct Sizes {
     double log_rows(Rows rows) const { return rows == Rows::tokens ? log_tokens : log_batch; }
 };
 
-Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
-    Sizes sizes{.work = work_size(workload)};
+Sizes sizes_of(const CompiledProgram& program, const WorkSize& work) {
+    Sizes sizes{.work = work};
     if (program.logarithms) {
         sizes.log_tokens = std::log(sizes.work.tokens);
         sizes.log_batch = std::log(sizes.work.batch);
         sizes.log_cached = std::log(sizes.work.cached);
     }
     return sizes;
+}
+
+Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
+    return sizes_of(program, work_size(workload));
 }
 
 std::size_t at(int i) {
@@ -221,11 +225,15 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
     return totals;
 }
 
-StepCost price_step(const CompiledProgram& program, int section, int step,
-                    const Workload& workload) {
+StepCost price_counts(const CompiledProgram& program, int section, int step, const WorkSize& work) {
     const auto& s = program.sections[at(section)];
     assert(step >= 0 && step < s.steps);
-    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, workload));
+    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, work));
+}
+
+StepCost price_step(const CompiledProgram& program, int section, int step,
+                    const Workload& workload) {
+    return price_counts(program, section, step, work_size(workload));
 }
 
 std::string_view collective_algorithm(const CompiledProgram& program, int section, int step,
