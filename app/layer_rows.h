@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "app/op_rows.h"
+#include "core/schema.h"
 
 /// Files that hold one layer a row: measured times of its ops side by side, `<op>_us` each. Two
 /// kinds of header are known: every op of a layer beside the layer's sizes, and linears, passes and
@@ -22,6 +23,9 @@ struct LayerOp {
     std::string regime;       // by tokens, as for products
     std::vector<Part> parts;  // what it is made of
 };
+
+/// The keys of data/layer_shapes.json, for data/schema.md.
+SchemaOf layer_shapes_schema();
 
 /// Whether a table holds one layer a row.
 bool holds_layers(const CsvTable& table);

@@ -1,9 +1,12 @@
 #include "app/schema.h"
 
+#include "app/accuracy.h"
 #include "app/bench.h"
 #include "app/detect.h"
 #include "app/hardware_text.h"
 #include "app/inspect.h"
+#include "app/layer_rows.h"
+#include "app/predict.h"
 #include "app/query.h"
 #include "app/show.h"
 #include "app/validated.h"
@@ -41,6 +44,8 @@ std::vector<Kind> kinds() {
         {"`tplan show --json`", schema_of<ShowDocument>()},
         {"`tplan hardware --json`", schema_of<HardwareList>()},
         {"`tplan hardware --detect --json`", schema_of<DetectedMachine>()},
+        {"`tplan predict --json`", schema_of<PredictDocument>()},
+        {"`tplan accuracy --json`", schema_of<AccuracyDocument>()},
         {"`tplan bench --json`", schema_of<BenchDocument>()},
         {"a profile: `data/hardware`, `tplan hardware HW --json`, `tplan calibrate -o`",
          schema_of<HardwareProfile>()},
@@ -48,6 +53,8 @@ std::vector<Kind> kinds() {
     for (auto& schema : tp_plan_schemas())
         all.push_back({"the plans transformers ships: `data/tp_plans`", std::move(schema)});
     all.push_back({"a family: `models/families`", family_schema()});
+    all.push_back({"shapes of the layers that measured files name: `data/layer_shapes.json`",
+                   layer_shapes_schema()});
     all.push_back({"a preset: `models/configs`", schema_of<Preset>()});
     return all;
 }
