@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
 
 #include "app/detect.h"
+#include "core/files.h"
+#include "core/statistics.h"
 #include "cost_model/calibrate.h"
 #include "executor/probe.h"
 
@@ -53,10 +56,8 @@ Tables points_for(int ranks, int cores, bool quick, DType dtype) {
     for (const auto op : {OpKind::norm, OpKind::add, OpKind::add_norm, OpKind::rope,
                           OpKind::activation, OpKind::embedding}) {
         for (const double bytes : {16e3, 256e3, 2e6, 16e6})
-            tables.elementwise.push_back({op, ranks, bytes, 0, {}});
+            tables.elementwise.push_back({op, ranks, bytes, {}});
     }
-    for (const double bytes : {16e3, 256e3, 2e6})  // norms of heads
-        tables.elementwise.push_back({OpKind::norm, ranks, bytes, 128, {}});
     if (ranks > 1 && ranks <= cores) {
         for (const auto op : {OpKind::all_reduce, OpKind::all_gather, OpKind::reduce_scatter}) {
             for (double bytes = 4096; bytes <= 16.0 * 1048576; bytes *= 4) {
@@ -170,6 +171,15 @@ HardwareProfile calibrate(const CalibrateRequest& request) {
                                request.quick ? " --quick" : "", effort.rounds, effort.reps);
     facts.date = today();
     return fit_profile(facts, tables);
+}
+
+std::string keep_profile(const HardwareProfile& profile) {
+    auto path = calibrated_profile_path(profile.backend);
+    std::error_code failed;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failed);
+    if (failed) throw Error(path, "its folder cannot be made: " + failed.message());
+    write_file(path, json_text(profile));
+    return path;
 }
 
 }  // namespace tplan

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "core/statistics.h"
 #include "cost_model/op_cost.h"
 #include "cost_model/tables.h"
 
@@ -19,12 +20,6 @@ constexpr double kUnknownWidth = 0.2;
 constexpr std::size_t kLeastPoints = 8;    // left-out points that make a quantile
 constexpr std::size_t kMostLeftOut = 200;  // of a large table, evenly spaced ones
 constexpr double kFewRows = 2;             // products of so few rows read weights and little else
-
-double quantile(std::vector<double> values, double q) {
-    std::sort(values.begin(), values.end());
-    const auto last = static_cast<double>(values.size() - 1);
-    return values[static_cast<std::size_t>(std::lround(q * last))];
-}
 
 double share(double value) {
     return std::clamp(value, 1e-3, 1.0);

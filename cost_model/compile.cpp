@@ -175,8 +175,7 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
     } else if (row.engine == Engine::attention) {
         compile_attention(out, step, c, stored_dtype(source.dtype));
     } else if (!step.free) {
-        const auto group = source.spec.norm ? source.spec.norm->group : 0;
-        auto curve = elementwise_curve(c.hardware, source.kind, group, c.program.tp);
+        auto curve = elementwise_curve(c.hardware, source.kind, c.program.tp);
         if (!curve.empty()) step.time_curve = push(out.time_curves, std::move(curve));
     }
     return step;

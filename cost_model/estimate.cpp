@@ -26,14 +26,18 @@ struct Sizes {
     double log_rows(Rows rows) const { return rows == Rows::tokens ? log_tokens : log_batch; }
 };
 
-Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
-    Sizes sizes{.work = work_size(workload)};
+Sizes sizes_of(const CompiledProgram& program, const WorkSize& work) {
+    Sizes sizes{.work = work};
     if (program.logarithms) {
         sizes.log_tokens = std::log(sizes.work.tokens);
         sizes.log_batch = std::log(sizes.work.batch);
         sizes.log_cached = std::log(sizes.work.cached);
     }
     return sizes;
+}
+
+Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
+    return sizes_of(program, work_size(workload));
 }
 
 std::size_t at(int i) {
@@ -117,9 +121,13 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
 }
 
 /// By tiles where the profile has parameters for them, else by the roofline.
-GemmTime time_parts(const CompiledProgram& program, const CompiledStep& step, double flops,
-                    double bytes, double rows) {
-    if (step.gemm >= 0) return gemm_time(program.gemms[at(step.gemm)].kernel, rows);
+GemmTime time_parts(const CompiledProgram& program, const CompiledStep& step, const WorkSize& work,
+                    double flops, double bytes) {
+    if (step.gemm >= 0) {
+        const auto weights = work.residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
+        return gemm_time(program.gemms[at(step.gemm)].kernel, work.rows(step.shape.rows), 1,
+                         weights);
+    }
     return {.seconds = step.line.seconds(flops, bytes),
             .launch = step.line.launch,
             .compute = flops * step.line.per_flop,
@@ -142,7 +150,7 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     const double flops = row.flops(step.shape, sizes.work);
     const double bytes = row.bytes(step.shape, sizes.work);
     const double rows = sizes.work.rows(step.shape.rows);
-    const auto parts = time_parts(program, step, flops, bytes, rows);
+    const auto parts = time_parts(program, step, sizes.work, flops, bytes);
     double time = parts.seconds;
     if (step.quantises) time += step.quantiser.seconds(rows);
     const int grid = sizes.work.decode ? step.decode_grid : step.prefill_grid;
@@ -245,11 +253,15 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
     return totals;
 }
 
-StepCost price_step(const CompiledProgram& program, int section, int step,
-                    const Workload& workload) {
+StepCost price_counts(const CompiledProgram& program, int section, int step, const WorkSize& work) {
     const auto& s = program.sections[at(section)];
     assert(step >= 0 && step < s.steps);
-    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, workload));
+    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, work));
+}
+
+StepCost price_step(const CompiledProgram& program, int section, int step,
+                    const Workload& workload) {
+    return price_counts(program, section, step, work_size(workload));
 }
 
 std::string_view collective_algorithm(const CompiledProgram& program, int section, int step,

@@ -4,6 +4,7 @@
 
 #include "core/units.h"
 #include "cost_model/hardware.h"
+#include "models/points.h"
 #include "models/program.h"
 
 /// What one op asks of a device: floating point operations and bytes of memory traffic, one table
@@ -34,11 +35,12 @@ constexpr auto enum_names(CostKind) {
 /// A workload as the formulas need it: counts as doubles, products taken once.
 struct WorkSize {
     bool decode = true;
-    double batch = 1;     // sequences
-    double query = 1;     // new tokens per sequence
-    double cached = 1;    // tokens attended per sequence, the new ones included
-    double tokens = 1;    // rows of Rows::tokens
-    double kv_bytes = 2;  // per element of the cache
+    double batch = 1;                       // sequences
+    double query = 1;                       // new tokens per sequence
+    double cached = 1;                      // tokens attended per sequence, the new ones included
+    double tokens = 1;                      // rows of Rows::tokens
+    double kv_bytes = 2;                    // per element of the cache
+    Residency residency = Residency::cold;  // of weights and cache
     double rows(Rows kind) const { return kind == Rows::tokens ? tokens : batch; }
 };
 
@@ -92,6 +94,9 @@ struct Roofline {
     double launch = 0;
     double seconds(double flops, double bytes) const;
 };
+
+/// The device for one engine with arithmetic in `compute`. Throws Error when the profile has no
+/// peak for that dtype or a wider one.
 Roofline roofline(const HardwareProfile& hardware, Engine engine, DType compute);
 
 /// The dtype a product of such weights and activations is computed in: fp8 weights in fp8 where the
@@ -116,9 +121,9 @@ GemmElements gemm_elements(DType compute, double weight, double activation);
 /// The figures of the profile that the parameters are ratios to.
 GemmDevice gemm_device(const HardwareProfile& hardware, DType compute);
 
-/// What that costs activations of k columns: a fixed part, and 5 k bytes a row (read twice at two
-/// bytes, written at one), which come from L2 as far as the activations fit there. Seconds, per row
-/// where it says so.
+/// What quantising activations of k columns costs: a fixed part, and 5 k bytes a row (read twice at
+/// two bytes, written at one), which come from L2 as far as the activations fit there. Seconds, per
+/// row where it says so.
 struct Quantiser {
     double fixed = 0, per_row = 0, per_row_in_l2 = 0;
     double l2_per_row = 0;  // share of L2 that a row takes

@@ -275,27 +275,15 @@ AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey
     return grid;
 }
 
-TimeCurve elementwise_curve(const HardwareProfile& hardware, OpKind op, std::int64_t group,
-                            int ranks) {
-    const auto distance = [group](std::int64_t other) {
-        if (group == other) return 0.0;
-        if (group == 0 || other == 0) return std::numeric_limits<double>::max();
-        return std::abs(std::log(static_cast<double>(other) / static_cast<double>(group)));
-    };
+TimeCurve elementwise_curve(const HardwareProfile& hardware, OpKind op, int ranks) {
     const auto curve_of = [&](OpKind kind) {
-        std::optional<std::int64_t> nearest;
-        for (const auto& p : hardware.tables.elementwise) {
-            if (p.op == kind && (!nearest || distance(p.group) < distance(*nearest)))
-                nearest = p.group;
-        }
-        const auto points = select_points(
-            hardware.tables.elementwise, ranks,
-            [&](const ElementwisePoint& p) { return p.op == kind && p.group == nearest; });
+        const auto points =
+            select_points(hardware.tables.elementwise, ranks,
+                          [kind](const ElementwisePoint& p) { return p.op == kind; });
         std::vector<std::pair<double, double>> pairs;
         for (const auto& p : points) pairs.emplace_back(p.bytes, p.time.value);
         auto curve = make_time_curve(std::move(pairs));
-        curve.exact =
-            kind == op && nearest == group && !points.empty() && points.front().ranks == ranks;
+        curve.exact = kind == op && !points.empty() && points.front().ranks == ranks;
         return curve;
     };
     if (auto own = curve_of(op); !own.empty()) return own;

@@ -86,10 +86,7 @@ double analytic_product(const HardwareProfile& hardware, DType dtype, double m, 
 AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key);
 
 /// Passes over memory: the points of this op kind, else of one of its document kind, else of any.
-/// `group`: of a norm over groups of columns (NormSpec::group); 0 = whole rows. The measured group
-/// nearest by ratio stands in for one that was not measured.
-TimeCurve elementwise_curve(const HardwareProfile& hardware, OpKind op, std::int64_t group,
-                            int ranks);
+TimeCurve elementwise_curve(const HardwareProfile& hardware, OpKind op, int ranks);
 
 /// A value for (x, y) from scattered points: bilinear where they form a grid around it, otherwise
 /// by inverse squared distance from the nearest; beyond the outermost points it is that of the

@@ -41,8 +41,4 @@ Seconds clean_mean(std::span<const TimedSample> samples);
 /// Share of clean samples; 0 for none.
 double clean_fraction(std::span<const TimedSample> samples);
 
-/// Value at quantile `q` in [0, 1] of ascending numbers, by straight line between neighbours; 0 for
-/// none.
-double quantile(std::span<const double> sorted, double q);
-
 }  // namespace tplan

@@ -11,7 +11,18 @@ namespace {
 
 constexpr double kRotatedBytes = 96e6;  // per rank: past any cache of the machine
 constexpr std::int64_t kMostLayers = 48, kFewestLayers = 4;
-constexpr std::int64_t kFeedWidth = 512, kPassWidth = 1024, kPassHeadDim = 128, kProbeVocab = 16384;
+/// Of the product that feeds another op: weights as of a layer, which leave little of what lay in
+/// the caches (a norm after them takes three times as long as after a small product); narrower
+/// where many rows would make it slow and are themselves more than a cache holds.
+constexpr double kFeedBytes = 8e6;
+constexpr std::int64_t kFewestFeedColumns = 256, kMostFeedColumns = 2048, kManyRows = 256;
+constexpr std::int64_t kPassWidth = 1024, kPassHeadDim = 128, kProbeVocab = 16384;
+
+std::int64_t feed_columns(std::int64_t outputs, std::int64_t rows) {
+    if (rows > kManyRows) return kFewestFeedColumns;
+    const auto columns = std::llround(kFeedBytes / 4 / static_cast<double>(outputs));
+    return std::clamp<std::int64_t>(columns, kFewestFeedColumns, kMostFeedColumns);
+}
 
 /// A program of one section that repeats one step, every rank doing the whole of it. Ops other than
 /// products are fed by a product in front of them, which is not timed: in a model their inputs come
@@ -42,19 +53,21 @@ struct Builder {
         Step product;
         product.kind = OpKind::linear;
         product.name = "feed";
-        product.inputs = {buffer("feed_in", kFeedWidth)};
-        product.k = kFeedWidth;
         product.outputs = targets;
         for (const int target : targets) {
+            product.n += probe.program.buffers[static_cast<std::size_t>(target)].width;
+        }
+        product.k = feed_columns(product.n, probe.workload.rows(Rows::tokens));
+        product.inputs = {buffer("feed_in", product.k)};
+        for (const int target : targets) {
             const auto fed = probe.program.buffers[static_cast<std::size_t>(target)];
-            const int weight = tensor(fed.name + ".weight", {fed.width, kFeedWidth});
+            const int weight = tensor(fed.name + ".weight", {fed.width, product.k});
             if (fed.layout.kind == LayoutKind::split) {
                 auto& cut = probe.program.tensors[static_cast<std::size_t>(weight)].split;
                 cut = fed.layout.split;
                 cut.dim = 0;
             }
             product.weights.push_back({weight});
-            product.n += fed.width;
         }
         auto& steps = probe.program.sections.front().steps;
         steps.insert(steps.begin(), std::move(product));
@@ -103,7 +116,7 @@ const Pass& pass_of(OpKind op) {
     return *found;
 }
 
-void wire_pass(Builder& build, const Pass& pass, std::int64_t group) {
+void wire_pass(Builder& build, const Pass& pass) {
     auto& step = build.step();
     for (int i = 0; i < pass.inputs; ++i)
         step.inputs.push_back(build.buffer(fmt::format("in{}", i), kPassWidth));
@@ -117,8 +130,8 @@ void wire_pass(Builder& build, const Pass& pass, std::int64_t group) {
         step.outputs.push_back(build.buffer(fmt::format("out{}", step.outputs.size()), kPassWidth));
     }
     if (pass.op == OpKind::norm || pass.op == OpKind::add_norm) {
-        step.spec.norm = NormSpec{.group = group};
-        step.weights.push_back({build.tensor("weight", {group > 0 ? group : kPassWidth})});
+        step.spec.norm = NormSpec{};
+        step.weights.push_back({build.tensor("weight", {kPassWidth})});
     }
     if (pass.op == OpKind::activation) step.spec.activation = ActivationKind::silu;
     if (pass.op == OpKind::embedding)
@@ -183,8 +196,7 @@ Probe probe_of(const AttentionPoint& point) {
 Probe probe_of(const ElementwisePoint& point) {
     const auto& pass = pass_of(point.op);
     const bool lookup = point.op == OpKind::embedding;
-    const auto groups = point.group > 0 ? fmt::format(" in groups of {}", point.group) : "";
-    Builder build(fmt::format("{}{} {} on {} ranks", name_of(point.op), groups,
+    Builder build(fmt::format("{} {} on {} ranks", name_of(point.op),
                               format_bytes(Bytes(point.bytes)), point.ranks),
                   point.ranks, lookup ? 4 : 8);
     const double row_bytes =
@@ -193,7 +205,7 @@ Probe probe_of(const ElementwisePoint& point) {
     auto& step = build.step();
     step.kind = point.op;
     step.name = std::string(name_of(point.op));
-    wire_pass(build, pass, point.group);
+    wire_pass(build, pass);
     step.n = kPassWidth;
     if (!lookup) build.feed();
     return std::move(build.probe);

@@ -16,6 +16,19 @@ constexpr auto enum_names(CollectiveImpl) {
     return std::array<std::string_view, 5>{"nccl", "vllm", "trtllm", "cpu-shm", "mpi"};
 }
 
+/// How an implementation is launched: by the host call by call, or inside a CUDA graph.
+enum class CollectiveMode { eager, graph };
+constexpr auto enum_names(CollectiveMode) {
+    return std::array<std::string_view, 2>{"eager", "graph"};
+}
+
+/// Where a product's weights, or the cache of a decode, lie when the op starts: in memory, as in
+/// serving, or in the last-level cache, as in a benchmark that repeats itself; `edge` is between.
+enum class Residency { cold, edge, warm };
+constexpr auto enum_names(Residency) {
+    return std::array<std::string_view, 3>{"cold", "edge", "warm"};
+}
+
 /// A measured point of `calibrate`: C[m,n] = A[m,k] B[k,n] on each of `ranks` devices at once,
 /// weights cold.
 struct GemmPoint {
@@ -78,13 +91,11 @@ struct ElementwisePoint {
     OpKind op = OpKind::norm;
     int ranks = 1;
     double bytes = 0;
-    std::int64_t group = 0;  // a norm: columns normalised together (a head's); 0 = the whole row
     Seconds time;
     static void fields(auto& self, auto&& field) {
         field("op", self.op);
         field("ranks", self.ranks);
         field("bytes", self.bytes);
-        field("group", self.group);
         field("time_s", self.time);
     }
     bool operator==(const ElementwisePoint&) const = default;

@@ -33,7 +33,7 @@ Tables measure() {
     for (const double bytes : {4e3, 64e3, 1e6, 16e6}) {
         t.collectives.push_back(
             {OpKind::all_reduce, CollectiveImpl::cpu_shm, 2, bytes, Seconds(1e-6 + bytes / 40e9)});
-        t.elementwise.push_back({OpKind::norm, 2, bytes, 0, Seconds(2e-6 + bytes / 20e9)});
+        t.elementwise.push_back({OpKind::norm, 2, bytes, Seconds(2e-6 + bytes / 20e9)});
     }
     return t;
 }

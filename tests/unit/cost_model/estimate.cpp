@@ -231,7 +231,7 @@ TEST_CASE("measured tables: points are hit, inside is interpolated, outside says
     hardware.tables.collectives = {
         {OpKind::all_reduce, CollectiveImpl::nccl, 2, 100, Seconds(3)},
         {OpKind::all_reduce, CollectiveImpl::nccl, 2, 1000, Seconds(12)}};
-    hardware.tables.elementwise = {{OpKind::norm, 2, 64, 0, Seconds(2)}};
+    hardware.tables.elementwise = {{OpKind::norm, 2, 64, Seconds(2)}};
     hardware.tables.attention = {{DType::fp32, 2, 3, 1, 50, 4, 2, 8, Seconds(11)}};
 
     const auto linear =

@@ -139,26 +139,13 @@ TEST_CASE("attention: the nearest head layout, bilinear in batch and tokens") {
 
 TEST_CASE("passes over memory: an unmeasured kind borrows from its relatives") {
     auto h = test::toy_hardware();
-    CHECK(elementwise_curve(h, OpKind::norm, 0, 1).empty());
-    h.tables.elementwise = {{OpKind::norm, 1, 100, 0, Seconds(3)},
-                            {OpKind::add, 1, 100, 0, Seconds(5)},
-                            {OpKind::add, 1, 200, 0, Seconds(10)}};
-    CHECK(elementwise_curve(h, OpKind::norm, 0, 1).at(100) == 3);
-    CHECK(elementwise_curve(h, OpKind::norm, 0, 1).exact);
-    const auto borrowed = elementwise_curve(h, OpKind::activation, 0, 1);
+    CHECK(elementwise_curve(h, OpKind::norm, 1).empty());
+    h.tables.elementwise = {{OpKind::norm, 1, 100, Seconds(3)},
+                            {OpKind::add, 1, 100, Seconds(5)},
+                            {OpKind::add, 1, 200, Seconds(10)}};
+    CHECK(elementwise_curve(h, OpKind::norm, 1).at(100) == 3);
+    CHECK(elementwise_curve(h, OpKind::norm, 1).exact);
+    const auto borrowed = elementwise_curve(h, OpKind::activation, 1);
     CHECK(borrowed.at(200) == 10);
     CHECK_FALSE(borrowed.exact);
-}
-
-TEST_CASE("norms of heads have their own curve, the nearest group standing in for others") {
-    auto h = test::toy_hardware();
-    h.tables.elementwise = {{OpKind::norm, 1, 100, 0, Seconds(3)},
-                            {OpKind::norm, 1, 100, 64, Seconds(7)},
-                            {OpKind::norm, 1, 100, 256, Seconds(5)}};
-    CHECK(elementwise_curve(h, OpKind::norm, 0, 1).at(100) == 3);
-    CHECK(elementwise_curve(h, OpKind::norm, 64, 1).at(100) == 7);
-    CHECK(elementwise_curve(h, OpKind::norm, 64, 1).exact);
-    const auto nearest = elementwise_curve(h, OpKind::norm, 160, 1);
-    CHECK(nearest.at(100) == 5);
-    CHECK_FALSE(nearest.exact);
 }

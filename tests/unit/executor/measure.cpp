@@ -31,10 +31,3 @@ TEST_CASE("with fewer than two clean samples a spread takes all") {
     CHECK(spread_of({}).median == Seconds(0));
     CHECK(clean_fraction({}) == 0);
 }
-
-TEST_CASE("a quantile lies on the straight line between its neighbours") {
-    const std::vector<double> sorted{1, 2, 4};
-    CHECK(quantile(sorted, 0) == 1);
-    CHECK(quantile(sorted, 0.75) == 3);
-    CHECK(quantile(sorted, 1) == 4);
-}
