@@ -109,7 +109,13 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
         step.quantise_fixed = quantise_seconds(c.hardware, 0, k);
         step.quantise_per_row = quantise_seconds(c.hardware, 1, k) - step.quantise_fixed;
     }
-    if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
+    if (step.shape.kind == OpKind::moe_experts) {
+        if (c.hardware.experts && step.shape.experts > 0) {
+            step.experts = push(out.experts, make_expert_pricer(c.hardware, step.shape, compute));
+        }
+        return;  // no table of grouped products yet
+    }
+    if (step.shape.k <= 0) return;
     const auto analytic = [&](double m) {
         const WorkSize work{.batch = m, .tokens = m};
         const auto& row = op_cost(step.shape.kind);
@@ -131,6 +137,9 @@ void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& 
                      .heads = step.shape.heads,
                      .kv_heads = step.shape.kv_heads,
                      .head_dim = step.shape.head_dim};
+    if (c.hardware.attention) {
+        step.attention = push(out.attention, make_attention_pricer(c.hardware, step.shape, kv));
+    }
     step.grid_kv_bytes = bytes_of(kv);
     if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
         step.decode_grid = push(out.attention_grids, std::move(grid));
@@ -139,6 +148,18 @@ void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& 
     if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
         step.prefill_grid = push(out.attention_grids, std::move(grid));
     }
+}
+
+/// Bytes per row and those of the weights come from the op's own count.
+void compile_pass(CompiledProgram& out, CompiledStep& step, const Context& c) {
+    if (!c.hardware.passes) return;
+    const auto bytes = [&](double rows) {
+        return op_cost(step.shape.kind).bytes(step.shape, {.batch = rows, .tokens = rows});
+    };
+    const double fixed = bytes(0), row = bytes(1) - fixed;
+    const double columns = row / step.shape.activation;
+    step.pass =
+        push(out.passes, make_pass_pricer(c.hardware, step.shape.kind, columns, row, fixed));
 }
 
 CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& source) {
@@ -157,6 +178,7 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
     } else if (row.engine == Engine::attention) {
         compile_attention(out, step, c, stored_dtype(source.dtype));
     } else if (!step.free) {
+        compile_pass(out, step, c);
         auto curve = elementwise_curve(c.hardware, source.kind, c.program.tp);
         if (!curve.empty()) step.time_curve = push(out.time_curves, std::move(curve));
     }
@@ -177,7 +199,8 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
 
     CompiledProgram out;
     out.tp = program.tp;
-    out.link = context.group.ranks > 1 ? std::string(name_of(context.group.link.kind)) : options.link;
+    out.link =
+        context.group.ranks > 1 ? std::string(name_of(context.group.link.kind)) : options.link;
     out.notes = context.group.notes;
     out.calibrated = !hardware.tables.empty();
     out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty();

@@ -6,6 +6,7 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <optional>
 
 namespace tplan {
 
@@ -105,6 +106,31 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
            sizes.work.kv_bytes == step.grid_kv_bytes;
 }
 
+/// The price that a model of the step's kernels gives, if it has one.
+std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const CompiledStep& step,
+                                      const Sizes& sizes) {
+    if (step.attention >= 0) {
+        return attention_cost(program.attention[at(step.attention)], sizes.work);
+    }
+    if (step.experts >= 0) return expert_cost(program.experts[at(step.experts)], sizes.work);
+    if (step.pass >= 0) {
+        return pass_cost(program.passes[at(step.pass)], sizes.work.rows(step.shape.rows));
+    }
+    return std::nullopt;
+}
+
+/// The roofline in the same form.
+KernelCost roofline_cost(const CompiledProgram& program, const CompiledStep& step, double flops,
+                         double bytes) {
+    return {.seconds = step.line.seconds(flops, bytes),
+            .launch = step.line.launch,
+            .compute = flops * step.line.per_flop,
+            .memory = bytes * step.line.per_byte,
+            .half_width = op_cost(step.shape.kind).engine == Engine::attention
+                              ? program.interval_attention
+                              : program.interval_compute};
+}
+
 StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
     if (step.free) {
         StepCost cost;
@@ -120,8 +146,9 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     const auto& row = op_cost(step.shape.kind);
     const double flops = row.flops(step.shape, sizes.work);
     const double bytes = row.bytes(step.shape, sizes.work);
-    const double compute = flops * step.line.per_flop, memory = bytes * step.line.per_byte;
-    double time = step.line.seconds(flops, bytes);
+    const auto modelled = kernel_cost(program, step, sizes);
+    const auto kernel = modelled ? *modelled : roofline_cost(program, step, flops, bytes);
+    double time = kernel.seconds;
     if (step.quantises) {
         time += step.quantise_fixed + step.quantise_per_row * sizes.work.rows(step.shape.rows);
     }
@@ -133,12 +160,18 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     cost.flops = Flops(flops);
     cost.bytes = Bytes(bytes);
     cost.time = Seconds(time);
-    cost.launch = Seconds(std::min(step.line.launch, time));
-    cost.bound = compute > memory ? Bound::compute : Bound::memory;
-    if (step.line.launch > std::max(compute, memory)) cost.bound = Bound::launch;
-    set_trust(
-        cost, program, measured, inside,
-        row.engine == Engine::attention ? program.interval_attention : program.interval_compute);
+    cost.launch = Seconds(std::min(kernel.launch, time));
+    cost.bound = kernel.compute > kernel.memory ? Bound::compute : Bound::memory;
+    if (kernel.launch > std::max(kernel.compute, kernel.memory)) cost.bound = Bound::launch;
+    if (modelled && !measured) {
+        cost.provenance = Provenance::predicted;
+        cost.domain = kernel.inside ? Domain::interpolated : Domain::extrapolated;
+        cost.half_width = kernel.half_width;
+        return cost;
+    }
+    const bool attention = row.engine == Engine::attention;
+    set_trust(cost, program, measured, inside,
+              attention ? program.interval_attention : program.interval_compute);
     return cost;
 }
 

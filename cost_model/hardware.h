@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "core/json_io.h"
+#include "cost_model/attention.h"
+#include "cost_model/moe.h"
+#include "cost_model/passes.h"
 #include "models/graph.h"
 #include "models/points.h"
 
@@ -126,6 +129,9 @@ struct HardwareProfile {
     double memory_efficiency = 1;     // share of the memory bandwidth that streaming reaches
     Seconds launch;  // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
     Seconds attention_launch;  // likewise of an attention core: split, combine, cache append
+    std::optional<AttentionModel> attention;       // attention cores; none: the roofline
+    std::optional<ExpertModel> experts;            // routed experts; none: the roofline
+    std::optional<std::vector<PassModel>> passes;  // norms and the like; none: the roofline
     Seconds quantise;  // fixed part of quantising activations to fp8 at run time (abs-max, scale)
     std::vector<LinkProfile> links;      // fastest first
     std::optional<LinkProfile> network;  // between nodes, per device
@@ -155,6 +161,9 @@ struct HardwareProfile {
         field("memory_efficiency", self.memory_efficiency);
         field("launch_s", self.launch);
         field("attention_launch_s", self.attention_launch);
+        field("attention", self.attention);
+        field("experts", self.experts);
+        field("passes", self.passes);
         field("quantise_s", self.quantise);
         field("links", self.links);
         field("network", self.network);
@@ -192,6 +201,9 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware);
 
 /// The figures whose source is `assumed`: every report made from the profile says so.
 std::vector<std::string> assumed_figures(const HardwareProfile& hardware);
+
+/// Whether a figure whose key begins with `group` is assumed: taken over from another device.
+bool is_assumed(const HardwareProfile& hardware, std::string_view group);
 
 /// The dtype that arithmetic on `dtype` runs in: itself, or the nearest wider one the device has a
 /// peak for. Throws Error when there is none.

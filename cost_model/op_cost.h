@@ -4,6 +4,7 @@
 
 #include "core/units.h"
 #include "cost_model/hardware.h"
+#include "models/points.h"
 #include "models/program.h"
 
 /// What one op asks of a device: floating point operations and bytes of memory traffic, one table
@@ -34,11 +35,13 @@ constexpr auto enum_names(CostKind) {
 /// A workload as the formulas need it: counts as doubles, products taken once.
 struct WorkSize {
     bool decode = true;
-    double batch = 1;     // sequences
-    double query = 1;     // new tokens per sequence
-    double cached = 1;    // tokens attended per sequence, the new ones included
-    double tokens = 1;    // rows of Rows::tokens
-    double kv_bytes = 2;  // per element of the cache
+    double batch = 1;                       // sequences
+    double query = 1;                       // new tokens per sequence
+    double cached = 1;                      // tokens attended per sequence, the new ones included
+    double tokens = 1;                      // rows of Rows::tokens
+    double kv_bytes = 2;                    // per element of the cache
+    Residency residency = Residency::cold;  // of weights and cache
+    bool balanced = false;  // tokens routed to experts as evenly as whole tokens allow
     double rows(Rows kind) const { return kind == Rows::tokens ? tokens : batch; }
 };
 

@@ -16,6 +16,13 @@ constexpr auto enum_names(CollectiveImpl) {
     return std::array<std::string_view, 5>{"nccl", "vllm", "trtllm", "cpu-shm", "mpi"};
 }
 
+/// Where a product's weights, or the cache of a decode, lie when the op starts: in memory, as in
+/// serving, or in the last-level cache, as in a benchmark that repeats itself; `edge` is between.
+enum class Residency { cold, edge, warm };
+constexpr auto enum_names(Residency) {
+    return std::array<std::string_view, 3>{"cold", "edge", "warm"};
+}
+
 /// A measured point of `calibrate`: C[m,n] = A[m,k] B[k,n] on each of `ranks` devices at once,
 /// weights cold.
 struct GemmPoint {
