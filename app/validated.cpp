@@ -1,9 +1,11 @@
 #include "app/validated.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
 #include "core/files.h"
+#include "core/statistics.h"
 
 namespace tplan {
 namespace {
@@ -11,8 +13,14 @@ namespace {
 constexpr double kMinCleanFraction = 0.5;
 constexpr double kMaxMedianOverP10 = 1.15;
 constexpr double kMaxDrift = 0.10;
-constexpr std::string_view kValidatedSchema = "tplan.validated/1";
 constexpr std::array kValidationKeys = {"measured", "numerics", "comparison", "verdict"};
+
+/// The text under "schema"; empty when there is none.
+std::string named_schema(const Json& document) {
+    if (!document.is_object()) return {};
+    const auto found = document.find("schema");
+    return found != document.end() && found->is_string() ? found->get<std::string>() : "";
+}
 
 double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
@@ -48,7 +56,6 @@ Comparison compare(const Estimate& predicted, const Measured& measured) {
     comparison.step_error = error_of(predicted.step, measured.step.median);
     std::vector<double> ratios;
     for (const auto& probe : measured.probes) ratios.push_back(probe.now / probe.then);
-    std::ranges::sort(ratios);
     if (!ratios.empty()) comparison.drift = quantile(ratios, 0.5);
     comparison.step_error_recalibrated =
         error_of(predicted.step * comparison.drift, measured.step.median);
@@ -104,35 +111,65 @@ Json write_validated(const PlanDocument& plan, const Validation& validation) {
 }
 
 PlanFile read_plan_file(const std::string& path) {
-    PlanFile file{load_json(path), {}};
-    const auto schema = file.plan.is_object() ? file.plan.find("schema") : file.plan.end();
-    if (schema == file.plan.end() || !file.plan.is_object() || *schema != kValidatedSchema)
-        return file;
+    return take_apart(load_json(path), path);
+}
+
+PlanFile take_apart(Json document, const std::string& where) {
+    PlanFile file{std::move(document), {}};
+    if (named_schema(file.plan) != kValidatedSchema) return file;
     auto extra = Json::object();
     for (const auto* key : kValidationKeys) {
         if (!file.plan.contains(key))
-            throw Error(path + "/" + key, "missing key", "make the file again with `tplan run`");
+            throw Error(where + "/" + key, "missing key", "make the file again with `tplan run`");
         extra[key] = file.plan[key];
         file.plan.erase(key);
     }
-    file.plan["schema"] = "tplan.plan/1";
-    file.validation = from_json<Validation>(extra, path);
+    file.plan["schema"] = PlanDocument{}.schema;
+    file.validation = from_json<Validation>(extra, where);
     return file;
 }
 
+bool is_plan_file(const std::string& path) {
+    std::error_code ignored;
+    if (!std::filesystem::is_regular_file(path, ignored)) return false;
+    const auto schema = named_schema(load_json(path));
+    return schema == PlanDocument{}.schema || schema == kValidatedSchema;
+}
+
 CheckReport check_file(const std::string& path) {
-    const auto file = read_plan_file(path);
+    return check_plan_file(read_plan_file(path), path);
+}
+
+CheckReport check_plan_file(const PlanFile& file, const std::string& where) {
     CheckReport report;
-    report.file = path;
-    report.differences = check_plan(file.plan, path);
+    report.file = where;
+    report.differences = check_plan(file.plan, where);
     if (file.validation && report.differences.empty()) {
-        const auto plan = read_plan(file.plan, path);
+        const auto plan = read_plan(file.plan, where);
         auto expected = *file.validation;
         derive(plan, expected);
         report.differences = compare_json(to_json(*file.validation), to_json(expected), 50);
     }
     report.ok = report.differences.empty();
     return report;
+}
+
+std::string check_text(const CheckReport& report) {
+    if (report.ok) return report.file + ": everything recomputes to the same\n";
+    std::string text;
+    for (const auto& difference : report.differences) {
+        text += fmt::format("{}: found {}, expected {}\n", difference.path, difference.found,
+                            difference.expected);
+    }
+    return text;
+}
+
+std::string check_refusal(const CheckReport& report) {
+    const auto& first = report.differences.front();
+    return fmt::format(
+        "{}: {} values differ, the first at {}: found {}, expected {}; make the plan again with "
+        "`tplan plan`",
+        report.file, report.differences.size(), first.path, first.found, first.expected);
 }
 
 std::string validation_text(const PlanDocument& plan, const Validation& validation) {

@@ -13,7 +13,6 @@ namespace tplan {
 namespace {
 
 constexpr std::string_view kFolder = "data/hardware";
-constexpr std::string_view kSchema = "tplan.hardware/1";
 
 /// The dtypes a product may run in instead, nearest first: each holds every value of the one asked.
 constexpr std::array<std::array<DType, 4>, 5> kWider{{
@@ -183,7 +182,7 @@ HardwareProfile load_hardware(const std::string& hw) {
 }
 
 HardwareProfile read_hardware(const Json& document, const std::string& where) {
-    require_schema(document, kSchema, where);
+    require_schema(document, HardwareProfile{}.schema, where);
     auto hardware = from_json<HardwareProfile>(document, where);
     check_ranges(hardware, where);
     check_sources(hardware, where);
@@ -234,6 +233,23 @@ bool is_assumed(const HardwareProfile& hardware, std::string_view group) {
     return std::any_of(hardware.sources.begin(), hardware.sources.end(), [&](const auto& entry) {
         return entry.second.kind == SourceKind::assumed && entry.first.starts_with(group);
     });
+}
+
+std::vector<std::string> link_names(const HardwareProfile& hardware) {
+    std::vector<std::string> names;
+    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
+    return names;
+}
+
+void require_devices(const HardwareProfile& hardware, int ranks, int nodes) {
+    const auto most = std::int64_t{nodes} * hardware.devices;
+    if (ranks <= most) return;
+    const auto needed = (std::int64_t{ranks} + hardware.devices - 1) / hardware.devices;
+    throw Error(fmt::format("--tp {}", ranks),
+                fmt::format("{} node{} of {} {} have {} GPUs", nodes, nodes == 1 ? "" : "s",
+                            hardware.devices, hardware.name, most),
+                fmt::format("nearest valid: --tp {}{}", most,
+                            hardware.network ? fmt::format(", or --nodes {}", needed) : ""));
 }
 
 DType usable_dtype(const HardwareProfile& hardware, DType dtype) {

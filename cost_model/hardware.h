@@ -205,6 +205,12 @@ std::vector<std::string> assumed_figures(const HardwareProfile& hardware);
 /// Whether a figure whose key begins with `group` is assumed: taken over from another device.
 bool is_assumed(const HardwareProfile& hardware, std::string_view group);
 
+/// Names of the node's links, fastest first.
+std::vector<std::string> link_names(const HardwareProfile& hardware);
+
+/// Throws Error naming the highest degree unless `ranks` devices are there: nodes x devices.
+void require_devices(const HardwareProfile& hardware, int ranks, int nodes);
+
 /// The dtype that arithmetic on `dtype` runs in: itself, or the nearest wider one the device has a
 /// peak for. Throws Error when there is none.
 DType usable_dtype(const HardwareProfile& hardware, DType dtype);

@@ -95,6 +95,9 @@ struct Roofline {
     double launch = 0;
     double seconds(double flops, double bytes) const;
 };
+
+/// The device for one engine with arithmetic in `compute`. Throws Error when the profile has no
+/// peak for that dtype or a wider one.
 Roofline roofline(const HardwareProfile& hardware, Engine engine, DType compute);
 
 /// The dtype a product of such weights and activations is computed in: fp8 weights in fp8 where the

@@ -131,7 +131,7 @@ struct Step {
     /// Collective: the algorithm that its price assumes ("ring-ll", "two-shot"), "auto" before it
     /// is priced. Another implementation than the priced one runs its own.
     std::string algorithm{};
-    int stream = 0;             // 0 compute, 1 communication
+    int stream = 0;  // 0 compute, 1 communication
     std::vector<int>
         after{};  // steps of the same section that must have finished; empty = the step before
 

@@ -35,12 +35,14 @@ struct RankShard {
 /// One parameter and its shards.
 struct TensorShards {
     std::string name;
+    std::optional<std::vector<std::string>> checkpoint_names;  // the pattern on disk, if another
     std::vector<std::int64_t> shape;
     DType dtype = DType::bf16;
     std::string style;
     std::vector<RankShard> shards;
     static void fields(auto& self, auto&& field) {
         field("name", self.name);
+        field("checkpoint_names", self.checkpoint_names);
         field("shape", self.shape);
         field("dtype", self.dtype);
         field("style", self.style);

@@ -1,4 +1,5 @@
 #include <set>
+#include <sstream>
 
 #include "core/files.h"
 #include "core/json_io.h"
@@ -34,6 +35,7 @@ void expect_failure(const std::vector<std::string>& arguments, int code,
     INFO(result.err);
     CHECK(result.exit_code == code);
     CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+    if (code == 2) CHECK(result.out.empty());
     for (const auto* word : words) {
         INFO(word);
         CHECK(result.err.find(word) != std::string::npos);
@@ -128,8 +130,8 @@ TEST_CASE("estimate has the keys of its contract and its parts add up") {
 }
 
 TEST_CASE("what is priced as something else is said") {
-    const std::vector<std::string> pair{"llama-3.1-8b", "--hw",          "l40s", "--tp", "4",
-                                        "--link",       "pcie",          "--collectives", "vllm"};
+    const std::vector<std::string> pair{"llama-3.1-8b", "--hw", "l40s",          "--tp", "4",
+                                        "--link",       "pcie", "--collectives", "vllm"};
     const auto mentions_nccl = [](const Json& notes) {
         return std::ranges::any_of(notes, [](const Json& note) {
             return note.get<std::string>().find("priced as nccl") != std::string::npos;
@@ -219,8 +221,21 @@ TEST_CASE("hardware lists profiles and shows one with sources") {
 }
 
 TEST_CASE("every command has help with an example") {
-    for (const auto* command : {"models", "inspect", "hardware", "estimate", "sweep", "plan",
-                                "check", "show", "run", "calibrate", "bench"}) {
+    // "Subcommands:" and then one a line, indented, the name first.
+    std::istringstream lines(run_tplan({"--help"}).out);
+    std::vector<std::string> commands;
+    bool listed = false;
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string name;
+        if (line.starts_with("Subcommands")) {
+            listed = true;
+        } else if (listed && line.starts_with("  ") && line[2] != ' ' && words >> name) {
+            commands.push_back(name);
+        }
+    }
+    REQUIRE(commands.size() >= 11);
+    for (const auto& command : commands) {
         const auto result = run_tplan({command, "--help"});
         INFO(command);
         CHECK(result.exit_code == 0);
@@ -259,6 +274,14 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
     expect_failure({"inspect", with("hidden_act", "swish9")}, 2, {"hidden_act"});
     expect_failure({"plan", with("device_map", "auto"), "--hw", "h100-sxm", "--tp", "2"}, 2,
                    {"device_map"});
+    expect_failure({"estimate", with("device_map", "auto"), "--hw", "h100-sxm", "--tp", "2",
+                    "--tp-plan", config("by_hand.json", R"({"layers.*.mlp.up_proj": "colwise"})")},
+                   2, {"device_map"});
+    expect_failure({"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--context", "0"},
+                   2, {"--context", "from 1 to"});
+    expect_failure(
+        {"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--memory-fraction", "1.5"},
+        2, {"--memory-fraction"});
     expect_failure({"inspect", "gpt2", "--tp", "2"}, 1, {"gpt2", "no TP plan"});
     expect_failure({"inspect", "llama-3.1-8b", "--tp", "3"}, 1,
                    {"heads_not_divisible", "kv_heads_not_divisible", "degrees that work: 1 2 4 8"});
@@ -284,6 +307,20 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
 }
 
 TEST_CASE("a full disk leaves the existing file as it was") {
+    // No file of this process may grow beyond a few KiB, as on a disk that has no more room.
+    const TempDir folder;
+    const auto path = folder.file("plan.json", "the plan of yesterday");
+    const auto result =
+        run_process({"sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", TPLAN_PROGRAM,
+                     "plan", "qwen3-0.6b", "--hw", "h100-sxm", "--tp", "2", "-o", path});
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.err.find("plan.json: cannot be written") != std::string::npos);
+    CHECK(read_file(path, 1 << 20) == "the plan of yesterday");
+    CHECK(folder.listing() == "plan.json");
+}
+
+TEST_CASE("a device that takes nothing is an error") {
     expect_failure({"plan", "qwen3-0.6b", "--hw", "h100-sxm", "--tp", "2", "-o", "/dev/full"}, 2,
                    {"/dev/full"});
 }
