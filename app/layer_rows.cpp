@@ -31,7 +31,7 @@ struct LayerShape {
     }
 };
 struct LayerShapes {
-    std::string schema;
+    std::string schema = "tplan.layer_shapes/1";
     std::vector<LayerShape> layers;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -153,7 +153,7 @@ constexpr std::array kLayerColumns = {
 std::vector<LayerShape> load_shapes() {
     const auto path = resource_path(kShapesFile);
     const auto document = load_json(path);
-    require_schema(document, "tplan.layer_shapes/1", path);
+    require_schema(document, LayerShapes{}.schema, path);
     return from_json<LayerShapes>(document, path).layers;
 }
 
@@ -205,6 +205,10 @@ void check_cut(const CsvTable& table, std::size_t row, const Layer& layer) {
 }
 
 }  // namespace
+
+SchemaOf layer_shapes_schema() {
+    return schema_of<LayerShapes>();
+}
 
 bool holds_layers(const CsvTable& table) {
     return table.column("mlp_up_proj_us") >= 0 && table.column("num_tokens") >= 0;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "app/op_rows.h"
+#include "core/schema.h"
 
 /// Files that hold one layer a row: measured times of its ops side by side, `<op>_us` each. Two
 /// kinds of header are known: every op of a layer beside the layer's sizes, and linears, passes and
@@ -30,5 +31,8 @@ bool holds_layers(const CsvTable& table);
 /// file, line and column for a cell that does not fit, and for a model whose sizes are neither in
 /// the row nor in data/layer_shapes.json.
 std::vector<LayerOp> read_layer_rows(const CsvTable& table);
+
+/// The keys of data/layer_shapes.json.
+SchemaOf layer_shapes_schema();
 
 }  // namespace tplan

@@ -1,9 +1,11 @@
 #include "app/schema.h"
 
+#include "app/accuracy.h"
 #include "app/bench.h"
 #include "app/detect.h"
 #include "app/hardware_text.h"
 #include "app/inspect.h"
+#include "app/layer_rows.h"
 #include "app/query.h"
 #include "app/show.h"
 #include "app/validated.h"
@@ -41,6 +43,9 @@ std::vector<Kind> kinds() {
         {"`tplan show --json`", schema_of<ShowDocument>()},
         {"`tplan hardware --json`", schema_of<HardwareList>()},
         {"`tplan hardware --detect --json`", schema_of<DetectedMachine>()},
+        {"`tplan predict --json`", schema_of<PredictDocument>()},
+        {"`tplan accuracy --json`", schema_of<AccuracyDocument>()},
+        {"sizes of layers by model: `data/layer_shapes.json`", layer_shapes_schema()},
         {"`tplan bench --json`", schema_of<BenchDocument>()},
         {"a profile: `data/hardware`, `tplan hardware HW --json`, `tplan calibrate -o`",
          schema_of<HardwareProfile>()},

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "cost_model/collective_tables.h"
 #include "cost_model/collectives.h"
 #include "cost_model/memory.h"
 #include "cost_model/op_cost.h"
@@ -23,8 +24,9 @@ struct CompiledStep {
     double quantise_fixed = 0, quantise_per_row = 0;  // seconds
     int product_curve = -1;
     int prefill_grid = -1, decode_grid = -1;
-    double grid_kv_bytes = 0;       // bytes per element of the cache the grids were measured with
-    int time_curve = -1;            // of passes over memory and of collectives
+    double grid_kv_bytes = 0;  // bytes per element of the cache the grids were measured with
+    int time_curve = -1;       // of passes over memory
+    int collective_table = -1;
     int first_line = 0, lines = 0;  // collective_lines()
 };
 
@@ -42,6 +44,7 @@ struct CompiledProgram {
     std::vector<ProductCurve> product_curves;
     std::vector<AttentionGrid> attention_grids;
     std::vector<TimeCurve> time_curves;
+    std::vector<CollectiveTable> collective_tables;
     std::vector<CollectiveLine> lines;
     MemoryTerms memory;
     double layers = 0;

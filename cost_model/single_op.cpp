@@ -45,6 +45,7 @@ Lone lone_op(const CollectiveSize& size) {
     lone.ranks = size.ranks;
     lone.options.collectives.value = size.implementation;
     lone.options.mode = size.mode;
+    lone.options.one_byte_payload = size.one_byte;
     return lone;
 }
 
