@@ -214,6 +214,10 @@ bool holds_layers(const CsvTable& table) {
     return table.column("mlp_up_proj_us") >= 0 && table.column("num_tokens") >= 0;
 }
 
+SchemaOf layer_shapes_schema() {
+    return schema_of<LayerShapes>();
+}
+
 std::vector<LayerOp> read_layer_rows(const CsvTable& table) {
     std::vector<std::pair<std::size_t, const LayerColumn*>> measured;
     for (const auto& column : kLayerColumns) {

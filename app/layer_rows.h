@@ -24,6 +24,9 @@ struct LayerOp {
     std::vector<Part> parts;  // what it is made of
 };
 
+/// The keys of data/layer_shapes.json, for data/schema.md.
+SchemaOf layer_shapes_schema();
+
 /// Whether a table holds one layer a row.
 bool holds_layers(const CsvTable& table);
 

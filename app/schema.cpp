@@ -6,6 +6,7 @@
 #include "app/hardware_text.h"
 #include "app/inspect.h"
 #include "app/layer_rows.h"
+#include "app/predict.h"
 #include "app/query.h"
 #include "app/show.h"
 #include "app/validated.h"
@@ -45,7 +46,6 @@ std::vector<Kind> kinds() {
         {"`tplan hardware --detect --json`", schema_of<DetectedMachine>()},
         {"`tplan predict --json`", schema_of<PredictDocument>()},
         {"`tplan accuracy --json`", schema_of<AccuracyDocument>()},
-        {"sizes of layers by model: `data/layer_shapes.json`", layer_shapes_schema()},
         {"`tplan bench --json`", schema_of<BenchDocument>()},
         {"a profile: `data/hardware`, `tplan hardware HW --json`, `tplan calibrate -o`",
          schema_of<HardwareProfile>()},
@@ -53,6 +53,8 @@ std::vector<Kind> kinds() {
     for (auto& schema : tp_plan_schemas())
         all.push_back({"the plans transformers ships: `data/tp_plans`", std::move(schema)});
     all.push_back({"a family: `models/families`", family_schema()});
+    all.push_back({"shapes of the layers that measured files name: `data/layer_shapes.json`",
+                   layer_shapes_schema()});
     all.push_back({"a preset: `models/configs`", schema_of<Preset>()});
     return all;
 }

@@ -26,6 +26,25 @@ double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
 }
 
+/// Measured times as a file has them: beyond these a quotient of two would not be a number.
+void require_times(const Measured& measured, const std::string& where) {
+    constexpr double kShortest = 1e-12, kLongest = 1e9;
+    const auto check = [&](Seconds time, const std::string& path) {
+        if (time.value == 0 || (time.value >= kShortest && time.value <= kLongest)) return;
+        throw Error(where + "/measured/" + path, fmt::format("{} s is out of range", time.value),
+                    fmt::format("0, or {} to {} s was expected", kShortest, kLongest));
+    };
+    for (std::size_t i = 0; i < measured.step_samples.size(); ++i)
+        check(measured.step_samples[i].time, fmt::format("step_samples/{}/time_s", i));
+    for (std::size_t i = 0; i < measured.ops.size(); ++i)
+        check(measured.ops[i].time, fmt::format("ops/{}/time_s", i));
+    check(measured.step_tp1.median, "step_tp1_s/median");
+    for (std::size_t i = 0; i < measured.probes.size(); ++i) {
+        check(measured.probes[i].now, fmt::format("probes/{}/now_s", i));
+        check(measured.probes[i].then, fmt::format("probes/{}/then_s", i));
+    }
+}
+
 }  // namespace
 
 void derive(const PlanDocument& plan, Validation& validation) {
@@ -34,7 +53,10 @@ void derive(const PlanDocument& plan, Validation& validation) {
     measured.clean_fraction = clean_fraction(measured.step_samples);
     measured.step = spread_of(measured.step_samples);
     measured.ranks = plan.tp;
-    measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0 : measured.step_tp1.median / measured.step.median;
+    measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0
+                              : measured.step.median.value > 0
+                                  ? measured.step_tp1.median / measured.step.median
+                                  : 0;
     auto& numerics = validation.numerics;
     numerics.max_abs_diff = numerics.max_rel_diff = numerics.tolerance = 0;
     numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
@@ -55,7 +77,9 @@ Comparison compare(const Estimate& predicted, const Measured& measured) {
     comparison.interval_90 = predicted.interval_90;
     comparison.step_error = error_of(predicted.step, measured.step.median);
     std::vector<double> ratios;
-    for (const auto& probe : measured.probes) ratios.push_back(probe.now / probe.then);
+    for (const auto& probe : measured.probes) {
+        if (probe.then.value > 0) ratios.push_back(probe.now / probe.then);
+    }
     if (!ratios.empty()) comparison.drift = quantile(ratios, 0.5);
     comparison.step_error_recalibrated =
         error_of(predicted.step * comparison.drift, measured.step.median);
@@ -146,6 +170,7 @@ CheckReport check_plan_file(const PlanFile& file, const std::string& where) {
     report.differences = check_plan(file.plan, where);
     if (file.validation && report.differences.empty()) {
         const auto plan = read_plan(file.plan, where);
+        require_times(file.validation->measured, where);
         auto expected = *file.validation;
         derive(plan, expected);
         report.differences = compare_json(to_json(*file.validation), to_json(expected), 50);

@@ -70,20 +70,38 @@ void compile_collective(CompiledProgram& out, CompiledStep& step, const Context&
     if (!table.empty()) step.collective_table = push(out.collective_tables, std::move(table));
 }
 
+/// A product by its tiles, where the profile has parameters for it.
+void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, DType compute) {
+    const auto* parameters = gemm_parameters(c.hardware, compute);
+    const double n = step.shape.n, k = step.shape.k;
+    if (parameters == nullptr || n < 1) return;
+    const auto elements = gemm_elements(compute, step.shape.weight_element, step.shape.activation);
+    const auto& sides = parameters->sides;
+    const bool inside = std::min(n, k) >= sides[0] && std::max(n, k) <= sides[1];
+    step.gemm = push(out.gemms, CompiledGemm{.kernel = gemm_kernel(gemm_device(c.hardware, compute),
+                                                                   *parameters, n, k, elements),
+                                             .width = parameters->width,
+                                             .least_rows = parameters->rows[0],
+                                             .most_rows = parameters->rows[1],
+                                             .fitted = inside && !borrows(*parameters, compute),
+                                             .transferred = parameters->transferred});
+}
+
 void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c, const Step& source,
                      DType compute) {
     step.quantises = quantises(c.hardware, source.weight_dtype, c.options.quant_dynamic);
     if (step.quantises) {
-        const double k = step.shape.k > 0 ? step.shape.k : step.shape.hidden;
-        step.quantise_fixed = quantise_seconds(c.hardware, 0, k);
-        step.quantise_per_row = quantise_seconds(c.hardware, 1, k) - step.quantise_fixed;
+        step.quantiser = quantiser(c.hardware, step.shape.k > 0 ? step.shape.k : step.shape.hidden);
     }
     if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
+    compile_gemm(out, step, c, compute);
     const auto analytic = [&](double m) {
+        const double quantise = step.quantises ? step.quantiser.seconds(m) : 0;
+        if (step.gemm >= 0) return gemm_time(out.gemms.back().kernel, m).seconds + quantise;
         const WorkSize work{.batch = m, .tokens = m};
         const auto& row = op_cost(step.shape.kind);
         return step.line.seconds(row.flops(step.shape, work), row.bytes(step.shape, work)) +
-               step.quantise_fixed + step.quantise_per_row * m;
+               quantise;
     };
     const auto dtype = usable_dtype(c.hardware, compute);
     auto curve = product_curve(

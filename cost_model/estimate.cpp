@@ -59,6 +59,17 @@ void set_trust(StepCost& cost, const CompiledProgram& program, bool measured, bo
     if (!measured) cost.half_width = std::max(cost.half_width, kUnmeasuredWidth);
 }
 
+/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here.
+void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows) {
+    const bool inside =
+        gemm.fitted && !gemm.transferred && rows >= gemm.least_rows && rows <= gemm.most_rows;
+    cost.provenance = gemm.transferred ? Provenance::datasheet : Provenance::predicted;
+    cost.domain = inside ? Domain::interpolated : Domain::extrapolated;
+    const bool near = gemm.fitted && rows <= gemm.most_rows;
+    cost.half_width =
+        std::min(gemm.width[gemm_regime(rows)] * (near ? 1 : kExtrapolatedWidening), kWidest);
+}
+
 std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const CompiledStep& step) {
     return std::span(program.lines).subspan(at(step.first_line), at(step.lines));
 }
@@ -120,6 +131,20 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
            sizes.work.kv_bytes == step.grid_kv_bytes;
 }
 
+/// By tiles where the profile has parameters for them, else by the roofline.
+GemmTime time_parts(const CompiledProgram& program, const CompiledStep& step, const WorkSize& work,
+                    double flops, double bytes) {
+    if (step.gemm >= 0) {
+        const auto weights = work.residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
+        return gemm_time(program.gemms[at(step.gemm)].kernel, work.rows(step.shape.rows), 1,
+                         weights);
+    }
+    return {.seconds = step.line.seconds(flops, bytes),
+            .launch = step.line.launch,
+            .compute = flops * step.line.per_flop,
+            .memory = bytes * step.line.per_byte};
+}
+
 StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
     if (step.free) {
         StepCost cost;
@@ -135,11 +160,10 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     const auto& row = op_cost(step.shape.kind);
     const double flops = row.flops(step.shape, sizes.work);
     const double bytes = row.bytes(step.shape, sizes.work);
-    const double compute = flops * step.line.per_flop, memory = bytes * step.line.per_byte;
-    double time = step.line.seconds(flops, bytes);
-    if (step.quantises) {
-        time += step.quantise_fixed + step.quantise_per_row * sizes.work.rows(step.shape.rows);
-    }
+    const double rows = sizes.work.rows(step.shape.rows);
+    const auto parts = time_parts(program, step, sizes.work, flops, bytes);
+    double time = parts.seconds;
+    if (step.quantises) time += step.quantiser.seconds(rows);
     const int grid = sizes.work.decode ? step.decode_grid : step.prefill_grid;
     const bool measured = step.product_curve >= 0 || step.time_curve >= 0 || grid >= 0;
     const bool inside = measured && correct(program, step, sizes, bytes, time);
@@ -148,9 +172,13 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     cost.flops = Flops(flops);
     cost.bytes = Bytes(bytes);
     cost.time = Seconds(time);
-    cost.launch = Seconds(std::min(step.line.launch, time));
-    cost.bound = compute > memory ? Bound::compute : Bound::memory;
-    if (step.line.launch > std::max(compute, memory)) cost.bound = Bound::launch;
+    cost.launch = Seconds(std::min(parts.launch, time));
+    cost.bound = parts.compute > parts.memory ? Bound::compute : Bound::memory;
+    if (parts.launch > std::max(parts.compute, parts.memory)) cost.bound = Bound::launch;
+    if (step.gemm >= 0 && !program.calibrated) {
+        trust_gemm(cost, program.gemms[at(step.gemm)], rows);
+        return cost;
+    }
     set_trust(
         cost, program, measured, inside,
         row.engine == Engine::attention ? program.interval_attention : program.interval_compute);

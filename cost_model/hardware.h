@@ -7,6 +7,7 @@
 
 #include "core/json_io.h"
 #include "cost_model/collective_fit.h"
+#include "cost_model/gemm.h"
 #include "models/graph.h"
 #include "models/points.h"
 
@@ -136,6 +137,8 @@ struct HardwareProfile {
     Seconds launch;  // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
     Seconds attention_launch;  // likewise of an attention core: split, combine, cache append
     Seconds quantise;  // fixed part of quantising activations to fp8 at run time (abs-max, scale)
+    double quantise_efficiency = 1;      // share of the memory bandwidth that quantising reaches
+    std::vector<GemmParameters> gemm;    // one per dtype fitted; empty: products by the roofline
     std::vector<LinkProfile> links;      // fastest first
     std::optional<LinkProfile> network;  // between nodes, per device
     double interval_compute =
@@ -165,6 +168,8 @@ struct HardwareProfile {
         field("launch_s", self.launch);
         field("attention_launch_s", self.attention_launch);
         field("quantise_s", self.quantise);
+        field("quantise_efficiency", self.quantise_efficiency);
+        field("gemm", self.gemm);
         field("links", self.links);
         field("network", self.network);
         field("interval_compute", self.interval_compute);
@@ -195,8 +200,8 @@ std::vector<std::string> hardware_names();
 std::string calibrated_profile_path(const std::string& backend);
 
 /// The keys of `sources`: the path of every figure below the profile. Peaks go by dtype and links
-/// by kind: "memory_bytes", "peaks/bf16", "links/nvlink/latency_s", "network/bytes_per_s", "tables"
-/// (when there are points).
+/// by kind: "memory_bytes", "peaks/bf16", "gemm/bf16", "links/nvlink/latency_s",
+/// "network/bytes_per_s", "tables" (when there are points).
 std::vector<std::string> figure_keys(const HardwareProfile& hardware);
 
 /// The figures whose source is `assumed`: every report made from the profile says so.

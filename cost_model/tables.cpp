@@ -120,15 +120,22 @@ bool within(const std::vector<double>& ascending, double x) {
 
 double analytic_product(const HardwareProfile& hardware, DType dtype, double m, double n,
                         double k) {
-    const StepShape shape{.n = n,
-                          .k = k,
-                          .weight_bytes = n * k * bytes_of(dtype),
-                          .activation = bytes_of(stored_dtype(dtype))};
+    const auto compute = compute_dtype(hardware, dtype, dtype);
+    const double activation = bytes_of(stored_dtype(dtype));
+    const double quantise =
+        quantises(hardware, dtype, true) ? quantiser(hardware, k).seconds(m) : 0;
+    if (const auto* parameters = gemm_parameters(hardware, compute)) {
+        const auto kernel = gemm_kernel(gemm_device(hardware, compute), *parameters, n, k,
+                                        gemm_elements(compute, bytes_of(dtype), activation));
+        return gemm_time(kernel, m).seconds + quantise;
+    }
+    const StepShape shape{
+        .n = n, .k = k, .weight_bytes = n * k * bytes_of(dtype), .activation = activation};
     const WorkSize work{.batch = m, .tokens = m};
     const auto& row = op_cost(OpKind::linear);
-    const auto line = roofline(hardware, row.engine, compute_dtype(hardware, dtype, dtype));
-    const double time = line.seconds(row.flops(shape, work), row.bytes(shape, work));
-    return quantises(hardware, dtype, true) ? time + quantise_seconds(hardware, m, k) : time;
+    return roofline(hardware, row.engine, compute)
+               .seconds(row.flops(shape, work), row.bytes(shape, work)) +
+           quantise;
 }
 
 double TimeCurve::at(double size) const {

@@ -140,6 +140,11 @@ TEST_CASE("the text says what each rule communicates") {
     CHECK(text.find("layers.*.self_attn.o_proj  rowwise") != text.npos);
     CHECK(text.find("all-reduce of the output") != text.npos);
     CHECK(text.find("all-gather of the output") != text.npos);  // lm_head
+    const auto mixtral = load_model_config("mixtral-8x7b");
+    const auto sparse = inspect_text(inspected(mixtral, {2}), mixtral);
+    const auto rule = sparse.find("layers.*.mlp.experts.down_proj");
+    CHECK(sparse.substr(rule, sparse.find('\n', rule) - rule).ends_with("with its module"));
+    CHECK(sparse.find("all-reduce of the combined expert output") != sparse.npos);
 }
 
 TEST_CASE("a note on the configuration stands once") {

@@ -86,7 +86,7 @@ TEST_CASE("op rows: a refusal names the cell, what was expected and the nearest 
     CHECK(contains(refusal("dtype,m,n,k\nbf16,1,1,\n"), "t.csv:2:10: \"k\" is empty"));
     CHECK(contains(refusal("dtype,m,n,k,l2\nbf16,1,1,1,hot\n"), "t.csv:2:12: \"l2\""));
     CHECK(contains(refusal("op,dtype,num_gpus,message_bytes,impl\nall_reduce,bf16,2,8,gloo\n"),
-                   "t.csv:2:22: \"impl\""));
+                   "t.csv:2:21: \"impl\""));
     const std::string attention =
         "phase,kv_dtype,batch,q_len,kv_len,num_heads,num_kv_heads,head_dim\n";
     CHECK(contains(refusal(attention + "decode,bf16,1,1,1,1,1,64\n"), "context or generation"));
