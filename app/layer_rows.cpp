@@ -206,10 +206,6 @@ void check_cut(const CsvTable& table, std::size_t row, const Layer& layer) {
 
 }  // namespace
 
-SchemaOf layer_shapes_schema() {
-    return schema_of<LayerShapes>();
-}
-
 bool holds_layers(const CsvTable& table) {
     return table.column("mlp_up_proj_us") >= 0 && table.column("num_tokens") >= 0;
 }

@@ -35,7 +35,4 @@ bool holds_layers(const CsvTable& table);
 /// the row nor in data/layer_shapes.json.
 std::vector<LayerOp> read_layer_rows(const CsvTable& table);
 
-/// The keys of data/layer_shapes.json.
-SchemaOf layer_shapes_schema();
-
 }  // namespace tplan

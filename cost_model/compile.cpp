@@ -95,18 +95,26 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
     }
     if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
     compile_gemm(out, step, c, compute);
+    const auto residency = c.options.residency;
     const auto analytic = [&](double m) {
         const double quantise = step.quantises ? step.quantiser.seconds(m) : 0;
-        if (step.gemm >= 0) return gemm_time(out.gemms.back().kernel, m).seconds + quantise;
+        if (step.gemm >= 0) {
+            const auto from = residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
+            return gemm_time(out.gemms.back().kernel, m, 1, from).seconds + quantise;
+        }
         const WorkSize work{.batch = m, .tokens = m};
         const auto& row = op_cost(step.shape.kind);
         return step.line.seconds(row.flops(step.shape, work), row.bytes(step.shape, work)) +
                quantise;
     };
     const auto dtype = usable_dtype(c.hardware, compute);
-    auto curve = product_curve(
-        c.hardware, {.dtype = dtype, .ranks = c.program.tp, .n = step.shape.n, .k = step.shape.k},
-        analytic);
+    auto curve = product_curve(c.hardware,
+                               {.dtype = dtype,
+                                .ranks = c.program.tp,
+                                .n = step.shape.n,
+                                .k = step.shape.k,
+                                .residency = residency},
+                               analytic);
     curve.inside = curve.inside && dtype == compute;
     if (!curve.empty()) step.product_curve = push(out.product_curves, std::move(curve));
 }

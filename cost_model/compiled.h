@@ -7,6 +7,7 @@
 #include "cost_model/collectives.h"
 #include "cost_model/memory.h"
 #include "cost_model/op_cost.h"
+#include "cost_model/product_table.h"
 #include "cost_model/tables.h"
 
 /// A program folded with a profile: flat numbers only, made by compile(), read by price().

@@ -23,8 +23,9 @@ struct CostOptions {
     Nullable<CollectiveImpl> collectives{};  // null: nccl on GPUs, cpu-shm on a CPU
     /// Null: as served, see usual_mode(). Not in documents: a plan is served.
     Nullable<CollectiveMode> mode{};
-    bool one_byte_payload = false;  // collectives move elements of one byte; as `mode`
-    bool quant_dynamic = true;      // fp8 activations pay their own quantisation
+    Residency residency = Residency::cold;  // of weights and cache; as `mode`
+    bool one_byte_payload = false;          // collectives move elements of one byte; as `mode`
+    bool quant_dynamic = true;              // fp8 activations pay their own quantisation
     double memory_fraction = 0.9;
     Bytes reserve{};
 
