@@ -93,7 +93,13 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
     if (step.quantises) {
         step.quantiser = quantiser(c.hardware, step.shape.k > 0 ? step.shape.k : step.shape.hidden);
     }
-    if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
+    if (step.shape.kind == OpKind::moe_experts) {
+        if (c.hardware.experts && step.shape.experts > 0) {
+            step.experts = push(out.experts, make_expert_pricer(c.hardware, step.shape, compute));
+        }
+        return;  // no table of grouped products yet
+    }
+    if (step.shape.k <= 0) return;
     compile_gemm(out, step, c, compute);
     const auto residency = c.options.residency;
     const auto analytic = [&](double m) {
@@ -126,6 +132,9 @@ void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& 
                      .heads = step.shape.heads,
                      .kv_heads = step.shape.kv_heads,
                      .head_dim = step.shape.head_dim};
+    if (c.hardware.attention) {
+        step.attention = push(out.attention, make_attention_pricer(c.hardware, step.shape, kv));
+    }
     step.grid_kv_bytes = bytes_of(kv);
     if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
         step.decode_grid = push(out.attention_grids, std::move(grid));
@@ -134,6 +143,18 @@ void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& 
     if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
         step.prefill_grid = push(out.attention_grids, std::move(grid));
     }
+}
+
+/// Bytes per row and those of the weights come from the op's own count.
+void compile_pass(CompiledProgram& out, CompiledStep& step, const Context& c) {
+    if (!c.hardware.passes) return;
+    const auto bytes = [&](double rows) {
+        return op_cost(step.shape.kind).bytes(step.shape, {.batch = rows, .tokens = rows});
+    };
+    const double fixed = bytes(0), row = bytes(1) - fixed;
+    const double columns = row / step.shape.activation;
+    step.pass =
+        push(out.passes, make_pass_pricer(c.hardware, step.shape.kind, columns, row, fixed));
 }
 
 CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& source) {
@@ -152,6 +173,7 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
     } else if (row.engine == Engine::attention) {
         compile_attention(out, step, c, stored_dtype(source.dtype));
     } else if (!step.free) {
+        compile_pass(out, step, c);
         auto curve = elementwise_curve(c.hardware, source.kind, c.program.tp);
         if (!curve.empty()) step.time_curve = push(out.time_curves, std::move(curve));
     }
