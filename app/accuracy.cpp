@@ -6,6 +6,7 @@
 #include <map>
 
 #include "app/layer_rows.h"
+#include "core/statistics.h"
 
 namespace tplan {
 
@@ -148,14 +149,6 @@ std::vector<Family> judge_layers(const HardwareProfile& hardware, const CsvTable
     return families;
 }
 
-/// Between the two nearest of ascending values, as most statistics programs do.
-double quantile(const std::vector<double>& sorted, double q) {
-    const double place = q * static_cast<double>(sorted.size() - 1);
-    const auto low = static_cast<std::size_t>(place);
-    const auto high = std::min(low + 1, sorted.size() - 1);
-    return sorted[low] + (place - static_cast<double>(low)) * (sorted[high] - sorted[low]);
-}
-
 AccuracyGroup summarise(const Family& family, const std::string& regime) {
     AccuracyGroup group{
         .op = family.op, .dtype = family.dtype, .impl = family.impl, .regime = regime};
@@ -173,8 +166,6 @@ AccuracyGroup summarise(const Family& family, const std::string& regime) {
     group.n = static_cast<int>(errors.size());
     const auto n = static_cast<double>(errors.size());
     for (const double e : errors) group.mape += e / n;
-    std::ranges::sort(errors);
-    std::ranges::sort(widths);
     group.median_ape = quantile(errors, 0.5);
     group.p90_ape = quantile(errors, 0.9);
     group.bias = std::exp(logs / n);

@@ -61,6 +61,7 @@ void read_collective(const Cells& cells, OpRow& out) {
     CollectiveSize size;
     size.op = parse_enum<OpKind>(out.op, "op");
     out.dtype = cells.text("dtype");
+    size.one_byte = out.dtype == "int8" || out.dtype == "uint8" || out.dtype.starts_with("fp8");
     size.ranks = static_cast<int>(cells.count("num_gpus", 2, 4096));
     size.bytes = static_cast<double>(cells.count("message_bytes", 1, kMostBytes));
     out.impl = cells.text("impl");

@@ -2,6 +2,7 @@
 #include <cassert>
 
 #include "core/text.h"
+#include "cost_model/collective_tables.h"
 #include "cost_model/estimate.h"
 
 namespace tplan {
@@ -31,39 +32,6 @@ struct Context {
     CollectiveImpl implementation;
 };
 
-/// The measured times of a collective at the nearest rank count, scaled by the analytic ratio when
-/// that is not the group's own.
-TimeCurve collective_curve(const Context& c, OpKind op, std::span<const CollectiveLine> lines) {
-    const int ranks = c.group.ranks;
-    int nearest = 0;
-    const auto usable = [&](const CollectivePoint& p) {
-        return p.op == op && p.implementation == c.implementation;
-    };
-    for (const auto& p : c.hardware.tables.collectives) {
-        if (!usable(p)) continue;
-        const int d = std::abs(p.ranks - ranks), best = std::abs(nearest - ranks);
-        if (nearest == 0 || d < best || (d == best && p.ranks > nearest)) nearest = p.ranks;
-    }
-    if (nearest == 0 || c.group.nodes > 1) return {};
-    Group measured = c.group;
-    measured.ranks = measured.per_node = nearest;
-    const auto measured_lines = collective_lines(op, c.implementation, measured, "auto");
-    std::vector<std::pair<double, double>> pairs;
-    for (const auto& p : c.hardware.tables.collectives) {
-        if (!usable(p) || p.ranks != nearest) continue;
-        double time = p.time.value;
-        if (nearest != ranks) {
-            const auto* here = cheapest_line(lines, p.bytes);
-            const auto* there = cheapest_line(measured_lines, p.bytes);
-            time *= (here->alpha + here->beta * p.bytes) / (there->alpha + there->beta * p.bytes);
-        }
-        pairs.emplace_back(p.bytes, time);
-    }
-    auto curve = make_time_curve(std::move(pairs));
-    curve.exact = nearest == ranks;
-    return curve;
-}
-
 /// Says where the implementation asked for does not serve a collective.
 void note_substitute(CompiledProgram& out, const Context& c, OpKind op,
                      std::span<const CollectiveLine> lines) {
@@ -89,16 +57,17 @@ void compile_collective(CompiledProgram& out, CompiledStep& step, const Context&
     step.collective = true;
     step.free = c.group.ranks == 1;
     if (step.free) return;
-    const auto lines = collective_lines(source.kind, c.implementation, c.group, source.algorithm);
+    const CollectiveUse use{.mode = c.options.mode.value, .one_byte = c.options.one_byte_payload};
+    const auto lines =
+        collective_lines(source.kind, c.implementation, c.group, source.algorithm, use);
     note_substitute(out, c, source.kind, lines);
     step.first_line = static_cast<int>(out.lines.size());
     step.lines = static_cast<int>(lines.size());
     out.lines.insert(out.lines.end(), lines.begin(), lines.end());
     // Points are measured with the algorithm that the implementation chose itself, which is also
     // the one a plan names.
-    if (auto curve = collective_curve(c, source.kind, lines); !curve.empty()) {
-        step.time_curve = push(out.time_curves, std::move(curve));
-    }
+    auto table = collective_table(c.hardware, source.kind, c.implementation, use, c.group, lines);
+    if (!table.empty()) step.collective_table = push(out.collective_tables, std::move(table));
 }
 
 /// A product by its tiles, where the profile has parameters for it.
@@ -132,18 +101,26 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
     }
     if (step.shape.k <= 0) return;
     compile_gemm(out, step, c, compute);
+    const auto residency = c.options.residency;
     const auto analytic = [&](double m) {
         const double quantise = step.quantises ? step.quantiser.seconds(m) : 0;
-        if (step.gemm >= 0) return gemm_time(out.gemms.back().kernel, m).seconds + quantise;
+        if (step.gemm >= 0) {
+            const auto from = residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
+            return gemm_time(out.gemms.back().kernel, m, 1, from).seconds + quantise;
+        }
         const WorkSize work{.batch = m, .tokens = m};
         const auto& row = op_cost(step.shape.kind);
         return step.line.seconds(row.flops(step.shape, work), row.bytes(step.shape, work)) +
                quantise;
     };
     const auto dtype = usable_dtype(c.hardware, compute);
-    auto curve = product_curve(
-        c.hardware, {.dtype = dtype, .ranks = c.program.tp, .n = step.shape.n, .k = step.shape.k},
-        analytic);
+    auto curve = product_curve(c.hardware,
+                               {.dtype = dtype,
+                                .ranks = c.program.tp,
+                                .n = step.shape.n,
+                                .k = step.shape.k,
+                                .residency = residency},
+                               analytic);
     curve.inside = curve.inside && dtype == compute;
     if (!curve.empty()) step.product_curve = push(out.product_curves, std::move(curve));
 }

@@ -4,11 +4,13 @@
 #include <vector>
 
 #include "cost_model/attention.h"
+#include "cost_model/collective_tables.h"
 #include "cost_model/collectives.h"
 #include "cost_model/memory.h"
 #include "cost_model/moe.h"
 #include "cost_model/op_cost.h"
 #include "cost_model/passes.h"
+#include "cost_model/product_table.h"
 #include "cost_model/tables.h"
 
 /// A program folded with a profile: flat numbers only, made by compile(), read by price().
@@ -28,8 +30,9 @@ struct CompiledStep {
     int product_curve = -1;
     int attention = -1, experts = -1, pass = -1;
     int prefill_grid = -1, decode_grid = -1;
-    double grid_kv_bytes = 0;       // bytes per element of the cache the grids were measured with
-    int time_curve = -1;            // of passes over memory and of collectives
+    double grid_kv_bytes = 0;  // bytes per element of the cache the grids were measured with
+    int time_curve = -1;       // of passes over memory
+    int collective_table = -1;
     int first_line = 0, lines = 0;  // collective_lines()
 };
 
@@ -60,6 +63,7 @@ struct CompiledProgram {
     std::vector<PassPricer> passes;
     std::vector<AttentionGrid> attention_grids;
     std::vector<TimeCurve> time_curves;
+    std::vector<CollectiveTable> collective_tables;
     std::vector<CollectiveLine> lines;
     MemoryTerms memory;
     double layers = 0;

@@ -12,7 +12,8 @@ namespace tplan {
 
 namespace {
 
-constexpr double kExtrapolatedWidening = 2;  // of the half width outside the measured range
+constexpr double kExtrapolatedWidening = 2;   // of the half width outside the measured range
+constexpr double kTransferredWidening = 1.5;  // .. for parameters of another device or group
 constexpr double kWidest = 0.9;
 constexpr double kUnmeasuredWidth = 0.3;  // at least, for an op kind a calibration left out
 
@@ -74,29 +75,39 @@ std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const C
     return std::span(program.lines).subspan(at(step.first_line), at(step.lines));
 }
 
+/// How far a fitted line is trusted: on the link and the numbers of ranks it was fitted to, and for
+/// the sizes that were measured.
+void trust_line(StepCost& cost, const CollectiveLine& line) {
+    constexpr double kSmallest = 256, kLargest = 2147483648;  // bytes, a factor of two beyond
+    const bool inside = cost.payload.value >= kSmallest && cost.payload.value <= kLargest;
+    cost.provenance = Provenance::predicted;
+    cost.domain = line.near && inside ? Domain::interpolated : Domain::extrapolated;
+    cost.half_width = line.half_width * (line.near ? 1 : kTransferredWidening);
+    if (!inside) cost.half_width *= kExtrapolatedWidening;
+}
+
 StepCost price_collective(const CompiledProgram& program, const CompiledStep& step,
                           const Sizes& sizes) {
     const double payload = sizes.work.rows(step.shape.rows) * step.shape.n * step.shape.activation;
     StepCost cost;
     cost.payload = Bytes(payload);
     cost.bytes = Bytes(op_cost(step.shape.kind).bytes(step.shape, sizes.work));
-    if (step.time_curve >= 0) {
-        const auto& curve = program.time_curves[at(step.time_curve)];
-        const double time = curve.at(payload), floor = curve.seconds.front();
-        cost.time = Seconds(time);
-        cost.launch = Seconds(std::min(step.line.launch, time));
-        cost.bound = time > 2 * floor ? Bound::link : Bound::latency;
-        set_trust(cost, program, true, curve.exact && curve.covers(payload),
-                  program.interval_collective);
-        return cost;
-    }
     const auto* line = cheapest_line(lines_of(program, step), payload);
     assert(line != nullptr);
-    const double beta = line->beta * payload;
-    cost.launch = Seconds(step.line.launch);
-    cost.time = Seconds(step.line.launch + line->alpha + beta);
-    cost.bound = beta > line->alpha + step.line.launch ? Bound::link : Bound::latency;
-    set_trust(cost, program, false, false, program.interval_collective);
+    double time = line_time(*line, payload) + (line->fitted ? 0 : step.line.launch);
+    const double fixed = line->alpha + (line->fitted ? 0 : step.line.launch);
+    cost.bound = time > 2 * fixed ? Bound::link : Bound::latency;
+    if (step.collective_table >= 0) {
+        const auto& table = program.collective_tables[at(step.collective_table)];
+        time = table.correct(payload, time);
+        set_trust(cost, program, true, table.covers(payload), table.half_width);
+    } else if (line->fitted) {
+        trust_line(cost, *line);
+    } else {
+        set_trust(cost, program, false, false, program.interval_collective);
+    }
+    cost.time = Seconds(time);
+    cost.launch = Seconds(std::min(step.line.launch, time));
     return cost;
 }
 

@@ -21,10 +21,11 @@ struct CostOptions {
     std::string link{};  // "nvlink" or "pcie"; empty = the profile's fastest
     int nodes = 1;
     Nullable<CollectiveImpl> collectives{};  // null: nccl on GPUs, cpu-shm on a CPU
-    /// Null: a CUDA graph for vllm and trtllm, eager for the rest. Not in documents: a plan is
-    /// served.
+    /// Null: as served, see usual_mode(). Not in documents: a plan is served.
     Nullable<CollectiveMode> mode{};
-    bool quant_dynamic = true;  // fp8 activations pay their own quantisation
+    Residency residency = Residency::cold;  // of weights and cache; as `mode`
+    bool one_byte_payload = false;          // collectives move elements of one byte; as `mode`
+    bool quant_dynamic = true;              // fp8 activations pay their own quantisation
     double memory_fraction = 0.9;
     Bytes reserve{};
 

@@ -36,6 +36,8 @@ void check_link(const LinkProfile& link, const std::string& where) {
     require(link.latency.value >= 0, where, "latency_s", link.latency.value, "at least 0");
     require(link.base_latency.value >= 0, where, "base_latency_s", link.base_latency.value,
             "at least 0");
+    for (std::size_t i = 0; i < link.algorithms.size(); ++i)
+        check_fit(link.algorithms[i], fmt::format("{}/algorithms/{}", where, i));
 }
 
 void check_points(const Tables& tables, const std::string& where) {
@@ -71,6 +73,14 @@ void check_points(const Tables& tables, const std::string& where) {
         }
         require(p.ranks >= 2, at, "ranks", p.ranks, "at least 2");
         require_positive(p.bytes, at, "bytes");
+        require_positive(p.time.value, at, "time_s");
+    }
+    for (std::size_t i = 0; i < tables.moe.size(); ++i) {
+        const auto& p = tables.moe[i];
+        const auto at = fmt::format("{}/moe/{}", where, i);
+        const auto least = std::min({p.tokens, p.hidden, p.ffn, p.top_k, p.experts});
+        require(least >= 1, at, "tokens, hidden, ffn, top_k, experts", static_cast<double>(least),
+                "at least 1");
         require_positive(p.time.value, at, "time_s");
     }
 }
@@ -282,7 +292,11 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware) {
             keys.push_back(path + "/" + figure);
         }
     };
-    for (const auto& link : hardware.links) add_link(fmt::format("links/{}", name_of(link.kind)));
+    for (const auto& link : hardware.links) {
+        const auto path = fmt::format("links/{}", name_of(link.kind));
+        add_link(path);
+        if (!link.algorithms.empty()) keys.push_back(path + "/algorithms");
+    }
     if (hardware.network) add_link("network");
     keys.insert(keys.end(), {"interval_compute", "interval_attention", "interval_collective",
                              "workspace_bytes", "communication_buffer_bytes"});

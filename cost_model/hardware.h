@@ -7,6 +7,7 @@
 
 #include "core/json_io.h"
 #include "cost_model/attention.h"
+#include "cost_model/collective_fit.h"
 #include "cost_model/gemm.h"
 #include "cost_model/moe.h"
 #include "cost_model/passes.h"
@@ -54,6 +55,9 @@ struct LinkProfile {
     Seconds latency;                // per message hop
     Seconds base_latency;           // per collective, launch excluded
     bool switch_reduction = false;  // the switch can add (NVLink SHARP)
+    bool transferred = false;       // `algorithms` were fitted on another device's link
+    std::vector<CollectiveFit>
+        algorithms;  // fitted; a collective without rows is an alpha-beta line
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
@@ -63,6 +67,8 @@ struct LinkProfile {
         field("latency_s", self.latency);
         field("base_latency_s", self.base_latency);
         field("switch_reduction", self.switch_reduction);
+        field("transferred", self.transferred);
+        field("algorithms", self.algorithms);
     }
     bool operator==(const LinkProfile&) const = default;
 };
@@ -84,14 +90,17 @@ struct Tables {
     std::vector<AttentionPoint> attention;
     std::vector<ElementwisePoint> elementwise;
     std::vector<CollectivePoint> collectives;
+    std::vector<MoePoint> moe;
     bool empty() const {
-        return gemm.empty() && attention.empty() && elementwise.empty() && collectives.empty();
+        return gemm.empty() && attention.empty() && elementwise.empty() && collectives.empty() &&
+               moe.empty();
     }
     static void fields(auto& self, auto&& field) {
         field("gemm", self.gemm);
         field("attention", self.attention);
         field("elementwise", self.elementwise);
         field("collectives", self.collectives);
+        field("moe", self.moe);
     }
     bool operator==(const Tables&) const = default;
 };

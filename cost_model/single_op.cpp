@@ -27,7 +27,7 @@ Lone rows_of(OpKind kind, double rows) {
 
 Lone lone_op(const ProductSize& size) {
     auto lone = rows_of(OpKind::linear, number(size.m));
-    lone.work.residency = size.residency;
+    lone.work.residency = lone.options.residency = size.residency;
     lone.step.n = size.n;
     lone.step.k = size.k;
     lone.step.weight_bytes = number(size.n) * number(size.k) * bytes_of(size.dtype);
@@ -45,6 +45,7 @@ Lone lone_op(const CollectiveSize& size) {
     lone.ranks = size.ranks;
     lone.options.collectives.value = size.implementation;
     lone.options.mode = size.mode;
+    lone.options.one_byte_payload = size.one_byte;
     return lone;
 }
 
@@ -57,6 +58,7 @@ Lone lone_op(const AttentionSize& size) {
                  .tokens = number(size.batch) * number(size.q_len),
                  .kv_bytes = bytes_of(size.kv_dtype),
                  .residency = size.residency};
+    lone.options.residency = size.residency;
     lone.step.kind = OpKind::attention;
     lone.step.name = "attention";
     lone.step.n = size.heads * size.head_dim;

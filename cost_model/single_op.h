@@ -17,13 +17,14 @@ struct ProductSize {
 };
 
 /// `bytes` of the whole tensor over `ranks`, for an all-to-all of one rank's part, as nccl-tests
-/// counts. What the bytes stand for does not matter.
+/// counts.
 struct CollectiveSize {
     OpKind op = OpKind::all_reduce;
     int ranks = 2;
     double bytes = 1;
     CollectiveImpl implementation = CollectiveImpl::nccl;
     Nullable<CollectiveMode> mode{};  // null: as served
+    bool one_byte = false;            // elements of one byte: reductions of them differ
 };
 
 /// An attention core without its projections.

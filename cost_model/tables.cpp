@@ -122,26 +122,6 @@ bool within(const std::vector<double>& ascending, double x) {
 
 }  // namespace
 
-double analytic_product(const HardwareProfile& hardware, DType dtype, double m, double n,
-                        double k) {
-    const auto compute = compute_dtype(hardware, dtype, dtype);
-    const double activation = bytes_of(stored_dtype(dtype));
-    const double quantise =
-        quantises(hardware, dtype, true) ? quantiser(hardware, k).seconds(m) : 0;
-    if (const auto* parameters = gemm_parameters(hardware, compute)) {
-        const auto kernel = gemm_kernel(gemm_device(hardware, compute), *parameters, n, k,
-                                        gemm_elements(compute, bytes_of(dtype), activation));
-        return gemm_time(kernel, m).seconds + quantise;
-    }
-    const StepShape shape{
-        .n = n, .k = k, .weight_bytes = n * k * bytes_of(dtype), .activation = activation};
-    const WorkSize work{.batch = m, .tokens = m};
-    const auto& row = op_cost(OpKind::linear);
-    return roofline(hardware, row.engine, compute)
-               .seconds(row.flops(shape, work), row.bytes(shape, work)) +
-           quantise;
-}
-
 double TimeCurve::at(double size) const {
     assert(!empty());
     if (size <= bytes.front()) return seconds.front();
@@ -177,24 +157,6 @@ TimeCurve make_time_curve(std::vector<std::pair<double, double>> bytes_and_secon
     return curve;
 }
 
-double ProductCurve::at(double log_m, double analytic) const {
-    assert(!empty());
-    if (log_m <= points.front().log_m) return analytic * std::exp(points.front().residual);
-    if (log_m >= points.back().log_m) return analytic * std::exp(points.back().residual);
-    std::size_t high = 1;
-    while (points[high].log_m < log_m) ++high;
-    const auto &a = points[high - 1], &b = points[high];
-    const double share = (log_m - a.log_m) / (b.log_m - a.log_m);
-    const double time = analytic * std::exp(a.residual + share * (b.residual - a.residual));
-    return std::clamp(time, a.seconds, b.seconds);
-}
-
-bool ProductCurve::covers(double log_m) const {
-    constexpr double kSlack = 1e-9;
-    return inside && log_m >= points.front().log_m - kSlack &&
-           log_m <= points.back().log_m + kSlack;
-}
-
 double AttentionGrid::at(double log_batch_, double log_tokens_) const {
     assert(!empty());
     const auto b = place_of(log_batch, log_batch_), t = place_of(log_tokens, log_tokens_);
@@ -208,38 +170,6 @@ double AttentionGrid::at(double log_batch_, double log_tokens_) const {
 
 bool AttentionGrid::covers(double log_batch_, double log_tokens_) const {
     return inside && within(log_batch, log_batch_) && within(log_tokens, log_tokens_);
-}
-
-ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& key,
-                           const AnalyticProduct& analytic) {
-    const auto points = select_points(hardware.tables.gemm, key.ranks,
-                                      [&](const GemmPoint& p) { return p.dtype == key.dtype; });
-    ProductCurve curve;
-    if (points.empty()) return curve;
-    std::map<std::int64_t, std::vector<ScatteredPoint>> by_rows;
-    std::vector<double> all_n, all_k;
-    for (const auto& p : points) {
-        const double m = double(p.m), n = double(p.n), k = double(p.k);
-        const double expected = analytic_product(hardware, key.dtype, m, n, k);
-        by_rows[p.m].push_back({std::log(n), std::log(k), std::log(p.time.value / expected)});
-        all_n.push_back(std::log(n));
-        all_k.push_back(std::log(k));
-    }
-    const double log_n = std::log(key.n), log_k = std::log(key.k);
-    curve.inside = points.front().ranks == key.ranks && within(distinct(all_n), log_n) &&
-                   within(distinct(all_k), log_k);
-    for (const auto& [m, at_m] : by_rows) {
-        const double residual = interpolate(at_m, log_n, log_k);
-        curve.points.push_back(
-            {std::log(double(m)), residual, analytic(double(m)) * std::exp(residual)});
-    }
-    for (auto i = curve.points.size(); i > 1; --i) {
-        auto &low = curve.points[i - 2], &high = curve.points[i - 1];
-        if (low.seconds <= high.seconds) continue;
-        low.residual += std::log(high.seconds / low.seconds);
-        low.seconds = high.seconds;
-    }
-    return curve;
 }
 
 AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key) {
