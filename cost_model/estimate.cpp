@@ -105,7 +105,17 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
            sizes.work.kv_bytes == step.grid_kv_bytes;
 }
 
-StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
+/// The rows of the fullest rank where the ranks share them. A collective moves equal parts: the
+/// last one is padded.
+Sizes shared_rows(Sizes sizes, const CompiledStep& step, bool logarithms) {
+    const double parts = step.shape.row_parts, own = std::ceil(sizes.work.tokens / parts);
+    sizes.work.tokens = step.collective ? own * parts : own;
+    if (logarithms) sizes.log_tokens = std::log(sizes.work.tokens);
+    return sizes;
+}
+
+StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& all) {
+    const auto sizes = step.shape.row_parts > 1 ? shared_rows(all, step, program.logarithms) : all;
     if (step.free) {
         StepCost cost;
         cost.half_width = 0;
@@ -232,7 +242,8 @@ std::string_view collective_algorithm(const CompiledProgram& program, int sectio
                                       const Workload& workload) {
     const auto& s = program.steps[at(program.sections[at(section)].first_step + step)];
     if (!s.collective || s.free) return "";
-    const auto sizes = sizes_of(program, workload);
+    auto sizes = sizes_of(program, workload);
+    if (s.shape.row_parts > 1) sizes = shared_rows(sizes, s, program.logarithms);
     const double payload = sizes.work.rows(s.shape.rows) * s.shape.n * s.shape.activation;
     return cheapest_line(lines_of(program, s), payload)->algorithm;
 }

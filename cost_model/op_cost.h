@@ -49,6 +49,7 @@ WorkSize work_size(const Workload& workload);
 struct StepShape {
     OpKind kind = OpKind::linear;
     Rows rows = Rows::tokens;
+    double row_parts = 1;                       // ranks that share the rows (sequence parallelism)
     double n = 0, k = 0;                        // columns out and in (linear); n: payload columns
     double in_columns = 0, out_columns = 0;     // of all activations read and written
     double weight_bytes = 0;                    // of all weights read when all are touched
@@ -93,8 +94,8 @@ struct Roofline {
     double seconds(double flops, double bytes) const;
 };
 
-/// The device for one engine with arithmetic in `compute`. Throws Error when the profile has no peak
-/// for that dtype or a wider one.
+/// The device for one engine with arithmetic in `compute`. Throws Error when the profile has no
+/// peak for that dtype or a wider one.
 Roofline roofline(const HardwareProfile& hardware, Engine engine, DType compute);
 
 /// The dtype a product of such weights and activations is computed in: fp8 weights in fp8 where the
