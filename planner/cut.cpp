@@ -126,8 +126,7 @@ std::string experts_problem(const Op& op, const Style* style, const std::vector<
     for (std::size_t slot = 0; slot < op.weights.size(); ++slot) {
         const bool same =
             slot < 2 ? is_cut(plan_of(slot)) == any : is_cut(plan_of(slot)) == by_experts;
-        const bool kind =
-            !is_cut(plan_of(slot)) || is_cut_by_experts(plan_of(slot)) == by_experts;
+        const bool kind = !is_cut(plan_of(slot)) || is_cut_by_experts(plan_of(slot)) == by_experts;
         if (!same || !kind) return "its weights are cut in ways that do not fit together";
     }
     if (any && !by_experts && op.weights.size() > 2) {
@@ -160,7 +159,10 @@ Cut cut_weight(const Style& style, const WeightPlace& place, int parts, bool cop
 Split cut_scales(const Split& weight, const Tensor& scaled, const Tensor& scales) {
     auto split = weight;
     const auto dim = static_cast<std::size_t>(weight.dim);
-    if (weight.kind == SplitKind::grouped) {
+    const bool units = weight.kind == SplitKind::grouped || weight.kind == SplitKind::balanced ||
+                       weight.kind == SplitKind::covering || weight.kind == SplitKind::qkv ||
+                       (weight.kind == SplitKind::packed && weight.unit > 1);
+    if (units) {
         const auto first = scaled.shape.size() - 2;
         const auto block = dim >= first ? scaled.quant_block[dim - first] : 1;
         split.unit = std::max<std::int64_t>(1, weight.unit / std::max<std::int64_t>(1, block));
