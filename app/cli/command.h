@@ -66,6 +66,7 @@ void add_check(CLI::App& program, Action& action);
 void add_show(CLI::App& program, Action& action);
 void add_run(CLI::App& program, Action& action);
 void add_calibrate(CLI::App& program, Action& action);
+void add_export(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
 
 }  // namespace tplan::cli
