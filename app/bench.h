@@ -20,9 +20,9 @@ struct BenchDocument {
     std::optional<double> search_s;      // fastest layout of llama-3.1-405b, tp 8, h100-sxm: median
     std::optional<double> search_all_s;  // degrees 1..16 on both links
     std::optional<double> plan_s;        // plan and lower llama-3.1-405b, tp 8: median
-    std::optional<double>
-        executor_vs_library;  // rate of the executor's linears over the library alone
-    std::optional<double> all_reduce_64k_s;  // two ranks, median of clean samples
+    std::optional<double> executor_vs_library;  // rate of the executor's linears over the library
+                                                // alone, geometric mean
+    std::optional<double> all_reduce_64k_s;     // two ranks, median of clean samples
     std::string machine;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);

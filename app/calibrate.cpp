@@ -9,6 +9,7 @@
 
 #include "app/detect.h"
 #include "core/files.h"
+#include "core/statistics.h"
 #include "cost_model/calibrate.h"
 #include "executor/probe.h"
 

@@ -70,6 +70,14 @@ std::string hardware_text(const HardwareProfile& hardware) {
     add("share of bandwidth, streaming", format_percent(hardware.memory_efficiency),
         "memory_efficiency");
     add("launch", format_time(hardware.launch), "launch_s");
+    for (const auto& gemm : hardware.gemm) {
+        add(fmt::format("GEMM {}", name_of(gemm.dtype)),
+            fmt::format("{} of peak, {} of bandwidth, {} a launch, +-{} to {} by rows",
+                        format_percent(gemm.peak_share), format_percent(gemm.memory_share),
+                        format_time(gemm.launch + gemm.cold), format_percent(gemm.width[0]),
+                        format_percent(gemm.width[2])),
+            fmt::format("gemm/{}", name_of(gemm.dtype)));
+    }
     const auto add_link = [&](const LinkProfile& link, const std::string& what,
                               const std::string& path) {
         add(what + " joins", std::to_string(link.devices), path + "/devices");

@@ -42,6 +42,18 @@ std::string tensors_table(const InspectDegree& degree) {
     return format_table(rows);
 }
 
+/// What a rule communicates. A rule about a parameter communicates nothing by itself: its module
+/// does, under the module's own rule.
+std::string communication(const InspectDocument& document, const std::string& pattern,
+                          const std::string& style) {
+    const auto is_parameter = [&](const TensorShards& tensor) {
+        return numbers_as_stars(tensor.name).ends_with("." + pattern);
+    };
+    const bool parameter =
+        !document.tp.empty() && std::ranges::any_of(document.tp.front().tensors, is_parameter);
+    return parameter ? "with its module" : find_style(shared_styles(), style).forward;
+}
+
 /// One line per parameter that a checkpoint has under other names; repeated layers share one.
 std::string on_disk_text(const InspectDegree& degree) {
     std::string text;
@@ -50,7 +62,8 @@ std::string on_disk_text(const InspectDegree& degree) {
         if (!tensor.checkpoint_names) continue;
         auto line = numbers_as_stars(tensor.name) + " is on disk as ";
         for (const auto& name : *tensor.checkpoint_names) {
-            line += (name == tensor.checkpoint_names->front() ? "" : " + ") + numbers_as_stars(name);
+            line +=
+                (name == tensor.checkpoint_names->front() ? "" : " + ") + numbers_as_stars(name);
         }
         if (seen.insert(line).second) text += line + "\n";
     }
@@ -125,7 +138,7 @@ std::string inspect_text(const InspectDocument& document, const ModelConfig& con
         auto rules = *document.base_model_tp_plan.value;
         if (document.lm_head.value) rules.emplace_back("lm_head", *document.lm_head.value);
         for (const auto& [pattern, style] : rules)
-            rows.push_back({pattern, style, find_style(shared_styles(), style).forward});
+            rows.push_back({pattern, style, communication(document, pattern, style)});
         text += format_table(rows) + "\n";
     }
     for (const auto& degree : document.tp) {

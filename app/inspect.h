@@ -68,8 +68,8 @@ InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degre
 /// The inspection for a terminal: verdict, plan, one line per parameter pattern, degrees.
 std::string inspect_text(const InspectDocument& document, const ModelConfig& config);
 
-/// Why the answer is no, on one line: no TP plan at all, or (`asked`: the user named the degrees) the
-/// first degree that does not work; empty when it is yes.
+/// Why the answer is no, on one line: no TP plan at all, or (`asked`: the user named the degrees)
+/// the first degree that does not work; empty when it is yes.
 std::string inspect_refusal(const InspectDocument& document, bool asked);
 
 /// One row of `tplan models`.

@@ -26,62 +26,81 @@ double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
 }
 
-/// Buffers that a section reads before it writes them.
-std::vector<int> carried_into(const Section& section) {
-    std::vector<int> carried, written;
-    for (const auto& step : section.steps) {
-        for (const int b : step.inputs) {
-            if (!std::ranges::count(written, b) && !std::ranges::count(carried, b))
-                carried.push_back(b);
-        }
-        written.insert(written.end(), step.outputs.begin(), step.outputs.end());
-    }
-    return carried;
-}
-
-/// Does `next` begin with what `section` leaves with its last step, or anywhere before the layers?
-bool hands_on(const Section& section, const Section& next, bool layer) {
-    std::vector<int> left;
-    for (const auto& step : section.steps) {
-        if (layer) left.clear();
-        left.insert(left.end(), step.outputs.begin(), step.outputs.end());
-    }
-    return std::ranges::all_of(carried_into(next),
-                               [&](int buffer) { return std::ranges::count(left, buffer) > 0; });
-}
-
-/// Names of the parameters a section works with: layers of one kind have the same.
-std::vector<std::string> parameters_of(const Program& program, const Section& section) {
-    std::vector<std::string> names;
-    for (const auto& step : section.steps) {
-        for (const auto& weight : step.weights)
-            names.push_back(program.tensors[static_cast<std::size_t>(weight.tensor)].name);
-    }
-    return names;
-}
-
-/// The last layer may lie otherwise than those before it (the head needs every row on every rank):
-/// a program cut short ends with the layout of its kind that the head can begin with.
-void end_as_the_head_begins(Program& program) {
-    if (program.order.size() < 3) return;
-    const auto section = [&](std::size_t place) -> const Section& {
-        return program.sections[static_cast<std::size_t>(program.order[place])];
+/// Measured times as a file has them: beyond these a quotient of two would not be a number.
+void require_times(const Measured& measured, const std::string& where) {
+    constexpr double kShortest = 1e-12, kLongest = 1e9;
+    const auto check = [&](Seconds time, const std::string& path) {
+        if (time.value == 0 || (time.value >= kShortest && time.value <= kLongest)) return;
+        throw Error(where + "/measured/" + path, fmt::format("{} s is out of range", time.value),
+                    fmt::format("0, or {} to {} s was expected", kShortest, kLongest));
     };
-    const auto last = program.order.size() - 2;
-    const auto& head = section(last + 1);
-    if (hands_on(section(last), head, true)) return;
-    const auto kind = parameters_of(program, section(last));
-    for (std::size_t s = 0; s < program.sections.size(); ++s) {
-        const auto& other = program.sections[s];
-        if (parameters_of(program, other) != kind || !hands_on(other, head, true) ||
-            !hands_on(section(last - 1), other, last > 1))
-            continue;
-        program.order[last] = static_cast<int>(s);
-        return;
+    for (std::size_t i = 0; i < measured.step_samples.size(); ++i)
+        check(measured.step_samples[i].time, fmt::format("step_samples/{}/time_s", i));
+    for (std::size_t i = 0; i < measured.ops.size(); ++i)
+        check(measured.ops[i].time, fmt::format("ops/{}/time_s", i));
+    check(measured.step_tp1.median, "step_tp1_s/median");
+    for (std::size_t i = 0; i < measured.probes.size(); ++i) {
+        check(measured.probes[i].now, fmt::format("probes/{}/now_s", i));
+        check(measured.probes[i].then, fmt::format("probes/{}/then_s", i));
     }
-    throw Error("--layers", fmt::format("the plan cannot be cut to {} layers", last),
-                "its last layer lies otherwise than the first ones: give more layers");
-}
+
+    /// Buffers that a section reads before it writes them.
+    std::vector<int> carried_into(const Section& section) {
+        std::vector<int> carried, written;
+        for (const auto& step : section.steps) {
+            for (const int b : step.inputs) {
+                if (!std::ranges::count(written, b) && !std::ranges::count(carried, b))
+                    carried.push_back(b);
+            }
+            written.insert(written.end(), step.outputs.begin(), step.outputs.end());
+        }
+        return carried;
+    }
+
+    /// Does `next` begin with what `section` leaves with its last step, or anywhere before the
+    /// layers?
+    bool hands_on(const Section& section, const Section& next, bool layer) {
+        std::vector<int> left;
+        for (const auto& step : section.steps) {
+            if (layer) left.clear();
+            left.insert(left.end(), step.outputs.begin(), step.outputs.end());
+        }
+        return std::ranges::all_of(
+            carried_into(next), [&](int buffer) { return std::ranges::count(left, buffer) > 0; });
+    }
+
+    /// Names of the parameters a section works with: layers of one kind have the same.
+    std::vector<std::string> parameters_of(const Program& program, const Section& section) {
+        std::vector<std::string> names;
+        for (const auto& step : section.steps) {
+            for (const auto& weight : step.weights)
+                names.push_back(program.tensors[static_cast<std::size_t>(weight.tensor)].name);
+        }
+        return names;
+    }
+
+    /// The last layer may lie otherwise than those before it (the head needs every row on every
+    /// rank): a program cut short ends with the layout of its kind that the head can begin with.
+    void end_as_the_head_begins(Program & program) {
+        if (program.order.size() < 3) return;
+        const auto section = [&](std::size_t place) -> const Section& {
+            return program.sections[static_cast<std::size_t>(program.order[place])];
+        };
+        const auto last = program.order.size() - 2;
+        const auto& head = section(last + 1);
+        if (hands_on(section(last), head, true)) return;
+        const auto kind = parameters_of(program, section(last));
+        for (std::size_t s = 0; s < program.sections.size(); ++s) {
+            const auto& other = program.sections[s];
+            if (parameters_of(program, other) != kind || !hands_on(other, head, true) ||
+                !hands_on(section(last - 1), other, last > 1))
+                continue;
+            program.order[last] = static_cast<int>(s);
+            return;
+        }
+        throw Error("--layers", fmt::format("the plan cannot be cut to {} layers", last),
+                    "its last layer lies otherwise than the first ones: give more layers");
+    }
 
 }  // namespace
 
@@ -91,7 +110,10 @@ void derive(const PlanDocument& plan, Validation& validation) {
     measured.clean_fraction = clean_fraction(measured.step_samples);
     measured.step = spread_of(measured.step_samples);
     measured.ranks = plan.tp;
-    measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0 : measured.step_tp1.median / measured.step.median;
+    measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0
+                              : measured.step.median.value > 0
+                                  ? measured.step_tp1.median / measured.step.median
+                                  : 0;
     auto& numerics = validation.numerics;
     numerics.max_abs_diff = numerics.max_rel_diff = numerics.tolerance = 0;
     numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
@@ -112,7 +134,9 @@ Comparison compare(const Estimate& predicted, const Measured& measured) {
     comparison.interval_90 = predicted.interval_90;
     comparison.step_error = error_of(predicted.step, measured.step.median);
     std::vector<double> ratios;
-    for (const auto& probe : measured.probes) ratios.push_back(probe.now / probe.then);
+    for (const auto& probe : measured.probes) {
+        if (probe.then.value > 0) ratios.push_back(probe.now / probe.then);
+    }
     if (!ratios.empty()) comparison.drift = quantile(ratios, 0.5);
     comparison.step_error_recalibrated =
         error_of(predicted.step * comparison.drift, measured.step.median);
@@ -205,6 +229,7 @@ CheckReport check_plan_file(const PlanFile& file, const std::string& where) {
     report.differences = check_plan(file.plan, where);
     if (file.validation && report.differences.empty()) {
         const auto plan = read_plan(file.plan, where);
+        require_times(file.validation->measured, where);
         auto expected = *file.validation;
         derive(plan, expected);
         report.differences = compare_json(to_json(*file.validation), to_json(expected), 50);

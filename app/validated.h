@@ -214,7 +214,8 @@ struct CheckReport {
 /// every statistic, error and the verdict from its own samples.
 CheckReport check_file(const std::string& path);
 
-/// The same of a document taken apart; `where` names it in messages.
+/// The same of a document taken apart; `where` names it in messages. Throws Error for a measured
+/// time that cannot be one.
 CheckReport check_plan_file(const PlanFile& file, const std::string& where);
 
 /// The differences, one a line, or that there are none; for a terminal.

@@ -42,7 +42,8 @@ void name_on_disk(const ModelConfig& config, Model& model) {
             std::vector<std::string> names;
             for (const auto& part : parts(config, tensor))
                 names.push_back(below_umbrella(config, below(block.prefix, part)));
-            if (names != std::vector{below(block.prefix, tensor.name)}) tensor.checkpoint_names = names;
+            if (names != std::vector{below(block.prefix, tensor.name)})
+                tensor.checkpoint_names = names;
         }
     }
 }

@@ -193,8 +193,8 @@ double read_positive(const Json& in, const std::string& where, double high) {
         if (const auto value = in.get<double>(); value > 0 && value <= high) return value;
     }
     const bool bounded = high < std::numeric_limits<double>::max();
-    wrong_type(
-        where, bounded ? fmt::format("a number above 0 up to {}", high) : "a number above 0", in);
+    wrong_type(where, bounded ? fmt::format("a number above 0 up to {}", high) : "a number above 0",
+               in);
 }
 
 ActivationKind read_activation(const Json& in, const std::string& where) {

@@ -138,8 +138,7 @@ void read_quantisation(const Json& in, const std::string& where, ModelConfig& co
     config.quant_method = from_json<std::string>(*method, where + "/quant_method");
     if (const auto block = in.find("weight_block_size"); block != in.end() && !block->is_null()) {
         const auto path = where + "/weight_block_size";
-        if (!block->is_array() || block->size() != 2)
-            wrong_type(path, "[rows, columns]", *block);
+        if (!block->is_array() || block->size() != 2) wrong_type(path, "[rows, columns]", *block);
         for (std::size_t i = 0; i < 2; ++i) {
             config.quant_block[i] =
                 read_size((*block)[i], path + "/" + std::to_string(i), 1, kLargestSize);

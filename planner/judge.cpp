@@ -287,7 +287,8 @@ void judge_rule(Judgement& judgement, const std::string& pattern, const Style& s
         }
     } else if (cuts_output(style)) {
         judge_output_split(judgement, pattern, size);
-    } else if (cuts_input(style) && !(is_attention(size.part) && style.input == LayoutKind::split)) {
+    } else if (cuts_input(style) &&
+               !(is_attention(size.part) && style.input == LayoutKind::split)) {
         // A split attention output is cut with its heads, judged at q.
         note_uneven(judgement, pattern, size.in, "columns");
     }

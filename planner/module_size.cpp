@@ -157,13 +157,17 @@ ModuleSize module_size(const ModelConfig& config, const std::string& pattern) {
     const auto query_dim = latent ? config.qk_nope_dim + config.qk_rope_dim : config.head_dim;
     const auto value_dim = latent ? config.v_head_dim : config.head_dim;
     const auto [ffn, key] = ffn_of(config, module);
-    ModuleSize size{.part = part_of(config, module), .quantised = !kept_whole(config, module), .key = key};
+    ModuleSize size{
+        .part = part_of(config, module), .quantised = !kept_whole(config, module), .key = key};
     switch (size.part) {
         case ModulePart::query_heads:
             size.in = config.hidden;
             size.out = config.heads * query_dim;
-            if (module.ends_with("kv_b_proj"))
+            if (module.ends_with("q_b_proj")) size.in = config.q_lora_rank;
+            if (module.ends_with("kv_b_proj")) {
+                size.in = config.kv_lora_rank;
                 size.out = config.heads * (config.qk_nope_dim + value_dim);
+            }
             // One output per head or per column, and no quantised weight: not worth guessing.
             if (module.ends_with("g_proj") || module.ends_with("sinks")) size.out = 0;
             break;

@@ -15,8 +15,7 @@ namespace {
 std::string head_module(const Model& model) {
     const auto& head = model.blocks.back();
     for (auto op = head.ops.rbegin(); op != head.ops.rend(); ++op) {
-        if (op->kind == OpKind::linear)
-            return below(head.prefix, op->name);
+        if (op->kind == OpKind::linear) return below(head.prefix, op->name);
     }
     return {};
 }

@@ -171,11 +171,12 @@ Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transf
     for (const auto& [type, text] : umbrellas.text_model_types) known.push_back(type);
     auto hint = did_you_mean(config.model_type, known);
     if (hint.empty()) hint = "correct the key, or add models/families/<model_type>.json";
-    throw Error(config.source + "/model_type",
-                fmt::format("\"{}\" is neither an architecture tplan has a graph for nor a model type "
-                            "of transformers 5.16",
-                            shown(config.model_type)),
-                hint);
+    throw Error(
+        config.source + "/model_type",
+        fmt::format("\"{}\" is neither an architecture tplan has a graph for nor a model type "
+                    "of transformers 5.16",
+                    shown(config.model_type)),
+        hint);
 }
 
 }  // namespace

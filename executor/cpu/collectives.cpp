@@ -85,8 +85,8 @@ class SharedCommunicator final : public Communicator {
             if (to.dim == 0) return sum_own_rows(to, in, out);
             for (const auto& own : local_slices(to, in.columns, rank_)) {
                 for (std::int64_t r = 0; r < out.rows; ++r) {
-                    float* const row = out.row(r) + own.local;
-                    sum_rows(r, own.slice.offset, own.slice.extent, &row, 1);
+                    float* const target = out.row(r) + own.local;
+                    sum_rows(r, own.slice.offset, own.slice.extent, &target, 1);
                 }
             }
         });

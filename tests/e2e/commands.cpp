@@ -279,9 +279,9 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
                    2, {"device_map"});
     expect_failure({"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--context", "0"},
                    2, {"--context", "from 1 to"});
-    expect_failure({"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2",
-                    "--memory-fraction", "1.5"},
-                   2, {"--memory-fraction"});
+    expect_failure(
+        {"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--memory-fraction", "1.5"},
+        2, {"--memory-fraction"});
     expect_failure({"inspect", "gpt2", "--tp", "2"}, 1, {"gpt2", "no TP plan"});
     expect_failure({"inspect", "llama-3.1-8b", "--tp", "3"}, 1,
                    {"heads_not_divisible", "kv_heads_not_divisible", "degrees that work: 1 2 4 8"});
@@ -310,9 +310,9 @@ TEST_CASE("a full disk leaves the existing file as it was") {
     // No file of this process may grow beyond a few KiB, as on a disk that has no more room.
     const TempDir folder;
     const auto path = folder.file("plan.json", "the plan of yesterday");
-    const auto result = run_process(
-        {"sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", TPLAN_PROGRAM, "plan",
-         "qwen3-0.6b", "--hw", "h100-sxm", "--tp", "2", "-o", path});
+    const auto result =
+        run_process({"sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", TPLAN_PROGRAM,
+                     "plan", "qwen3-0.6b", "--hw", "h100-sxm", "--tp", "2", "-o", path});
     INFO(result.err);
     CHECK(result.exit_code == 2);
     CHECK(result.err.find("plan.json: cannot be written") != std::string::npos);

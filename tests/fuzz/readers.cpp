@@ -106,7 +106,8 @@ std::vector<std::string> plans() {
 void read_plan_by_hand(std::string_view text) {
     const auto plan = read_tp_plan(parse_json(text, "by_hand.json"), "by_hand.json");
     for (const auto& [pattern, style] : plan) match_parameter(plan, pattern);
-    auto options = PlanOptions{.tp = 2};
+    PlanOptions options;
+    options.tp = 2;
     options.tp_plan = plan;
     const auto config = read_model_config(tiny_config("llama"), "tiny");
     make_plan(config, build_model(config), options);

@@ -20,8 +20,7 @@ TEST_CASE("data/schema.md has every schema the sources name") {
     const std::regex name("\"(tplan\\.[a-z_-]+/[0-9]+)\"");
     int found = 0;
     for (const auto* folder : {"models", "cost_model", "planner", "executor", "app"}) {
-        for (const auto& file :
-             fs::recursive_directory_iterator(fs::path(TPLAN_ROOT) / folder)) {
+        for (const auto& file : fs::recursive_directory_iterator(fs::path(TPLAN_ROOT) / folder)) {
             const auto ending = file.path().extension();
             if (ending != ".h" && ending != ".cpp") continue;
             const auto source = read_file(file.path().string(), std::size_t{1} << 20);

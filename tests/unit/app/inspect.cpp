@@ -11,8 +11,8 @@ using namespace tplan;
 namespace {
 
 /// Degrees of 1, 2, 3, 4, 6, 8, 16 that work as transformers 5.16 runs the model's own plan, from
-/// its rules: heads, KV heads where k and v are cut, gathered outputs and a head's vocabulary, halves
-/// of packed experts, and quantisation blocks must divide.
+/// its rules: heads, KV heads where k and v are cut, gathered outputs and a head's vocabulary,
+/// halves of packed experts, and quantisation blocks must divide.
 struct Works {
     const char* preset;
     std::vector<int> degrees;
@@ -140,6 +140,11 @@ TEST_CASE("the text says what each rule communicates") {
     CHECK(text.find("layers.*.self_attn.o_proj  rowwise") != text.npos);
     CHECK(text.find("all-reduce of the output") != text.npos);
     CHECK(text.find("all-gather of the output") != text.npos);  // lm_head
+    const auto mixtral = load_model_config("mixtral-8x7b");
+    const auto sparse = inspect_text(inspected(mixtral, {2}), mixtral);
+    const auto rule = sparse.find("layers.*.mlp.experts.down_proj");
+    CHECK(sparse.substr(rule, sparse.find('\n', rule) - rule).ends_with("with its module"));
+    CHECK(sparse.find("all-reduce of the combined expert output") != sparse.npos);
 }
 
 TEST_CASE("a note on the configuration stands once") {

@@ -55,7 +55,8 @@ TEST_CASE("a plan by hand and a device_map exclude each other") {
     CHECK_THAT(complaint(query), Contains("device_map"));
 }
 
-TEST_CASE("a sweep marks one best of each hardware, link and batch, and says why others do not go") {
+TEST_CASE(
+    "a sweep marks one best of each hardware, link and batch, and says why others do not go") {
     const auto query = query_of("llama-3.1-8b", "h100-sxm");
     const SweepAxes axes{{"h100-sxm", "l40s"}, {"pcie"}, {1, 2, 3, 4}, {1, 16}};
     const auto document = sweep(query, axes);
@@ -88,8 +89,8 @@ TEST_CASE("a sweep marks one best of each hardware, link and batch, and says why
 TEST_CASE("a sweep without a degree that fits or works says so") {
     auto query = query_of("llama-3.1-405b", "l4");
     const auto large = sweep(query, {{"l4"}, {"pcie"}, {1, 2}, {1}});
-    CHECK(large.findings == std::vector<std::string>{
-                                "l4 over pcie, batch 1: no degree fits in memory"});
+    CHECK(large.findings ==
+          std::vector<std::string>{"l4 over pcie, batch 1: no degree fits in memory"});
     query.model = "gpt2";
     const auto none = sweep(query, {{"l4"}, {"pcie"}, {2, 4}, {1}});
     CHECK(none.findings == std::vector<std::string>{"l4 over pcie, batch 1: no degree works"});

@@ -32,8 +32,8 @@ std::string line_of(const std::string& text, const std::string& parameter) {
 TEST_CASE("a bar has as much of a rank's digit as the rank owns") {
     const auto map = map_of("llama", 2);
     const auto halves = "|" + std::string(24, '0') + std::string(24, '1') + "|";
-    CHECK_THAT(line_of(map, "self_attn.q_proj"), Contains("[64, 64]") && Contains(halves) &&
-                                                     Contains("split out"));
+    CHECK_THAT(line_of(map, "self_attn.q_proj"),
+               Contains("[64, 64]") && Contains(halves) && Contains("split out"));
     CHECK_THAT(line_of(map, "self_attn.o_proj"), Contains(halves) && Contains("split in"));
     CHECK_THAT(line_of(map, "input_layernorm"),
                Contains("|" + std::string(48, '/') + "|") && Contains("replicated"));

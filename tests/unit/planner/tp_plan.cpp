@@ -119,7 +119,8 @@ TEST_CASE("an umbrella answers with its text model") {
 TEST_CASE("known types are those of the tables") {
     for (const auto* type : {"llama", "gpt2", "gemma3", "camembert", "blip-2", "llava"})
         CHECK_NOTHROW(verdict(type));
-    for (const auto* type : {"", "../llama", "_no_plan", "."}) CHECK_THROWS_AS(verdict(type), Error);
+    for (const auto* type : {"", "../llama", "_no_plan", "."})
+        CHECK_THROWS_AS(verdict(type), Error);
     CHECK(holds(error_text([] { verdict("lama"); }),
                 {"test/model_type", "\"lama\"", "did you mean \"llama\"?"}));
     CHECK(holds(error_text([] { verdict("zzzzzzzzzz"); }), {"correct the key"}));
