@@ -5,26 +5,11 @@
 #include <set>
 #include <span>
 
-#include "planner/lower.h"
+#include "planner/planned_program.h"
 #include "planner/requirements.h"
 
 namespace tplan {
 namespace {
-
-/// A lowered degree, shared by all combinations of a sweep.
-struct Degree {
-    std::optional<Program> program;
-    std::string reason;
-};
-
-Degree lower_degree(const ModelConfig& config, const Model& model, PlanOptions options, int tp,
-                    DType dtype) {
-    options.tp = tp;
-    const auto planned = make_plan(config, model, options);
-    if (planned.plan) return {lower(model, *planned.plan, dtype), {}};
-    const auto& violations = planned.feasibility.violations;
-    return {{}, violations.empty() ? "infeasible" : violations.front().message};
-}
 
 void fill(SweepRow& row, const Totals& totals, int tp) {
     row.feasible = true;
@@ -99,13 +84,14 @@ Resolved resolve(const Query& query) {
 
 EstimateResult estimate(const Resolved& resolved) {
     const auto model = build_model(resolved.config);
-    auto planned = make_plan(resolved.config, model, resolved.request.plan);
+    const auto& request = resolved.request;
+    auto planned = plan_program(resolved.config, model, request.plan, resolved.hardware,
+                                request.cost, request.workload);
     EstimateResult result{{}, std::move(planned.feasibility)};
-    if (!planned.plan) return result;
-    const auto program = lower(model, *planned.plan, resolved.request.workload.dtype);
+    if (!planned.program) return result;
     result.estimate =
-        make_estimate(resolved.config.source, program, resolved.hardware, resolved.request.plan,
-                      resolved.request.cost, resolved.request.workload);
+        make_estimate(resolved.config.source, planned.program->program, resolved.hardware,
+                      request.plan, request.cost, request.workload);
     return result;
 }
 
@@ -193,15 +179,6 @@ std::string estimate_text(const Estimate& estimate) {
     return text;
 }
 
-std::string plan_text(const PlanDocument& plan) {
-    auto text = plan.why + "\n";
-    for (const auto& other : plan.alternatives)
-        text += fmt::format("  TP {}: {}\n", other.tp, other.reason);
-    text += "\n" + estimate_text(plan.predicted);
-    for (const auto& note : plan.diagnostics) text += "note: " + note + "\n";
-    return text;
-}
-
 SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     const auto resolved = resolve(query);
     for (const int tp : axes.degrees) {
@@ -216,10 +193,12 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     document.model = resolved.config.source;
     document.workload = resolved.request.workload;
     const auto model = build_model(resolved.config);
-    std::map<int, Degree> degrees;
+    std::map<int, LoweredDegree> degrees;
     for (const int tp : axes.degrees) {
-        degrees.try_emplace(tp, lower_degree(resolved.config, model, resolved.request.plan, tp,
-                                             document.workload.dtype));
+        auto options = resolved.request.plan;
+        options.tp = tp;
+        degrees.try_emplace(tp,
+                            lower_degree(resolved.config, model, options, document.workload.dtype));
     }
     auto batches = axes.batches;
     if (batches.empty()) batches.push_back(document.workload.batch);
@@ -245,15 +224,21 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     row.link = link;
                     row.tp = tp;
                     row.batch = batch;
-                    row.reason = lacks_link ? fmt::format("{} has no {}", hardware.name, link)
-                                            : degree.reason;
-                    if (!degree.program || lacks_link) continue;
+                    if (lacks_link) {
+                        row.reason = fmt::format("{} has no {}", hardware.name, link);
+                        continue;
+                    }
+                    if (!degree.program && !degree.space) {
+                        const auto& violations = degree.feasibility.violations;
+                        row.reason = violations.empty() ? "infeasible" : violations[0].message;
+                        continue;
+                    }
                     auto workload = document.workload;
                     workload.batch = batch;
-                    const auto compiled = compile(*degree.program, hardware, cost);
-                    if (!compiled.link.empty()) row.link = compiled.link;
-                    fill(row, price(compiled, workload), tp);
-                    for (const auto& note : compiled.notes) {
+                    const auto priced = price_degree(degree, hardware, cost, workload);
+                    if (!priced.link.empty()) row.link = priced.link;
+                    fill(row, priced.totals, tp);
+                    for (const auto& note : priced.notes) {
                         auto text =
                             fmt::format("{} over {}, TP {}: {}", hardware.name, link, tp, note);
                         if (std::ranges::find(document.notes, text) == document.notes.end())

@@ -300,6 +300,7 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware) {
     if (hardware.network) add_link("network");
     keys.insert(keys.end(), {"interval_compute", "interval_attention", "interval_collective",
                              "workspace_bytes", "communication_buffer_bytes"});
+    if (hardware.usd_per_hour) keys.emplace_back("usd_per_hour");
     if (!hardware.tables.empty()) keys.emplace_back("tables");
     return keys;
 }

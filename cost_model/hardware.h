@@ -150,10 +150,11 @@ struct HardwareProfile {
     std::optional<LinkProfile> network;  // between nodes, per device
     double interval_compute =
         0.3;  // half width, as a fraction, of the 90 % interval of a compute step
-    double interval_attention = 0.5;   // likewise of an attention core
-    double interval_collective = 0.4;  // likewise of a collective
-    Bytes workspace;                   // libraries' scratch per device
-    Bytes communication_buffers;       // collectives' own buffers per device, when tp > 1
+    double interval_attention = 0.5;     // likewise of an attention core
+    double interval_collective = 0.4;    // likewise of a collective
+    Bytes workspace;                     // libraries' scratch per device
+    Bytes communication_buffers;         // collectives' own buffers per device, when tp > 1
+    std::optional<double> usd_per_hour;  // of one device; what cost per token is reckoned from
     Tables tables;
     Named<Source> sources;  // one per figure_keys()
 
@@ -187,6 +188,7 @@ struct HardwareProfile {
         field("interval_collective", self.interval_collective);
         field("workspace_bytes", self.workspace);
         field("communication_buffer_bytes", self.communication_buffers);
+        field("usd_per_hour", self.usd_per_hour);
         field("tables", self.tables);
         field("sources", self.sources);
     }

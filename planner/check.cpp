@@ -183,6 +183,14 @@ std::vector<Difference> check_plan(const Json& document, const std::string& wher
                     [&] { return to_json(load_hardware(plan.hardware_source)); });
     compare_premise(document["model"], "model", differences,
                     [&] { return load_model_config(plan.model_source).document; });
+    if (plan.certificate && plan.layout) {
+        auto options = plan.request.plan;
+        options.tp = plan.tp;
+        const auto fault =
+            certificate_fault(build_model(config), options, hardware, plan.request.cost,
+                              plan.workload, *plan.layout, *plan.certificate);
+        if (!fault.empty()) differences.push_back({"certificate", fault, "a proof that holds"});
+    }
     for (const auto& tensor : plan.tensors) {
         if (differences.size() >= kLimit) break;
         if (const auto fault = tiling_fault(tensor); !fault.empty()) {

@@ -67,6 +67,7 @@ void add_check(CLI::App& program, Action& action);
 void add_show(CLI::App& program, Action& action);
 void add_run(CLI::App& program, Action& action);
 void add_calibrate(CLI::App& program, Action& action);
+void add_export(CLI::App& program, Action& action);
 void add_predict(CLI::App& program, Action& action);
 void add_accuracy(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
