@@ -93,6 +93,8 @@ void set_best(Workspace& workspace, Inputs& inputs) {
     const auto& curve = workspace.study->curves.front();
     if (curve.best >= 0) {
         inputs.request.plan.tp = curve.points[static_cast<std::size_t>(curve.best)].tp;
+    } else if (!workspace.study->working.empty()) {
+        inputs.request.plan.tp = workspace.study->working.back();  // nothing fits: the nearest
     }
 }
 
@@ -420,6 +422,10 @@ std::vector<Problem> problems(const Workspace& workspace) {
         if (!problem.mend && memory.max_batch > 0) {
             problem.remedy = fmt::format("use batch {}", memory.max_batch);
             problem.mend = Action{ActionKind::set_batch, {}, memory.max_batch};
+        } else if (!problem.mend && study.hardware->network) {
+            const auto nodes = 2 * study.request.cost.nodes;
+            problem.remedy = fmt::format("try {} nodes", nodes);
+            problem.mend = Action{ActionKind::set_nodes, {}, nodes};
         }
         found.push_back(std::move(problem));
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/figures/layer_flow.h"
 #include "gui/commands.h"
 #include "gui/panels.h"
 #include "gui/widgets.h"
@@ -67,6 +68,18 @@ void draw_panels(Ui& ui, float width, float height) {
     }
 }
 
+/// The first layer of the kind that most layers are.
+int usual_layer(const Study& study) {
+    std::size_t most = 0;
+    int layer = 0;
+    for (const auto& section : layer_flow(study)) {
+        if (section.layers.size() <= most) continue;
+        most = section.layers.size();
+        layer = section.layers.front();
+    }
+    return layer;
+}
+
 }  // namespace
 
 void prepare(App& app) {
@@ -108,6 +121,10 @@ bool frame(App& app) {
             app.view.recent.insert(app.view.recent.begin(), action.text);
             if (app.view.recent.size() > 6) app.view.recent.pop_back();
         }
+    }
+    if (app.work.study && app.view.shown != app.work.study->config) {
+        app.view.shown = app.work.study->config;
+        app.view.layer = usual_layer(*app.work.study);
     }
     if (app.work.study) {
         const auto most = static_cast<int>(app.work.study->config->layers) - 1;

@@ -51,6 +51,7 @@ struct View {
     std::vector<std::string> recent;
 
     std::map<std::string, DrawnFigure> figures;
+    std::shared_ptr<const ModelConfig> shown;  // the layer was chosen for this model
 };
 
 /// Where a widget lies: tests find it by name instead of by coordinates.

@@ -1,5 +1,6 @@
 #include "gui/fonts.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
@@ -10,7 +11,7 @@ namespace {
 
 constexpr float kBody = 15;  // pixels at scale 1
 /// Sizes that figures and panels use, in em.
-constexpr std::array<float, 6> kSizes = {0.72f, 0.75f, 0.82f, 0.85f, 1.0f, 1.2f};
+constexpr std::array<float, 5> kSizes = {0.72f, 0.8f, 0.85f, 1.0f, 1.2f};
 
 struct FontFiles {
     std::string_view regular, bold;
@@ -53,10 +54,16 @@ TextMetrics metrics_of(const Fonts& fonts) {
     const auto& body = face_for(fonts, fonts.em, false);
     const auto& strong = face_for(fonts, fonts.em, true);
     TextMetrics metrics;
+    // Small sizes are relatively wider, as every advance is a whole pixel: the widest of all holds.
     for (int c = ' '; c <= '~'; ++c) {
         const char text[2] = {static_cast<char>(c), 0};
-        metrics.advance.push_back(
-            static_cast<double>(body.font->CalcTextSizeA(body.size, 1e9f, 0, text).x / body.size));
+        double widest = 0;
+        for (const auto& face : fonts.faces) {
+            if (face.bold) continue;
+            const float width = face.font->CalcTextSizeA(face.size, 1e9f, 0, text).x;
+            widest = std::max(widest, static_cast<double>(width / face.size));
+        }
+        metrics.advance.push_back(widest);
     }
     constexpr const char* kSample = "The quick brown fox 0123456789";
     const auto width = [&](const Fonts::Face& face) {

@@ -43,6 +43,11 @@ Frame frame_of(const Ui& ui, float width, float height) {
     return frame;
 }
 
+/// What the fields need; problems get the rest, at least a fifth.
+float inputs_height(const Ui& ui, const Frame& frame) {
+    return std::min(ui.em * 31, (frame.bottom - frame.top) * 0.8f);
+}
+
 constexpr std::array kPanels = {
     Panel{"answer",
           [](const Ui& ui, float width, float) {
@@ -52,14 +57,14 @@ constexpr std::array kPanels = {
     Panel{"inputs",
           [](const Ui& ui, float width, float height) {
               const auto f = frame_of(ui, width, height);
-              return Area{0, f.top, f.left, (f.bottom - f.top) * 0.68f};
+              return Area{0, f.top, f.left, inputs_height(ui, f)};
           },
           draw_inputs},
     Panel{"problems",
           [](const Ui& ui, float width, float height) {
               const auto f = frame_of(ui, width, height);
-              const float inside = f.bottom - f.top;
-              return Area{0, f.top + inside * 0.68f, f.left, inside * 0.32f};
+              const float above = inputs_height(ui, f);
+              return Area{0, f.top + above, f.left, f.bottom - f.top - above};
           },
           draw_problems},
     Panel{"centre",

@@ -7,7 +7,7 @@
 namespace tplan {
 namespace {
 
-constexpr double kTick = 0.75;  // text of ticks and legends
+constexpr double kTick = 0.8;  // text of ticks and legends
 
 }  // namespace
 
@@ -102,9 +102,9 @@ Shape& add_star(DisplayList& list, Point at, double size, Ink ink) {
 }
 
 double draw_bars(DisplayList& list, const TextMetrics& metrics, double top, double width,
-                 const std::vector<Bar>& bars, const std::vector<BarLegend>& legend, double limit,
-                 const std::string& limit_label) {
-    constexpr double kHeight = 1.25, kPitch = 1.75, kText = 0.85;
+                 double height, const std::vector<Bar>& bars, const std::vector<BarLegend>& legend,
+                 double limit, const std::string& limit_label) {
+    constexpr double kText = 0.85, kTightest = 1.15, kWidest = 1.75;
     double x = 0.2;
     for (const auto& entry : legend) {
         const double room = 1.6 + text_width(metrics, entry.label, kTick) + 1;
@@ -131,17 +131,22 @@ double draw_bars(DisplayList& list, const TextMetrics& metrics, double top, doub
     }
     const double left = labels + 0.8, room = std::max(6.0, width - left - ends - 1);
     const double scale = most > 0 ? room / most : 0;
+    // Rows stand closer where the height would otherwise end before they do.
+    const double pitch =
+        std::clamp((height - top) / static_cast<double>(bars.size()), kTightest, kWidest);
+    const double thick = pitch * 0.72;
+    const double text_top = (thick - line_height(kText)) / 2;
     const double first = top;
     for (const auto& bar : bars) {
-        add_text(list, metrics, {left - 0.5, top + 0.1}, bar.label, kText, Anchor::end,
+        add_text(list, metrics, {left - 0.5, top + text_top}, bar.label, kText, Anchor::end,
                  {bar.bold ? Role::text : Role::muted}, bar.bold)
             .title = bar.title;
         double from = left, total = 0;
         for (const auto& part : bar.parts) {
             total += part.value;
             if (part.value * scale < 0.01) continue;
-            auto& rect = add_rect(list, {from, top, part.value * scale, kHeight}, part.fill,
-                                  {Role::outline});
+            auto& rect =
+                add_rect(list, {from, top, part.value * scale, thick}, part.fill, {Role::outline});
             rect.stroke_width = 0.05;
             rect.pattern = part.pattern;
             rect.id = part.id;
@@ -149,9 +154,8 @@ double draw_bars(DisplayList& list, const TextMetrics& metrics, double top, doub
             from += part.value * scale;
         }
         if (limit > 0 && total > limit) {
-            auto& over =
-                add_rect(list, {left + limit * scale, top, (total - limit) * scale, kHeight}, {},
-                         {Role::error});
+            auto& over = add_rect(list, {left + limit * scale, top, (total - limit) * scale, thick},
+                                  {}, {Role::error});
             over.pattern = Pattern::cross;
             over.stroke_width = 0.12;
         }
@@ -159,10 +163,10 @@ double draw_bars(DisplayList& list, const TextMetrics& metrics, double top, doub
         const double line = left + limit * scale;
         if (limit > 0 && from < line && from + 0.6 + text_width(metrics, bar.end, kText) > line)
             from = line;
-        add_text(list, metrics, {from + 0.4, top + 0.1}, bar.end, kText, Anchor::start,
+        add_text(list, metrics, {from + 0.4, top + text_top}, bar.end, kText, Anchor::start,
                  {bar.end_role})
             .title = bar.title;
-        top += kPitch;
+        top += pitch;
     }
     if (limit > 0) {
         const double at = left + limit * scale;

@@ -68,10 +68,10 @@ struct BarLegend {
 };
 
 /// Bars below each other over one scale from 0, a legend above, and a limit as a vertical line
-/// (0 = none) with what lies beyond it crossed out. Grows the list downwards from `top` and returns
-/// its new bottom.
+/// (0 = none) with what lies beyond it crossed out. Rows stand closer together where `height` asks
+/// for it. Grows the list downwards from `top` and returns its new bottom.
 double draw_bars(DisplayList& list, const TextMetrics& metrics, double top, double width,
-                 const std::vector<Bar>& bars, const std::vector<BarLegend>& legend, double limit,
-                 const std::string& limit_label);
+                 double height, const std::vector<Bar>& bars, const std::vector<BarLegend>& legend,
+                 double limit, const std::string& limit_label);
 
 }  // namespace tplan

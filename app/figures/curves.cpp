@@ -163,7 +163,7 @@ DisplayList chart_over_degree(const Study& study, const FigureOptions& options,
     double y_labels = 0;
     for (const double value : round_ticks(most, 5)) {
         y_ticks.push_back({value, what.label(value), false});
-        y_labels = std::max(y_labels, text_width(metrics, y_ticks.back().label, 0.75));
+        y_labels = std::max(y_labels, text_width(metrics, y_ticks.back().label, 0.8));
     }
     for (const auto& point : study.curves.front().points) {
         x_ticks.push_back({static_cast<double>(point.tp), std::to_string(point.tp),
@@ -175,7 +175,9 @@ DisplayList chart_over_degree(const Study& study, const FigureOptions& options,
                     {0.93, std::max(2.0, static_cast<double>(last)), true},
                     {0, y_ticks.back().value, false}};
     draw_axes(list, metrics, plot, x_ticks, y_ticks,
-              "TP degree; crossed: does not work, hollow: does not fit, dashes: ideal",
+              highest_measured(study) > 0
+                  ? "TP degree; star: measured, dashes: ideal"
+                  : "TP degree; crossed: does not work, hollow: does not fit, dashes: ideal",
               what.y_title);
     const auto& own = study.curves.front();
     if (const auto* base = smallest(own)) {
@@ -285,7 +287,7 @@ DisplayList time_bars(const Study& study, const FigureOptions& options,
                              study.hardware->name);
     list.description = "Compute, collectives and launches of one step, per degree and link.";
     list.width = options.width;
-    list.height = draw_bars(list, metrics, 0.3, options.width, bars,
+    list.height = draw_bars(list, metrics, 0.3, options.width, options.height, bars,
                             {{"compute", {Role::compute}, Pattern::none},
                              {"collectives", {Role::collective}, Pattern::hatch},
                              {"launches of both", {Role::launch}, Pattern::dots}},
@@ -339,7 +341,7 @@ DisplayList memory_bars(const Study& study, const FigureOptions& options,
         fmt::format("Memory per GPU: {} on {}", study.config->source, study.hardware->name);
     list.description = "Memory of the fullest GPU at every degree; the line is what it may use.";
     list.width = options.width;
-    list.height = draw_bars(list, metrics, 0.3, options.width, bars,
+    list.height = draw_bars(list, metrics, 0.3, options.width, options.height, bars,
                             {{"weights", {Role::weights}, Pattern::none},
                              {"KV cache", {Role::kv_cache}, Pattern::hatch},
                              {"activations, logits", {Role::activations}, Pattern::cross},

@@ -8,7 +8,7 @@
 namespace tplan {
 namespace {
 
-constexpr double kText = 0.75;
+constexpr double kText = 0.8;
 
 /// What one place of the model's sequence costs a rank.
 struct Place {

@@ -8,7 +8,7 @@
 namespace tplan {
 namespace {
 
-constexpr double kText = 0.75;
+constexpr double kText = 0.8;
 
 struct Dot {
     std::string name, title;

@@ -8,11 +8,11 @@
 namespace tplan {
 namespace {
 
-constexpr double kName = 0.82, kSmall = 0.72;  // sizes of text
-constexpr double kGap = 0.8;                   // between weights of one step
-constexpr double kAbove = 0.15;                // between a name and its box
-constexpr double kStrip = 0.7;                 // width of an activation
-constexpr double kFlow = 2.2;                  // between steps: arrow, strip, arrow
+constexpr double kName = 0.85, kSmall = 0.8;  // sizes of text
+constexpr double kGap = 0.8;                  // between weights of one step
+constexpr double kAbove = 0.15;               // between a name and its box
+constexpr double kStrip = 0.7;                // width of an activation
+constexpr double kFlow = 2.2;                 // between steps: arrow, strip, arrow
 constexpr double kDiamond = 3.0;
 constexpr double kVector = 0.9;  // width of a parameter with one dimension
 constexpr double kPlus = 1.3;    // the residual addition

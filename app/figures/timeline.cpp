@@ -8,7 +8,7 @@
 namespace tplan {
 namespace {
 
-constexpr double kText = 0.75, kLane = 1.7, kPitch = 2.0;
+constexpr double kText = 0.8, kLane = 1.7, kPitch = 2.0;
 
 /// A step on a lane.
 struct Span {

@@ -175,7 +175,7 @@ void draw_details(Ui& ui) {
             heading(ui, "WHERE IT COMES FROM");
             for (const auto& line : explain_step(study, static_cast<int>(s), static_cast<int>(i)))
                 say(ui, line, Role::muted);
-            heading(ui, "WEIGHTS");
+            if (!section.steps[i].weights.empty()) heading(ui, "WEIGHTS");
             for (const auto& ref : section.steps[i].weights) {
                 if (ref.tensor < 0) continue;
                 const auto& tensor = program.tensors[static_cast<std::size_t>(ref.tensor)];
@@ -187,6 +187,7 @@ void draw_details(Ui& ui) {
             return;
         }
     }
+    say(ui, "This degree has no such step.", Role::muted);
 }
 
 }  // namespace tplan::gui

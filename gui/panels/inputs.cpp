@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "gui/commands.h"
 #include "gui/panels.h"
 #include "gui/widgets.h"
 
@@ -108,6 +109,16 @@ void draw_inputs(Ui& ui) {
     ImGui::SameLine();
     ImGui::Checkbox("heads", &ui.view.heads);
     note_item(ui, "heads");
+    // What the palette has too, for those who look for a button first.
+    bool first = true;
+    for (const auto& [name, label] : {std::pair{"open", "Open"}, std::pair{"save", "Save"},
+                                      std::pair{"export", "Report"}, std::pair{"copy", "Copy"}}) {
+        if (!first) ImGui::SameLine();
+        first = false;
+        const auto command = std::ranges::find(commands(), name, &Command::name);
+        if (button(ui, std::string("file.") + name, label)) command->run(ui);
+        tooltip(ui, command->title);
+    }
 }
 
 void draw_problems(Ui& ui) {

@@ -122,8 +122,9 @@ void draw_question(Ui& ui, float width, float height) {
 }  // namespace
 
 void draw_welcome(Ui& ui, float width, float height) {
-    ImGui::SetNextWindowPos({(width - ui.em * 34) / 2, height / 5});
-    ImGui::SetNextWindowSize({ui.em * 34, 0});
+    const float left = ui.em * 20, room = std::min(ui.em * 34, width - left - ui.em);
+    ImGui::SetNextWindowPos({left + (width - left - room) / 2, height / 5});
+    ImGui::SetNextWindowSize({room, 0});
     ImGui::Begin("welcome", nullptr,
                  ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoMove |
                      ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_AlwaysAutoResize);

@@ -197,7 +197,7 @@ TEST_CASE("hardware lists profiles and shows one with sources") {
 
 TEST_CASE("every command has help with an example") {
     for (const auto* command : {"models", "inspect", "hardware", "estimate", "sweep", "plan",
-                                "check", "show", "run", "calibrate", "bench"}) {
+                                "check", "show", "report", "gui", "run", "calibrate", "bench"}) {
         const auto result = run_tplan({command, "--help"});
         INFO(command);
         CHECK(result.exit_code == 0);
