@@ -56,33 +56,36 @@ std::vector<std::string> explain_compute(const Study& study, const Step& step,
     const auto& hardware = *study.hardware;
     const auto& cost = priced.cost;
     std::vector<std::string> lines, keys{"memory_bytes_per_s"};
-    const auto rows = study.request.workload.rows(step.rows);
     const bool product = step.kind == OpKind::linear || step.kind == OpKind::moe_router;
+    const bool arithmetic =
+        product || step.kind == OpKind::attention || step.kind == OpKind::moe_experts;
+    auto flops = "arithmetic: " + in_words(cost.flops.value, "FLOP");
     if (product) {
-        lines.push_back(fmt::format("arithmetic: 2 x {} rows x {} x {} = {}", rows, step.n, step.k,
-                                    in_words(cost.flops.value, "FLOP")));
-    } else {
-        lines.push_back("arithmetic: " + in_words(cost.flops.value, "FLOP"));
+        flops = fmt::format("arithmetic: 2 x {} rows x {} x {} = {}",
+                            study.request.workload.rows(step.rows), step.n, step.k,
+                            in_words(cost.flops.value, "FLOP"));
     }
-    if (product || step.kind == OpKind::attention || step.kind == OpKind::moe_experts) {
-        const bool attention = step.kind == OpKind::attention;
-        const double share = attention ? hardware.attention_efficiency : hardware.gemm_efficiency;
-        const auto dtype = product || step.kind == OpKind::moe_experts
-                               ? compute_dtype(hardware, step.weight_dtype, step.dtype)
-                               : stored_dtype(step.dtype);
+    // The launch aside: what the device achieves beside what it could.
+    const auto working = std::max(cost.time - cost.launch, Seconds(1e-12));
+    std::string achieved = fmt::format("{:.0f} % of the bandwidth",
+                                       100 * (cost.bytes / working / hardware.memory_bandwidth));
+    if (arithmetic) {
+        const auto dtype = step.kind == OpKind::attention
+                               ? stored_dtype(step.dtype)
+                               : compute_dtype(hardware, step.weight_dtype, step.dtype);
         const auto peak = peak_rate(hardware, dtype);
-        lines.back() += fmt::format(" at {} x {:g} takes {}", format_flop_rate(peak), share,
-                                    format_time(cost.flops / (peak * share)));
+        flops += fmt::format(", {} at the peak of {}", format_time(cost.flops / peak),
+                             format_flop_rate(peak));
+        achieved += fmt::format(" and {:.0f} % of the peak", 100 * (cost.flops / working / peak));
         keys.push_back(peak_key(hardware, dtype));
-        keys.emplace_back(attention ? "attention_efficiency" : "gemm_efficiency");
     }
-    const auto stream = hardware.memory_bandwidth * hardware.memory_efficiency;
-    lines.push_back(fmt::format("traffic: {} at {} x {:g} takes {}", format_bytes(cost.bytes),
-                                format_bandwidth(hardware.memory_bandwidth),
-                                hardware.memory_efficiency, format_time(cost.bytes / stream)));
-    lines.push_back(fmt::format("{} with its launch of {}, bound by {}", format_time(cost.time),
-                                format_time(cost.launch), name_of(cost.bound)));
-    keys.emplace_back("memory_efficiency");
+    lines.push_back(std::move(flops));
+    lines.push_back(fmt::format("traffic: {}, {} at {}", format_bytes(cost.bytes),
+                                format_time(cost.bytes / hardware.memory_bandwidth),
+                                format_bandwidth(hardware.memory_bandwidth)));
+    lines.push_back(fmt::format("{}, of which launch {}; the rest reaches {}; bound by {}",
+                                format_time(cost.time), format_time(cost.launch), achieved,
+                                name_of(cost.bound)));
     lines.push_back(sources_of(hardware, keys));
     return lines;
 }

@@ -171,7 +171,7 @@ DisplayList chart_over_degree(const Study& study, const FigureOptions& options,
     }
     const double left = y_labels + 1, right = labels + 2;
     const Plot plot{{left + 0.6, 2, std::max(8.0, options.width - left - right - 0.6),
-                     std::max(5.0, options.height - 5)},
+                     std::max(4.0, options.height - 5)},
                     {0.93, std::max(2.0, static_cast<double>(last)), true},
                     {0, y_ticks.back().value, false}};
     draw_axes(list, metrics, plot, x_ticks, y_ticks,

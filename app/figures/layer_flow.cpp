@@ -105,8 +105,7 @@ FlowSection from_graph(const Study& study, int index) {
         auto& item = flow.items.emplace_back();
         item.kind = op.kind;
         item.name = op.name;
-        item.residual =
-            op.kind == OpKind::add && op.name.find("residual") != std::string::npos;
+        item.residual = op.kind == OpKind::add && op.name.find("residual") != std::string::npos;
         for (const int t : op.weights) {
             const auto& tensor = block.tensors[at(t)];
             const auto name = full_name(block, tensor, -1);
