@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <utility>
 
 #include "app/detect.h"
+#include "core/statistics.h"
+#include "executor/bare_product.h"
 #include "executor/probe.h"
 #include "planner/document.h"
 #include "planner/lower.h"
@@ -70,12 +74,40 @@ void bench_plan(BenchDocument& document) {
         times.push_back(seconds_since(start));
         if (program.sections.empty()) throw Error("bench", "the plan of llama-3.1-405b is empty");
     }
-    std::ranges::sort(times);
-    document.plan_s = times[times.size() / 2];
+    document.plan_s = quantile(times, 0.5);
+}
+
+/// The executor's linears against the library alone, on the products of a layer of qwen3-0.6b and
+/// of its halves. Both take turns, so that what disturbs one disturbs the other.
+double executor_vs_library() {
+    constexpr int kRounds = 5, kReps = 6;
+    double log_ratio = 0;
+    int shapes = 0;
+    for (const std::int64_t m : {16, 128}) {
+        for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{4096, 1024},
+                                   {1024, 2048},
+                                   {6144, 1024},
+                                   {1024, 3072},
+                                   {2048, 1024},
+                                   {1024, 1536}}) {
+            const GemmPoint point{DType::fp32, 1, m, n, k, {}};
+            std::vector<TimedSample> executor, library;
+            for (int round = 0; round < kRounds; ++round) {
+                const auto ours = sample(probe_of(point), "cpu", kReps);
+                const auto alone = sample_bare_product(point, "cpu", kReps);
+                executor.insert(executor.end(), ours.begin(), ours.end());
+                library.insert(library.end(), alone.begin(), alone.end());
+            }
+            log_ratio += std::log(spread_of(library).median / spread_of(executor).median);
+            ++shapes;
+        }
+    }
+    return std::exp(log_ratio / shapes);
 }
 
 void bench_executor(BenchDocument& document) {
     constexpr int kReps = 20;
+    document.executor_vs_library = executor_vs_library();
     const CollectivePoint all_reduce{OpKind::all_reduce, CollectiveImpl::cpu_shm, 2, 65536, {}};
     document.all_reduce_64k_s = spread_of(sample(probe_of(all_reduce), "cpu", kReps)).median.value;
 }

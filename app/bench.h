@@ -18,9 +18,9 @@ struct BenchDocument {
     std::optional<std::int64_t> estimates;       // how many distinct inputs were priced
     std::optional<double> estimates_checksum_s;  // sum of all predicted times: nothing was skipped
     std::optional<double> plan_s;                // plan and lower llama-3.1-405b, tp 8: median
-    std::optional<double>
-        executor_vs_library;  // rate of the executor's linears over the library alone
-    std::optional<double> all_reduce_64k_s;  // two ranks, median of clean samples
+    std::optional<double> executor_vs_library;   // rate of the executor's linears over the library
+                                                 // alone, geometric mean
+    std::optional<double> all_reduce_64k_s;      // two ranks, median of clean samples
     std::string machine;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -36,6 +36,8 @@ struct BenchDocument {
 
 /// Measures tplan's own speed. Throws Error for the part that does not exist yet (search).
 BenchDocument bench(BenchPart part);
+
+/// The figures of the parts that ran, as a table, and the machine.
 std::string bench_text(const BenchDocument& document);
 
 }  // namespace tplan

@@ -5,25 +5,10 @@
 #include <span>
 
 #include "planner/lower.h"
+#include "planner/requirements.h"
 
 namespace tplan {
 namespace {
-
-constexpr int kHighestDegreeListed = 16;
-
-std::vector<std::string> link_names(const HardwareProfile& hardware) {
-    std::vector<std::string> names;
-    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
-    return names;
-}
-
-void check_model_type(const ModelConfig& config) {
-    if (!config.family.empty()) return;
-    throw Error(config.source + "/model_type",
-                fmt::format("tplan has no op graph for \"{}\"", config.model_type),
-                "`tplan inspect` still gives its verdict; estimates need one of the supported "
-                "architectures");
-}
 
 /// A lowered degree, shared by all combinations of a sweep.
 struct Degree {
@@ -87,9 +72,16 @@ std::string judge_group(std::span<SweepRow> rows) {
 
 }  // namespace
 
+std::optional<TpPlan> plan_by_hand(const ModelConfig& config, const std::string& file) {
+    if (file.empty()) return std::nullopt;
+    require_no_device_map(config);
+    return read_tp_plan(file);
+}
+
 Resolved resolve(const Query& query) {
     Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
-    check_model_type(resolved.config);
+    require_graph(resolved.config);
+    require_ranges(resolved.request, "");
     auto& request = resolved.request;
     auto& workload = request.workload;
     if (workload.phase == Phase::train) {
@@ -97,22 +89,8 @@ Resolved resolve(const Query& query) {
     }
     workload.dtype = query.dtype.value_or(resolved.config.dtype);
     workload.kv_dtype = query.kv_dtype.value_or(workload.dtype);
-    if (!query.tp_plan_file.empty()) {
-        if (resolved.config.device_map) {
-            throw Error(query.model + "/device_map",
-                        "device_map and a TP plan conflict at weight loading",
-                        "drop one of the two: device_map from the configuration, or --tp-plan");
-        }
-        request.plan.tp_plan = read_tp_plan(query.tp_plan_file);
-    }
-    const int most = resolved.hardware.devices * request.cost.nodes;
-    if (request.plan.tp > most) {
-        throw Error(
-            "--tp",
-            fmt::format("{} is more than the {} GPUs of {} ({} nodes x {})", request.plan.tp, most,
-                        resolved.hardware.name, request.cost.nodes, resolved.hardware.devices),
-            fmt::format("the highest degree here is {}; --nodes adds nodes", most));
-    }
+    request.plan.tp_plan = plan_by_hand(resolved.config, query.tp_plan_file);
+    require_devices(resolved.hardware, request.plan.tp, request.cost.nodes);
     return resolved;
 }
 
@@ -130,7 +108,7 @@ EstimateResult estimate(const Resolved& resolved) {
 
 std::vector<int> working_degrees_of(const Resolved& resolved) {
     const auto verdict = tp_verdict(resolved.config, resolved.request.plan.transformers);
-    return working_degrees(resolved.config, verdict, resolved.request.plan, kHighestDegreeListed);
+    return working_degrees(resolved.config, verdict, resolved.request.plan);
 }
 
 std::string infeasible_text(const Feasibility& feasibility, const std::vector<int>& working) {
@@ -147,8 +125,9 @@ std::string infeasible_text(const Feasibility& feasibility, const std::vector<in
 
 std::string estimate_text(const Estimate& estimate) {
     const auto& work = estimate.workload;
-    auto text = fmt::format("{} on {} x {} over {}\n", estimate.model, estimate.tp,
-                            estimate.hardware, estimate.link);
+    auto text = fmt::format("{} on {} x {}", estimate.model, estimate.tp, estimate.hardware);
+    if (estimate.tp > 1) text += " over " + estimate.link;
+    text += "\n";
     text += fmt::format("  {}, batch {}, {} {}, {}, KV {}, kernels {}, layout {}\n",
                         name_of(work.phase), work.batch,
                         work.phase == Phase::decode ? "context" : "input", work.cached_tokens(),
@@ -211,8 +190,25 @@ std::string estimate_text(const Estimate& estimate) {
     return text;
 }
 
+std::string plan_text(const PlanDocument& plan) {
+    auto text = plan.why + "\n";
+    for (const auto& other : plan.alternatives)
+        text += fmt::format("  TP {}: {}\n", other.tp, other.reason);
+    text += "\n" + estimate_text(plan.predicted);
+    for (const auto& note : plan.diagnostics) text += "note: " + note + "\n";
+    return text;
+}
+
 SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     const auto resolved = resolve(query);
+    for (const int tp : axes.degrees) {
+        for (const auto batch : axes.batches) {
+            auto request = resolved.request;
+            request.plan.tp = tp;
+            request.workload.batch = batch;
+            require_ranges(request, "");
+        }
+    }
     SweepDocument document;
     document.model = resolved.config.source;
     document.workload = resolved.request.workload;
@@ -243,7 +239,14 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     if (!degree.program) continue;
                     auto workload = document.workload;
                     workload.batch = batch;
-                    fill(row, price(compile(*degree.program, hardware, cost), workload), tp);
+                    const auto compiled = compile(*degree.program, hardware, cost);
+                    fill(row, price(compiled, workload), tp);
+                    for (const auto& note : compiled.notes) {
+                        auto text =
+                            fmt::format("{} over {}, TP {}: {}", hardware.name, link, tp, note);
+                        if (std::ranges::find(document.notes, text) == document.notes.end())
+                            document.notes.push_back(std::move(text));
+                    }
                 }
                 document.findings.push_back(judge_group(std::span(document.rows).subspan(start)));
             }
@@ -281,6 +284,7 @@ std::string sweep_text(const SweepDocument& document) {
     }
     text += format_table(rows) + "\n";
     for (const auto& finding : document.findings) text += finding + "\n";
+    for (const auto& note : document.notes) text += "note: " + note + "\n";
     return text;
 }
 

@@ -16,6 +16,8 @@ ModelConfig small_copy(const ModelConfig& config, int tp) {
     small.ffn = kFfnPerRank * tp;
     small.vocab = kVocabPerRank * tp;
     small.max_positions = kPositions;
+    small.quant_method.clear();  // it runs in fp32, and its sizes are below any block
+    small.quant_block = {0, 0};
     small.layer_traits.clear();
     for (const auto& traits : config.layer_traits) {
         if (!std::ranges::count(small.layer_traits, traits)) small.layer_traits.push_back(traits);

@@ -188,12 +188,6 @@ bool covers(const CollectiveCost& row, OpKind op, Impl implementation, const Gro
            (group.nodes == 1 ? row.applies(group.ranks, group.link) : row.across_nodes);
 }
 
-std::vector<std::string> link_names(const HardwareProfile& hardware) {
-    std::vector<std::string> names;
-    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
-    return names;
-}
-
 }  // namespace
 
 std::span<const CollectiveCost> collective_costs() {
@@ -212,15 +206,7 @@ Group make_group(const HardwareProfile& hardware, int ranks, int nodes, const st
                         names.empty() ? "it joins no devices" : "links: " + join(names, ", "));
         }
     }
-    const int most = nodes * hardware.devices;
-    if (ranks > most) {
-        const int needed = (ranks + hardware.devices - 1) / hardware.devices;
-        throw Error(fmt::format("--tp {}", ranks),
-                    fmt::format("{} node{} of {} {} have {}", nodes, nodes == 1 ? "" : "s",
-                                hardware.devices, hardware.name, most),
-                    fmt::format("nearest valid: --tp {}{}", most,
-                                hardware.network ? fmt::format(", or --nodes {}", needed) : ""));
-    }
+    require_devices(hardware, ranks, nodes);
     Group group;
     group.ranks = ranks;
     group.nodes = (ranks + hardware.devices - 1) / hardware.devices;

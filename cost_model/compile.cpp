@@ -94,27 +94,51 @@ void compile_collective(CompiledProgram& out, CompiledStep& step, const Context&
     step.first_line = static_cast<int>(out.lines.size());
     step.lines = static_cast<int>(lines.size());
     out.lines.insert(out.lines.end(), lines.begin(), lines.end());
-    if (source.algorithm.empty() || source.algorithm == "auto") {
-        if (auto curve = collective_curve(c, source.kind, lines); !curve.empty()) {
-            step.time_curve = push(out.time_curves, std::move(curve));
-        }
+    // Points are measured with the algorithm that the implementation chose itself, which is also
+    // the one a plan names.
+    if (auto curve = collective_curve(c, source.kind, lines); !curve.empty()) {
+        step.time_curve = push(out.time_curves, std::move(curve));
     }
+}
+
+/// A product by its tiles, where the profile has parameters for it.
+void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, DType compute) {
+    const auto* parameters = gemm_parameters(c.hardware, compute);
+    const double n = step.shape.n, k = step.shape.k;
+    if (parameters == nullptr || n < 1) return;
+    const auto elements = gemm_elements(compute, step.shape.weight_element, step.shape.activation);
+    const auto& sides = parameters->sides;
+    const bool inside = std::min(n, k) >= sides[0] && std::max(n, k) <= sides[1];
+    step.gemm = push(out.gemms, CompiledGemm{.kernel = gemm_kernel(gemm_device(c.hardware, compute),
+                                                                   *parameters, n, k, elements),
+                                             .width = parameters->width,
+                                             .least_rows = parameters->rows[0],
+                                             .most_rows = parameters->rows[1],
+                                             .fitted = inside && !borrows(*parameters, compute),
+                                             .transferred = parameters->transferred});
 }
 
 void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c, const Step& source,
                      DType compute) {
     step.quantises = quantises(c.hardware, source.weight_dtype, c.options.quant_dynamic);
     if (step.quantises) {
-        const double k = step.shape.k > 0 ? step.shape.k : step.shape.hidden;
-        step.quantise_fixed = quantise_seconds(c.hardware, 0, k);
-        step.quantise_per_row = quantise_seconds(c.hardware, 1, k) - step.quantise_fixed;
+        step.quantiser = quantiser(c.hardware, step.shape.k > 0 ? step.shape.k : step.shape.hidden);
     }
-    if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
+    if (step.shape.kind == OpKind::moe_experts) {
+        if (c.hardware.experts && step.shape.experts > 0) {
+            step.experts = push(out.experts, make_expert_pricer(c.hardware, step.shape, compute));
+        }
+        return;  // no table of grouped products yet
+    }
+    if (step.shape.k <= 0) return;
+    compile_gemm(out, step, c, compute);
     const auto analytic = [&](double m) {
+        const double quantise = step.quantises ? step.quantiser.seconds(m) : 0;
+        if (step.gemm >= 0) return gemm_time(out.gemms.back().kernel, m).seconds + quantise;
         const WorkSize work{.batch = m, .tokens = m};
         const auto& row = op_cost(step.shape.kind);
         return step.line.seconds(row.flops(step.shape, work), row.bytes(step.shape, work)) +
-               step.quantise_fixed + step.quantise_per_row * m;
+               quantise;
     };
     const auto dtype = usable_dtype(c.hardware, compute);
     auto curve = product_curve(
@@ -131,6 +155,9 @@ void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& 
                      .heads = step.shape.heads,
                      .kv_heads = step.shape.kv_heads,
                      .head_dim = step.shape.head_dim};
+    if (c.hardware.attention) {
+        step.attention = push(out.attention, make_attention_pricer(c.hardware, step.shape, kv));
+    }
     step.grid_kv_bytes = bytes_of(kv);
     if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
         step.decode_grid = push(out.attention_grids, std::move(grid));
@@ -139,6 +166,18 @@ void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& 
     if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
         step.prefill_grid = push(out.attention_grids, std::move(grid));
     }
+}
+
+/// Bytes per row and those of the weights come from the op's own count.
+void compile_pass(CompiledProgram& out, CompiledStep& step, const Context& c) {
+    if (!c.hardware.passes) return;
+    const auto bytes = [&](double rows) {
+        return op_cost(step.shape.kind).bytes(step.shape, {.batch = rows, .tokens = rows});
+    };
+    const double fixed = bytes(0), row = bytes(1) - fixed;
+    const double columns = row / step.shape.activation;
+    step.pass =
+        push(out.passes, make_pass_pricer(c.hardware, step.shape.kind, columns, row, fixed));
 }
 
 CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& source) {
@@ -157,6 +196,7 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
     } else if (row.engine == Engine::attention) {
         compile_attention(out, step, c, stored_dtype(source.dtype));
     } else if (!step.free) {
+        compile_pass(out, step, c);
         auto curve = elementwise_curve(c.hardware, source.kind, c.program.tp);
         if (!curve.empty()) step.time_curve = push(out.time_curves, std::move(curve));
     }
@@ -177,6 +217,8 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
 
     CompiledProgram out;
     out.tp = program.tp;
+    out.link =
+        context.group.ranks > 1 ? std::string(name_of(context.group.link.kind)) : options.link;
     out.notes = context.group.notes;
     out.calibrated = !hardware.tables.empty();
     out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty();

@@ -6,6 +6,7 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <optional>
 
 namespace tplan {
 
@@ -26,14 +27,18 @@ struct Sizes {
     double log_rows(Rows rows) const { return rows == Rows::tokens ? log_tokens : log_batch; }
 };
 
-Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
-    Sizes sizes{.work = work_size(workload)};
+Sizes sizes_of(const CompiledProgram& program, const WorkSize& work) {
+    Sizes sizes{.work = work};
     if (program.logarithms) {
         sizes.log_tokens = std::log(sizes.work.tokens);
         sizes.log_batch = std::log(sizes.work.batch);
         sizes.log_cached = std::log(sizes.work.cached);
     }
     return sizes;
+}
+
+Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
+    return sizes_of(program, work_size(workload));
 }
 
 std::size_t at(int i) {
@@ -52,6 +57,17 @@ void set_trust(StepCost& cost, const CompiledProgram& program, bool measured, bo
     cost.domain = measured && inside ? Domain::interpolated : Domain::extrapolated;
     cost.half_width = inside && measured ? width : std::min(width * kExtrapolatedWidening, kWidest);
     if (!measured) cost.half_width = std::max(cost.half_width, kUnmeasuredWidth);
+}
+
+/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here.
+void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows) {
+    const bool inside =
+        gemm.fitted && !gemm.transferred && rows >= gemm.least_rows && rows <= gemm.most_rows;
+    cost.provenance = gemm.transferred ? Provenance::datasheet : Provenance::predicted;
+    cost.domain = inside ? Domain::interpolated : Domain::extrapolated;
+    const bool near = gemm.fitted && rows <= gemm.most_rows;
+    cost.half_width =
+        std::min(gemm.width[gemm_regime(rows)] * (near ? 1 : kExtrapolatedWidening), kWidest);
 }
 
 std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const CompiledStep& step) {
@@ -105,6 +121,41 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
            sizes.work.kv_bytes == step.grid_kv_bytes;
 }
 
+/// The price that a model of the step's kernels gives, if it has one.
+std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const CompiledStep& step,
+                                      const Sizes& sizes) {
+    if (step.attention >= 0) {
+        return attention_cost(program.attention[at(step.attention)], sizes.work);
+    }
+    if (step.experts >= 0) return expert_cost(program.experts[at(step.experts)], sizes.work);
+    if (step.pass >= 0) {
+        return pass_cost(program.passes[at(step.pass)], sizes.work.rows(step.shape.rows));
+    }
+    if (step.gemm >= 0) {
+        const auto weights =
+            sizes.work.residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
+        const auto product = gemm_time(program.gemms[at(step.gemm)].kernel,
+                                       sizes.work.rows(step.shape.rows), 1, weights);
+        return KernelCost{.seconds = product.seconds,
+                          .launch = product.launch,
+                          .compute = product.compute,
+                          .memory = product.memory};
+    }
+    return std::nullopt;
+}
+
+/// The roofline in the same form.
+KernelCost roofline_cost(const CompiledProgram& program, const CompiledStep& step, double flops,
+                         double bytes) {
+    return {.seconds = step.line.seconds(flops, bytes),
+            .launch = step.line.launch,
+            .compute = flops * step.line.per_flop,
+            .memory = bytes * step.line.per_byte,
+            .half_width = op_cost(step.shape.kind).engine == Engine::attention
+                              ? program.interval_attention
+                              : program.interval_compute};
+}
+
 StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
     if (step.free) {
         StepCost cost;
@@ -120,10 +171,13 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     const auto& row = op_cost(step.shape.kind);
     const double flops = row.flops(step.shape, sizes.work);
     const double bytes = row.bytes(step.shape, sizes.work);
-    const double compute = flops * step.line.per_flop, memory = bytes * step.line.per_byte;
-    double time = step.line.seconds(flops, bytes);
+    const double rows = sizes.work.rows(step.shape.rows);
+    const auto modelled = kernel_cost(program, step, sizes);
+    const auto kernel = modelled ? *modelled : roofline_cost(program, step, flops, bytes);
+    double time = kernel.seconds, launch = kernel.launch;
     if (step.quantises) {
-        time += step.quantise_fixed + step.quantise_per_row * sizes.work.rows(step.shape.rows);
+        time += step.quantiser.seconds(rows);
+        launch += step.quantiser.fixed;
     }
     const int grid = sizes.work.decode ? step.decode_grid : step.prefill_grid;
     const bool measured = step.product_curve >= 0 || step.time_curve >= 0 || grid >= 0;
@@ -133,12 +187,19 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     cost.flops = Flops(flops);
     cost.bytes = Bytes(bytes);
     cost.time = Seconds(time);
-    cost.launch = Seconds(std::min(step.line.launch, time));
-    cost.bound = compute > memory ? Bound::compute : Bound::memory;
-    if (step.line.launch > std::max(compute, memory)) cost.bound = Bound::launch;
-    set_trust(
-        cost, program, measured, inside,
-        row.engine == Engine::attention ? program.interval_attention : program.interval_compute);
+    cost.launch = Seconds(std::min(launch, time));
+    cost.bound = kernel.compute > kernel.memory ? Bound::compute : Bound::memory;
+    if (launch > std::max(kernel.compute, kernel.memory)) cost.bound = Bound::launch;
+    if (modelled && !measured) {
+        cost.provenance = Provenance::predicted;
+        cost.domain = kernel.inside ? Domain::interpolated : Domain::extrapolated;
+        cost.half_width = kernel.half_width;
+        if (step.gemm >= 0) trust_gemm(cost, program.gemms[at(step.gemm)], rows);
+        return cost;
+    }
+    const bool attention = row.engine == Engine::attention;
+    set_trust(cost, program, measured, inside,
+              attention ? program.interval_attention : program.interval_compute);
     return cost;
 }
 
@@ -221,11 +282,15 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
     return totals;
 }
 
-StepCost price_step(const CompiledProgram& program, int section, int step,
-                    const Workload& workload) {
+StepCost price_counts(const CompiledProgram& program, int section, int step, const WorkSize& work) {
     const auto& s = program.sections[at(section)];
     assert(step >= 0 && step < s.steps);
-    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, workload));
+    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, work));
+}
+
+StepCost price_step(const CompiledProgram& program, int section, int step,
+                    const Workload& workload) {
+    return price_counts(program, section, step, work_size(workload));
 }
 
 std::string_view collective_algorithm(const CompiledProgram& program, int section, int step,

@@ -6,6 +6,10 @@
 #include <vector>
 
 #include "core/json_io.h"
+#include "cost_model/attention.h"
+#include "cost_model/gemm.h"
+#include "cost_model/moe.h"
+#include "cost_model/passes.h"
 #include "models/graph.h"
 #include "models/points.h"
 
@@ -126,7 +130,12 @@ struct HardwareProfile {
     double memory_efficiency = 1;     // share of the memory bandwidth that streaming reaches
     Seconds launch;  // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
     Seconds attention_launch;  // likewise of an attention core: split, combine, cache append
+    std::optional<AttentionModel> attention;       // attention cores; none: the roofline
+    std::optional<ExpertModel> experts;            // routed experts; none: the roofline
+    std::optional<std::vector<PassModel>> passes;  // norms and the like; none: the roofline
     Seconds quantise;  // fixed part of quantising activations to fp8 at run time (abs-max, scale)
+    double quantise_efficiency = 1;      // share of the memory bandwidth that quantising reaches
+    std::vector<GemmParameters> gemm;    // one per dtype fitted; empty: products by the roofline
     std::vector<LinkProfile> links;      // fastest first
     std::optional<LinkProfile> network;  // between nodes, per device
     double interval_compute =
@@ -155,7 +164,12 @@ struct HardwareProfile {
         field("memory_efficiency", self.memory_efficiency);
         field("launch_s", self.launch);
         field("attention_launch_s", self.attention_launch);
+        field("attention", self.attention);
+        field("experts", self.experts);
+        field("passes", self.passes);
         field("quantise_s", self.quantise);
+        field("quantise_efficiency", self.quantise_efficiency);
+        field("gemm", self.gemm);
         field("links", self.links);
         field("network", self.network);
         field("interval_compute", self.interval_compute);
@@ -186,12 +200,21 @@ std::vector<std::string> hardware_names();
 std::string calibrated_profile_path(const std::string& backend);
 
 /// The keys of `sources`: the path of every figure below the profile. Peaks go by dtype and links
-/// by kind: "memory_bytes", "peaks/bf16", "links/nvlink/latency_s", "network/bytes_per_s", "tables"
-/// (when there are points).
+/// by kind: "memory_bytes", "peaks/bf16", "gemm/bf16", "links/nvlink/latency_s",
+/// "network/bytes_per_s", "tables" (when there are points).
 std::vector<std::string> figure_keys(const HardwareProfile& hardware);
 
 /// The figures whose source is `assumed`: every report made from the profile says so.
 std::vector<std::string> assumed_figures(const HardwareProfile& hardware);
+
+/// Whether a figure whose key begins with `group` is assumed: taken over from another device.
+bool is_assumed(const HardwareProfile& hardware, std::string_view group);
+
+/// Names of the node's links, fastest first.
+std::vector<std::string> link_names(const HardwareProfile& hardware);
+
+/// Throws Error naming the highest degree unless `ranks` devices are there: nodes x devices.
+void require_devices(const HardwareProfile& hardware, int ranks, int nodes);
 
 /// The dtype that arithmetic on `dtype` runs in: itself, or the nearest wider one the device has a
 /// peak for. Throws Error when there is none.

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "cost_model/attention.h"
 #include "cost_model/op_cost.h"
 
 namespace tplan {
@@ -106,6 +107,9 @@ double analytic_attention(const HardwareProfile& hardware, const AttentionPoint&
                         .cached = double(p.kv_len),
                         .tokens = double(p.batch * p.q_len),
                         .kv_bytes = bytes_of(p.kv_dtype)};
+    if (hardware.attention) {
+        return attention_cost(make_attention_pricer(hardware, shape, activation), work).seconds;
+    }
     const auto& row = op_cost(OpKind::attention);
     return roofline(hardware, row.engine, activation)
         .seconds(row.flops(shape, work), row.bytes(shape, work));
@@ -120,15 +124,22 @@ bool within(const std::vector<double>& ascending, double x) {
 
 double analytic_product(const HardwareProfile& hardware, DType dtype, double m, double n,
                         double k) {
-    const StepShape shape{.n = n,
-                          .k = k,
-                          .weight_bytes = n * k * bytes_of(dtype),
-                          .activation = bytes_of(stored_dtype(dtype))};
+    const auto compute = compute_dtype(hardware, dtype, dtype);
+    const double activation = bytes_of(stored_dtype(dtype));
+    const double quantise =
+        quantises(hardware, dtype, true) ? quantiser(hardware, k).seconds(m) : 0;
+    if (const auto* parameters = gemm_parameters(hardware, compute)) {
+        const auto kernel = gemm_kernel(gemm_device(hardware, compute), *parameters, n, k,
+                                        gemm_elements(compute, bytes_of(dtype), activation));
+        return gemm_time(kernel, m).seconds + quantise;
+    }
+    const StepShape shape{
+        .n = n, .k = k, .weight_bytes = n * k * bytes_of(dtype), .activation = activation};
     const WorkSize work{.batch = m, .tokens = m};
     const auto& row = op_cost(OpKind::linear);
-    const auto line = roofline(hardware, row.engine, compute_dtype(hardware, dtype, dtype));
-    const double time = line.seconds(row.flops(shape, work), row.bytes(shape, work));
-    return quantises(hardware, dtype, true) ? time + quantise_seconds(hardware, m, k) : time;
+    return roofline(hardware, row.engine, compute)
+               .seconds(row.flops(shape, work), row.bytes(shape, work)) +
+           quantise;
 }
 
 double TimeCurve::at(double size) const {

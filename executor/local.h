@@ -10,13 +10,15 @@
 
 namespace tplan {
 
-/// One step of the running order: every layer's instance of every step of its section.
+/// One step of the running order.
 struct ExecutedStep {
     int section = 0;
     int step = 0;    // of the section
     int layer = -1;  // -1 outside the layers
     std::string id;  // step_id()
 };
+
+/// The program unrolled in running order: every layer's instance of every step of its section.
 std::vector<ExecutedStep> executed_steps(const Program& program);
 
 /// slices() for any split: a whole one is the same on every rank.

@@ -161,7 +161,7 @@ const Json* find_rule(const KeyRule& rule, KeyReader& reader, std::string& path)
 std::vector<std::int64_t> read_layer_numbers(const Json& in, const std::string& where) {
     std::vector<std::int64_t> numbers;
     if (in.is_null()) return numbers;
-    if (!in.is_array()) json_detail::wrong_type(where, "an array of layer numbers", in);
+    if (!in.is_array()) wrong_type(where, "an array of layer numbers", in);
     for (std::size_t i = 0; i < in.size(); ++i) {
         numbers.push_back(read_size(in[i], where + "/" + std::to_string(i), 0, kMostLayers));
     }
@@ -185,7 +185,7 @@ std::int64_t read_size(const Json& in, const std::string& where, std::int64_t lo
     if (integer && !huge) {
         if (const auto value = in.get<std::int64_t>(); value >= low && value <= high) return value;
     }
-    json_detail::wrong_type(where, fmt::format("an integer from {} to {}", low, high), in);
+    wrong_type(where, fmt::format("an integer from {} to {}", low, high), in);
 }
 
 double read_positive(const Json& in, const std::string& where, double high) {
@@ -193,12 +193,12 @@ double read_positive(const Json& in, const std::string& where, double high) {
         if (const auto value = in.get<double>(); value > 0 && value <= high) return value;
     }
     const bool bounded = high < std::numeric_limits<double>::max();
-    json_detail::wrong_type(
-        where, bounded ? fmt::format("a number above 0 up to {}", high) : "a number above 0", in);
+    wrong_type(where, bounded ? fmt::format("a number above 0 up to {}", high) : "a number above 0",
+               in);
 }
 
 ActivationKind read_activation(const Json& in, const std::string& where) {
-    if (!in.is_string()) json_detail::wrong_type(where, "the name of an activation", in);
+    if (!in.is_string()) wrong_type(where, "the name of an activation", in);
     const auto& name = in.get_ref<const std::string&>();
     if (const auto row = find_row(kActivations, name); row != kActivations.end()) return row->kind;
     std::vector<std::string> choices;
@@ -227,7 +227,7 @@ void read_field(const KeyRule& rule, KeyReader& reader, ModelConfig& config) {
     } else if (const auto number = find_row(kNumbers, rule.field); number != kNumbers.end()) {
         number->at(config) = is_none(number->null) ? 0 : read_positive(value, path);
     } else if (const auto flag = find_row(kFlags, rule.field); flag != kFlags.end()) {
-        if (!value.is_boolean()) json_detail::wrong_type(path, "true or false", value);
+        if (!value.is_boolean()) wrong_type(path, "true or false", value);
         flag->at(config) = value.get<bool>();
     } else if (rule.field == "activation") {
         auto& kind = config.settings.activation;

@@ -16,6 +16,19 @@ constexpr auto enum_names(CollectiveImpl) {
     return std::array<std::string_view, 5>{"nccl", "vllm", "trtllm", "cpu-shm", "mpi"};
 }
 
+/// How an implementation is launched: by the host call by call, or inside a CUDA graph.
+enum class CollectiveMode { eager, graph };
+constexpr auto enum_names(CollectiveMode) {
+    return std::array<std::string_view, 2>{"eager", "graph"};
+}
+
+/// Where a product's weights, or the cache of a decode, lie when the op starts: in memory, as in
+/// serving, or in the last-level cache, as in a benchmark that repeats itself; `edge` is between.
+enum class Residency { cold, edge, warm };
+constexpr auto enum_names(Residency) {
+    return std::array<std::string_view, 3>{"cold", "edge", "warm"};
+}
+
 /// A measured point of `calibrate`: C[m,n] = A[m,k] B[k,n] on each of `ranks` devices at once,
 /// weights cold.
 struct GemmPoint {

@@ -4,14 +4,15 @@
 #include <map>
 #include <numeric>
 
+#include "planner/requirements.h"
+
 namespace tplan {
 namespace {
 
 constexpr std::size_t kLimit = 50;
 
-std::string shorten(const Json& value) {
-    auto text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-    return text.size() > 80 ? text.substr(0, 77) + "..." : text;
+std::string shown(const Json& value) {
+    return tplan::shown(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 bool same_number(const Json& a, const Json& b, double tolerance) {
@@ -38,14 +39,14 @@ struct Comparison {
                 const auto inside = path.empty() ? key : path + "/" + key;
                 const auto it = found.find(key);
                 if (it == found.end()) {
-                    differ(inside, "missing", shorten(value));
+                    differ(inside, "missing", shown(value));
                 } else {
                     compare(*it, value, inside);
                 }
             }
             for (const auto& [key, value] : found.items()) {
                 if (!expected.contains(key)) {
-                    differ(path.empty() ? key : path + "/" + key, shorten(value), "no such key");
+                    differ(path.empty() ? key : path + "/" + key, shown(value), "no such key");
                 }
             }
         } else if (found.is_array() && expected.is_array()) {
@@ -59,9 +60,9 @@ struct Comparison {
             }
         } else if (found.is_number() && expected.is_number()) {
             if (!same_number(found, expected, tolerance))
-                differ(path, shorten(found), shorten(expected));
+                differ(path, shown(found), shown(expected));
         } else if (found != expected) {
-            differ(path, shorten(found), shorten(expected));
+            differ(path, shown(found), shown(expected));
         }
     }
 };
@@ -136,8 +137,10 @@ std::vector<Difference> compare_json(const Json& found, const Json& expected, st
 }
 
 PlanDocument read_plan(const Json& document, const std::string& where) {
-    require_schema(document, "tplan.plan/1", where);
-    return from_json<PlanDocument>(document, where);
+    require_schema(document, PlanDocument{}.schema, where);
+    auto plan = from_json<PlanDocument>(document, where);
+    require_ranges(plan.request, where + "/request");
+    return plan;
 }
 
 std::vector<Difference> check_plan(const Json& document, const std::string& where) {

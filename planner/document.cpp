@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "planner/lower.h"
+#include "planner/requirements.h"
 
 namespace tplan {
 namespace {
@@ -82,10 +83,7 @@ std::string first_message(const Feasibility& feasibility) {
 std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProfile& hardware) {
     const int most = hardware.devices * request.cost.nodes;
     const int asked = request.gpus.value.value_or(request.plan.tp);
-    if (asked < 1 || asked > most) {
-        throw Error("--tp", fmt::format("{} GPUs asked, {} has {}", asked, hardware.name, most),
-                    fmt::format("give 1 to {}, or more nodes with --nodes", most));
-    }
+    require_devices(hardware, asked, request.cost.nodes);
     std::vector<int> degrees;
     for (int tp = 1; tp <= (request.gpus.value ? asked : std::max(asked, std::min(most, 8)));
          ++tp) {
@@ -94,16 +92,24 @@ std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProf
     return degrees;
 }
 
-void note_of(Estimate& estimate, const HardwareProfile& hardware) {
+void add_notes(Estimate& estimate, const HardwareProfile& hardware) {
     estimate.notes.emplace_back(
         "times are of an isolated step: queueing and mixed prefill/decode steps are not modelled "
         "yet");
-    std::vector<std::string> assumed;
-    for (const auto& [key, source] : hardware.sources) {
-        if (source.kind == SourceKind::assumed) assumed.push_back(key);
-    }
-    if (!assumed.empty()) {
+    if (const auto assumed = assumed_figures(hardware); !assumed.empty()) {
         estimate.notes.push_back("assumed figures in the profile: " + join(assumed, ", "));
+    }
+}
+
+/// Names in every collective step the algorithm that its price assumes.
+void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        auto& steps = program.sections[s].steps;
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const auto name =
+                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
+            if (!name.empty()) steps[i].algorithm = name;
+        }
     }
 }
 
@@ -120,6 +126,11 @@ std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
             const auto& cut = plan.tensors[at][t];
             auto& entry = all.emplace_back();
             entry.name = full_name(block, tensor, use.layer);
+            if (!tensor.checkpoint_names.empty()) {
+                auto& names = entry.checkpoint_names.emplace();
+                for (const auto& name : tensor.checkpoint_names)
+                    names.push_back(of_layer(name, use.layer));
+            }
             entry.shape = tensor.shape;
             entry.dtype = tensor.dtype;
             entry.style = cut.style;
@@ -160,8 +171,7 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.model = model;
     estimate.hardware = hardware.name;
     estimate.tp = program.tp;
-    estimate.link =
-        cost.link.empty() ? std::string(name_of(hardware.links.front().kind)) : cost.link;
+    estimate.link = compiled.link;
     estimate.workload = workload;
     estimate.options = cost;
     estimate.layout = options.layout;
@@ -180,21 +190,16 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.domain = totals.domain;
     estimate.ops = expand(compiled, program, workload);
     estimate.memory = totals.memory;
-    note_of(estimate, hardware);
+    estimate.notes = compiled.notes;
+    add_notes(estimate, hardware);
     return estimate;
 }
 
 PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& hardware,
                               const PlanRequest& request) {
-    if (config.device_map) {
-        throw Error(config.source + "/device_map",
-                    "device_map and a TP plan conflict at weight loading",
-                    "drop device_map from the configuration to use tensor parallelism");
-    }
-    if (config.family.empty()) {
-        throw Error(config.source + "/model_type",
-                    fmt::format("tplan has no op graph for \"{}\"", config.model_type));
-    }
+    require_no_device_map(config);
+    require_graph(config);
+    require_ranges(request, "");
     PlanResult result;
     const auto model = build_model(config);
     std::vector<Candidate> candidates;
@@ -212,8 +217,9 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
         auto& candidate = candidates.emplace_back();
         candidate.tp = tp;
         candidate.program = lower(model, *planned.plan, request.workload.dtype);
-        candidate.totals =
-            price(compile(candidate.program, hardware, request.cost), request.workload);
+        const auto compiled = compile(candidate.program, hardware, request.cost);
+        candidate.totals = price(compiled, request.workload);
+        name_algorithms(candidate.program, compiled, request.workload);
         candidate.notes = planned.plan->notes;
     }
 

@@ -35,12 +35,14 @@ struct RankShard {
 /// One parameter and its shards.
 struct TensorShards {
     std::string name;
+    std::optional<std::vector<std::string>> checkpoint_names;  // the pattern on disk, if another
     std::vector<std::int64_t> shape;
     DType dtype = DType::bf16;
     std::string style;
     std::vector<RankShard> shards;
     static void fields(auto& self, auto&& field) {
         field("name", self.name);
+        field("checkpoint_names", self.checkpoint_names);
         field("shape", self.shape);
         field("dtype", self.dtype);
         field("style", self.style);
@@ -72,7 +74,7 @@ struct Estimate {
     std::string schema = "tplan.estimate/1";
     std::string model, hardware;
     int tp = 1;
-    std::string link;
+    std::string link;  // that the collectives run over; one rank: as asked, or empty
     Workload workload;
     CostOptions options;
     LayoutChoice layout = LayoutChoice::best;

@@ -1,21 +1,10 @@
 #include "planner/fuse.h"
 
 #include <algorithm>
-#include <array>
 #include <span>
-#include <string_view>
 
 namespace tplan {
 namespace {
-
-struct FusedName {
-    std::span<const std::string_view> parts;  // module names that may be joined, in this order
-    std::string_view whole;
-};
-constexpr std::array<std::string_view, 3> kQkv = {"q_proj", "k_proj", "v_proj"};
-constexpr std::array<std::string_view, 2> kGateUp = {"gate_proj", "up_proj"};
-constexpr std::array kFusedNames = {FusedName{kQkv, "qkv_proj"},
-                                    FusedName{kGateUp, "gate_up_proj"}};
 
 bool contains(std::span<const int> numbers, int number) {
     return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
@@ -57,10 +46,10 @@ std::size_t find_step(const Section& section, const std::string& name) {
 }
 
 /// The first part found takes the place of all: nothing but their common input comes before it.
-void fuse_group(Section& section, const std::string& parent, const FusedName& names) {
+void fuse_group(Section& section, const std::string& parent, const FusedModules& names) {
     std::vector<std::size_t> found;
     for (const auto& part : names.parts) {
-        const auto at = find_step(section, parent + std::string(part));
+        const auto at = find_step(section, parent + part);
         if (at == section.steps.size()) return;
         found.push_back(at);
     }
@@ -70,7 +59,7 @@ void fuse_group(Section& section, const std::string& parent, const FusedName& na
     }
     auto& fused = steps[found[0]];
     for (std::size_t i = 1; i < found.size(); ++i) join_linear(fused, steps[found[i]]);
-    fused.name = parent + std::string(names.whole);
+    fused.name = parent + names.whole;
     for (auto at = found.rbegin(); at + 1 != found.rend(); ++at)
         steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(*at));
 }
@@ -126,9 +115,9 @@ const Step* common_first_norm(const Program& program) {
 
 }  // namespace
 
-void fuse_projections(Section& section) {
+void fuse_projections(Section& section, const std::vector<FusedModules>& groups) {
     for (std::size_t i = 0; i < section.steps.size(); ++i) {
-        for (const auto& names : kFusedNames) {
+        for (const auto& names : groups) {
             const auto name = section.steps[i].name;
             if (!name.ends_with(names.parts[0])) continue;
             const auto parent = name.substr(0, name.size() - names.parts[0].size());

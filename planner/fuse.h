@@ -1,14 +1,17 @@
 #pragma once
+#include <vector>
+
+#include "models/graph.h"
 #include "models/program.h"
 
 /// Fusions of Kernels::served on a lowered program: what vLLM and TensorRT-LLM run as one kernel.
 
 namespace tplan {
 
-/// Linears of one module group that read the same buffer become one step: q, k and v
-/// "self_attn.qkv_proj", gate and up "mlp.gate_up_proj". A linear whose output a collective takes
+/// Linears of one module group that read the same buffer become one step as `groups` says: q, k and
+/// v "self_attn.qkv_proj", gate and up "mlp.gate_up_proj". A linear whose output a collective takes
 /// stays by itself.
-void fuse_projections(Section& section);
+void fuse_projections(Section& section, const std::vector<FusedModules>& groups);
 
 /// An in-place addition of two values followed by the norm of its result becomes add_norm.
 void fuse_residual_norms(Section& section);

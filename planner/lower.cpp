@@ -407,7 +407,7 @@ Program lower(const Model& model, const Plan& plan, DType dtype) {
     program.tp = plan.options.tp;
     lower_blocks(lowering);
     if (plan.options.kernels == Kernels::served) {
-        for (auto& section : program.sections) fuse_projections(section);
+        for (auto& section : program.sections) fuse_projections(section, model.fused);
         fuse_across_layers(program);
         for (auto& section : program.sections) fuse_residual_norms(section);
     }

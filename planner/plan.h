@@ -84,24 +84,29 @@ Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanO
 Feasibility judge_layout(const ModelConfig& config, const Verdict& verdict,
                          const PlanOptions& options);
 
+/// How far lists of working degrees go.
+constexpr int kHighestDegreeListed = 16;
+
 /// The degrees 1..max at which judge_layout() finds no violation, ascending. `options.tp` is not
 /// looked at.
 std::vector<int> working_degrees(const ModelConfig& config, const Verdict& verdict,
-                                 PlanOptions options, int max);
+                                 PlanOptions options, int max = kHighestDegreeListed);
 
 /// The cut of every tensor as transformers would load it, whether or not the degree then runs: what
 /// `inspect` shows of a degree that judge() refuses. Requires a graph and tp >= 1.
 Plan assign(const ModelConfig& config, const Model& model, const PlanOptions& options);
+
+/// What make_plan() gives: one of the two says why the other is empty.
+struct Planned {
+    std::optional<Plan> plan;
+    Feasibility feasibility;
+};
 
 /// Applies the plan. Returns violations instead when the degree does not work under
 /// `options.layout`: with `best`, KV heads are replicated where the degree passes them (tp %
 /// kv_heads == 0), everything else is as `hf`. A model without a TP plan is feasible at tp 1 only.
 /// Beyond judge_layout(), a style that the graph's op cannot carry is `op_unsupported`.
 /// Requires a graph (`config.family`) and tp >= 1.
-struct Planned {
-    std::optional<Plan> plan;
-    Feasibility feasibility;
-};
 Planned make_plan(const ModelConfig& config, const Model& model, const PlanOptions& options);
 
 }  // namespace tplan

@@ -51,8 +51,8 @@ struct QueryFlags {
 /// Adds the flags every estimating command takes.
 void add_workload_flags(CLI::App& command, QueryFlags& flags);
 
-/// The query they spell. `tp` and `batch` must be single numbers here. Throws Error for
-/// out-of-range values.
+/// The query they spell. `tp` and `batch` must be single numbers here. Throws Error for a word that
+/// is none of a flag's choices; ranges are resolve()'s question.
 Query make_query(const QueryFlags& flags);
 
 // One function per subcommand: adds it to the program and sets `action` when it is the one given.
@@ -68,6 +68,8 @@ void add_report(CLI::App& program, Action& action);
 void add_gui(CLI::App& program, Action& action);
 void add_run(CLI::App& program, Action& action);
 void add_calibrate(CLI::App& program, Action& action);
+void add_predict(CLI::App& program, Action& action);
+void add_accuracy(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
 
 }  // namespace tplan::cli

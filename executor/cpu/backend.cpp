@@ -14,6 +14,7 @@
 #include "executor/cpu/memory.h"
 #include "executor/cpu/simd.h"
 #include "executor/cpu/team.h"
+#include "executor/processor.h"
 
 namespace tplan::cpu {
 namespace {

@@ -1,4 +1,5 @@
 #include <set>
+#include <sstream>
 
 #include "core/files.h"
 #include "core/json_io.h"
@@ -34,6 +35,7 @@ void expect_failure(const std::vector<std::string>& arguments, int code,
     INFO(result.err);
     CHECK(result.exit_code == code);
     CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+    if (code == 2) CHECK(result.out.empty());
     for (const auto* word : words) {
         INFO(word);
         CHECK(result.err.find(word) != std::string::npos);
@@ -127,6 +129,24 @@ TEST_CASE("estimate has the keys of its contract and its parts add up") {
     CHECK(document["interval_90_s"][1] >= document["step_s"]);
 }
 
+TEST_CASE("what is priced as something else is said") {
+    const std::vector<std::string> pair{"llama-3.1-8b", "--hw", "l40s",          "--tp", "4",
+                                        "--link",       "pcie", "--collectives", "vllm"};
+    const auto mentions_nccl = [](const Json& notes) {
+        return std::ranges::any_of(notes, [](const Json& note) {
+            return note.get<std::string>().find("priced as nccl") != std::string::npos;
+        });
+    };
+    for (const std::string command : {"estimate", "sweep"}) {
+        std::vector<std::string> arguments{command};
+        arguments.insert(arguments.end(), pair.begin(), pair.end());
+        CHECK(mentions_nccl(json_of(arguments)["notes"]));
+    }
+    auto bridged = json_of({"estimate", "llama-3.1-8b", "--hw", "l40s", "--tp", "4"});
+    CHECK(bridged["link"] == "pcie");
+    CHECK_FALSE(mentions_nccl(bridged["notes"]));
+}
+
 TEST_CASE("not fitting in memory is an answer with exit 0") {
     const auto document = json_of({"estimate", "llama-3.1-405b", "--hw", "l4", "--tp", "1"});
     CHECK(document["memory"]["fits"] == false);
@@ -175,6 +195,11 @@ TEST_CASE("plan weighs degrees and says why") {
     CHECK(document["alternatives"].size() == 7);
     for (const auto& other : document["alternatives"])
         CHECK(!other["reason"].get<std::string>().empty());
+    for (const auto& section : document["program"]["sections"]) {
+        for (const auto& step : section["steps"]) {
+            if (step["kind"] == "all_reduce") CHECK(step["algorithm"].get<std::string>() != "auto");
+        }
+    }
     CHECK(run_tplan({"check", path}).exit_code == 0);
 }
 
@@ -196,8 +221,21 @@ TEST_CASE("hardware lists profiles and shows one with sources") {
 }
 
 TEST_CASE("every command has help with an example") {
-    for (const auto* command : {"models", "inspect", "hardware", "estimate", "sweep", "plan",
-                                "check", "show", "report", "gui", "run", "calibrate", "bench"}) {
+    // "Subcommands:" and then one a line, indented, the name first.
+    std::istringstream lines(run_tplan({"--help"}).out);
+    std::vector<std::string> commands;
+    bool listed = false;
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string name;
+        if (line.starts_with("Subcommands")) {
+            listed = true;
+        } else if (listed && line.starts_with("  ") && line[2] != ' ' && words >> name) {
+            commands.push_back(name);
+        }
+    }
+    REQUIRE(commands.size() >= 11);
+    for (const auto& command : commands) {
         const auto result = run_tplan({command, "--help"});
         INFO(command);
         CHECK(result.exit_code == 0);
@@ -236,6 +274,14 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
     expect_failure({"inspect", with("hidden_act", "swish9")}, 2, {"hidden_act"});
     expect_failure({"plan", with("device_map", "auto"), "--hw", "h100-sxm", "--tp", "2"}, 2,
                    {"device_map"});
+    expect_failure({"estimate", with("device_map", "auto"), "--hw", "h100-sxm", "--tp", "2",
+                    "--tp-plan", config("by_hand.json", R"({"layers.*.mlp.up_proj": "colwise"})")},
+                   2, {"device_map"});
+    expect_failure({"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--context", "0"},
+                   2, {"--context", "from 1 to"});
+    expect_failure(
+        {"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--memory-fraction", "1.5"},
+        2, {"--memory-fraction"});
     expect_failure({"inspect", "gpt2", "--tp", "2"}, 1, {"gpt2", "no TP plan"});
     expect_failure({"inspect", "llama-3.1-8b", "--tp", "3"}, 1,
                    {"heads_not_divisible", "kv_heads_not_divisible", "degrees that work: 1 2 4 8"});
@@ -261,6 +307,20 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
 }
 
 TEST_CASE("a full disk leaves the existing file as it was") {
+    // No file of this process may grow beyond a few KiB, as on a disk that has no more room.
+    const TempDir folder;
+    const auto path = folder.file("plan.json", "the plan of yesterday");
+    const auto result =
+        run_process({"sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", TPLAN_PROGRAM,
+                     "plan", "qwen3-0.6b", "--hw", "h100-sxm", "--tp", "2", "-o", path});
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.err.find("plan.json: cannot be written") != std::string::npos);
+    CHECK(read_file(path, 1 << 20) == "the plan of yesterday");
+    CHECK(folder.listing() == "plan.json");
+}
+
+TEST_CASE("a device that takes nothing is an error") {
     expect_failure({"plan", "qwen3-0.6b", "--hw", "h100-sxm", "--tp", "2", "-o", "/dev/full"}, 2,
                    {"/dev/full"});
 }

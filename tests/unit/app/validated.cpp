@@ -1,6 +1,7 @@
 #include "app/validated.h"
 
 #include "tests/support/catch.h"
+#include "tests/support/tiny_configs.h"
 
 using namespace tplan;
 
@@ -85,6 +86,31 @@ TEST_CASE("the verdict of a run") {
         CHECK(judge_run(steady, good_numerics(), comparison) == RunVerdict::inconclusive);
         comparison.drift = 1.09;
         CHECK(judge_run(steady, good_numerics(), comparison) == RunVerdict::validated);
+    }
+}
+
+TEST_CASE("a run cut short before its first sample still has finite figures") {
+    const auto config = read_model_config(test::tiny_config("llama"), "tiny llama");
+    PlanRequest request;
+    request.plan.tp = 2;
+    const auto plan =
+        make_plan_document(config, load_hardware("h100-sxm"), request).document.value();
+    Validation validation;
+    validation.measured.layers = 2;
+    validation.measured.probes = {{"norm", Seconds(0), Seconds(1)}};
+    derive(plan, validation);
+    CHECK(validation.measured.speedup_vs_tp1 == 0);
+    CHECK(validation.comparison.drift == 1);
+    const auto document = write_validated(plan, validation);
+    CHECK(check_plan_file(take_apart(document, "cut.json"), "cut.json").ok);
+
+    auto absurd = document;
+    absurd["measured"]["step_tp1_s"]["median"] = 1e308;
+    try {
+        check_plan_file(take_apart(absurd, "absurd.json"), "absurd.json");
+        FAIL("accepted");
+    } catch (const Error& error) {
+        CHECK(error.where == "absurd.json/measured/step_tp1_s/median");
     }
 }
 

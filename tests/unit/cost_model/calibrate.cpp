@@ -66,6 +66,14 @@ TEST_CASE("a fitted profile reads back, with measured sources") {
     CHECK(profile.interval_compute == 0.10);  // the floor: the truth is smooth
 }
 
+TEST_CASE("a machine that does not repeat itself gets a wider interval") {
+    auto unsteady = facts();
+    unsteady.repeatability = 0.24;
+    const auto profile = fit_profile(unsteady, measure());
+    CHECK(profile.interval_compute == Catch::Approx(0.24).epsilon(0.02));
+    CHECK(profile.interval_collective == 0.24);
+}
+
 TEST_CASE("products between the calibrated ones are predicted within a few percent") {
     const auto profile = fit_profile(facts(), measure());
     for (const double n : {700.0, 1408.0, 5632.0}) {

@@ -63,7 +63,7 @@ TEST_CASE("biases stay with their weights") {
                       .biases = {{.tensor = 2}},
                       .n = 4,
                       .k = 8}};
-    fuse_projections(section);
+    fuse_projections(section, {{{"gate_proj", "up_proj"}, "gate_up_proj"}});
     REQUIRE(section.steps.size() == 1);
     CHECK(section.steps[0].biases == std::vector<WeightRef>{{.tensor = -1}, {.tensor = 2}});
     CHECK(section.steps[0].n == 8);

@@ -1,0 +1,108 @@
+#include "cost_model/single_op.h"
+
+namespace tplan {
+
+namespace {
+
+double number(std::int64_t count) {
+    return static_cast<double>(count);
+}
+
+/// A step, and the counts it is priced for.
+struct Lone {
+    Step step;
+    WorkSize work;
+    int ranks = 1;
+    CostOptions options;
+};
+
+Lone rows_of(OpKind kind, double rows) {
+    Lone lone;
+    lone.step.kind = kind;
+    lone.step.name = name_of(kind);
+    lone.work.decode = false;
+    lone.work.batch = lone.work.tokens = rows;
+    return lone;
+}
+
+Lone lone_op(const ProductSize& size) {
+    auto lone = rows_of(OpKind::linear, number(size.m));
+    lone.work.residency = size.residency;
+    lone.step.n = size.n;
+    lone.step.k = size.k;
+    lone.step.weight_bytes = number(size.n) * number(size.k) * bytes_of(size.dtype);
+    lone.step.weight_dtype = lone.step.dtype = size.dtype;
+    return lone;
+}
+
+Lone lone_op(const CollectiveSize& size) {
+    // A step's payload is the whole tensor, of which an all-to-all's rank holds its share.
+    const double whole = size.op == OpKind::all_to_all ? size.bytes * size.ranks : size.bytes;
+    // One column, so that any number of bytes is a number of rows.
+    auto lone = rows_of(size.op, whole / bytes_of(Step{}.dtype));
+    lone.step.n = 1;
+    lone.step.algorithm = "auto";
+    lone.ranks = size.ranks;
+    lone.options.collectives.value = size.implementation;
+    lone.options.mode = size.mode;
+    return lone;
+}
+
+Lone lone_op(const AttentionSize& size) {
+    Lone lone;
+    lone.work = {.decode = size.decode,
+                 .batch = number(size.batch),
+                 .query = number(size.q_len),
+                 .cached = number(size.kv_len),
+                 .tokens = number(size.batch) * number(size.q_len),
+                 .kv_bytes = bytes_of(size.kv_dtype),
+                 .residency = size.residency};
+    lone.step.kind = OpKind::attention;
+    lone.step.name = "attention";
+    lone.step.n = size.heads * size.head_dim;
+    lone.step.dtype = lone.step.weight_dtype = stored_dtype(size.kv_dtype);
+    lone.step.spec.attention = AttentionSpec{.heads = size.heads,
+                                             .kv_heads = size.kv_heads,
+                                             .head_dim = size.head_dim,
+                                             .v_head_dim = size.head_dim};
+    return lone;
+}
+
+Lone lone_op(const ExpertsSize& size) {
+    auto lone = rows_of(OpKind::moe_experts, number(size.tokens));
+    const auto ffn = (size.inter + size.tp - 1) / size.tp;
+    lone.step.n = size.hidden;
+    lone.step.weight_bytes =
+        3 * number(size.experts) * number(size.hidden) * number(ffn) * bytes_of(size.dtype);
+    lone.step.weight_dtype = lone.step.dtype = size.dtype;
+    lone.step.spec.moe =
+        MoeSpec{.experts = size.experts, .top_k = size.top_k, .hidden = size.hidden, .ffn = ffn};
+    return lone;
+}
+
+Lone lone_op(const PassSize& size) {
+    auto lone = rows_of(size.op, number(size.rows));
+    lone.step.n = size.out;
+    lone.step.k = size.in;  // without buffers, the columns read
+    lone.step.weight_bytes = number(size.weights) * bytes_of(size.dtype);
+    lone.step.weight_dtype = lone.step.dtype = size.dtype;
+    return lone;
+}
+
+}  // namespace
+
+StepCost price_single(const HardwareProfile& hardware, const OpSize& size) {
+    auto lone = std::visit([](const auto& s) { return lone_op(s); }, size);
+    lone.options.nodes = (lone.ranks + hardware.devices - 1) / hardware.devices;
+    Program program;
+    program.tp = lone.ranks;
+    auto& section = program.sections.emplace_back();
+    section.name = "op";
+    section.layers = {-1};
+    section.steps.push_back(std::move(lone.step));
+    program.order = {0};
+    program.order_layer = {-1};
+    return price_counts(compile(program, hardware, lone.options), 0, 0, lone.work);
+}
+
+}  // namespace tplan

@@ -1,0 +1,58 @@
+#pragma once
+#include <cstdint>
+#include <variant>
+
+#include "cost_model/estimate.h"
+
+/// One op alone: what `predict` and `accuracy` price, and what a table of measured rows holds. Each
+/// becomes a program of one step, priced by the functions that price a model.
+
+namespace tplan {
+
+/// C[m,n] = A[m,k] B[k,n] with weights and activations of one dtype; fp8 quantises its activations.
+struct ProductSize {
+    DType dtype = DType::bf16;
+    std::int64_t m = 1, n = 1, k = 1;
+    Residency residency = Residency::cold;
+};
+
+/// `bytes` of the whole tensor over `ranks`, for an all-to-all of one rank's part, as nccl-tests
+/// counts. What the bytes stand for does not matter.
+struct CollectiveSize {
+    OpKind op = OpKind::all_reduce;
+    int ranks = 2;
+    double bytes = 1;
+    CollectiveImpl implementation = CollectiveImpl::nccl;
+    Nullable<CollectiveMode> mode{};  // null: as served
+};
+
+/// An attention core without its projections.
+struct AttentionSize {
+    bool decode = true;
+    DType kv_dtype = DType::bf16;
+    std::int64_t batch = 1, q_len = 1, kv_len = 1, heads = 1, kv_heads = 1, head_dim = 64;
+    Residency residency = Residency::cold;
+};
+
+/// The gated experts of one layer on one of `tp` ranks, all experts on each; `inter` before the
+/// cut.
+struct ExpertsSize {
+    DType dtype = DType::bf16;
+    std::int64_t tokens = 1, hidden = 1, inter = 1, top_k = 1, experts = 1, tp = 1;
+};
+
+/// A pass over memory: `in` columns read, `out` written, `weights` elements read once. For norms,
+/// activations, RoPE, additions and the embedding.
+struct PassSize {
+    OpKind op = OpKind::norm;
+    DType dtype = DType::bf16;
+    std::int64_t rows = 1, in = 1, out = 1, weights = 0;
+};
+
+using OpSize = std::variant<ProductSize, CollectiveSize, AttentionSize, ExpertsSize, PassSize>;
+
+/// Its price on one device, or for a collective over its group on the profile's fastest link.
+/// Throws Error as compile() does.
+StepCost price_single(const HardwareProfile& hardware, const OpSize& size);
+
+}  // namespace tplan
