@@ -124,9 +124,8 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
 GemmTime time_parts(const CompiledProgram& program, const CompiledStep& step, const WorkSize& work,
                     double flops, double bytes) {
     if (step.gemm >= 0) {
-        const auto weights = work.residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
         return gemm_time(program.gemms[at(step.gemm)].kernel, work.rows(step.shape.rows), 1,
-                         weights);
+                         work.residency);
     }
     return {.seconds = step.line.seconds(flops, bytes),
             .launch = step.line.launch,
