@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <span>
 
 #include "planner/lower.h"
@@ -81,7 +82,9 @@ std::optional<TpPlan> plan_by_hand(const ModelConfig& config, const std::string&
 Resolved resolve(const Query& query) {
     Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
     require_graph(resolved.config);
+    require_no_device_map(resolved.config);
     require_ranges(resolved.request, "");
+    require_positions(resolved.config, resolved.request.workload);
     auto& request = resolved.request;
     auto& workload = request.workload;
     if (workload.phase == Phase::train) {
@@ -222,11 +225,18 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     if (batches.empty()) batches.push_back(document.workload.batch);
     auto names = axes.hardware;
     if (names.empty()) names.push_back(query.hardware);
+    std::set<std::string> known_links;  // of any of the profiles
+    for (const auto& name : names) {
+        for (const auto& link : link_names(load_hardware(name))) known_links.insert(link);
+    }
     for (const auto& name : names) {
         const auto hardware = load_hardware(name);
-        for (const auto& link : axes.links.empty() ? link_names(hardware) : axes.links) {
+        const auto own_links = link_names(hardware);
+        for (const auto& link : axes.links.empty() ? own_links : axes.links) {
             auto cost = resolved.request.cost;
             cost.link = link;
+            const bool lacks_link =
+                !std::ranges::count(own_links, link) && known_links.contains(link);
             for (const auto batch : batches) {
                 const auto start = document.rows.size();
                 for (const auto& [tp, degree] : degrees) {
@@ -235,11 +245,13 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     row.link = link;
                     row.tp = tp;
                     row.batch = batch;
-                    row.reason = degree.reason;
-                    if (!degree.program) continue;
+                    row.reason = lacks_link ? fmt::format("{} has no {}", hardware.name, link)
+                                            : degree.reason;
+                    if (!degree.program || lacks_link) continue;
                     auto workload = document.workload;
                     workload.batch = batch;
                     const auto compiled = compile(*degree.program, hardware, cost);
+                    if (!compiled.link.empty()) row.link = compiled.link;
                     fill(row, price(compiled, workload), tp);
                     for (const auto& note : compiled.notes) {
                         auto text =

@@ -124,7 +124,13 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
     if (step.quantises) {
         step.quantiser = quantiser(c.hardware, step.shape.k > 0 ? step.shape.k : step.shape.hidden);
     }
-    if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
+    if (step.shape.kind == OpKind::moe_experts) {
+        if (c.hardware.experts && step.shape.experts > 0) {
+            step.experts = push(out.experts, make_expert_pricer(c.hardware, step.shape, compute));
+        }
+        return;  // no table of grouped products yet
+    }
+    if (step.shape.k <= 0) return;
     compile_gemm(out, step, c, compute);
     const auto analytic = [&](double m) {
         const double quantise = step.quantises ? step.quantiser.seconds(m) : 0;
@@ -149,6 +155,9 @@ void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& 
                      .heads = step.shape.heads,
                      .kv_heads = step.shape.kv_heads,
                      .head_dim = step.shape.head_dim};
+    if (c.hardware.attention) {
+        step.attention = push(out.attention, make_attention_pricer(c.hardware, step.shape, kv));
+    }
     step.grid_kv_bytes = bytes_of(kv);
     if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
         step.decode_grid = push(out.attention_grids, std::move(grid));
@@ -157,6 +166,27 @@ void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& 
     if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
         step.prefill_grid = push(out.attention_grids, std::move(grid));
     }
+}
+
+/// Bytes per row and those of the weights come from the op's own count.
+void compile_pass(CompiledProgram& out, CompiledStep& step, const Context& c) {
+    if (!c.hardware.passes) return;
+    const auto bytes = [&](double rows) {
+        return op_cost(step.shape.kind).bytes(step.shape, {.batch = rows, .tokens = rows});
+    };
+    const double fixed = bytes(0), row = bytes(1) - fixed;
+    const double columns = row / step.shape.activation;
+    step.pass =
+        push(out.passes, make_pass_pricer(c.hardware, step.shape.kind, columns, row, fixed));
+}
+
+/// Says where a device has no arithmetic of the type that was asked for.
+void note_dtype(CompiledProgram& out, const Context& c, const Step& source, DType compute) {
+    const auto asked = source.weight_dtype == DType::fp8 ? DType::fp8 : compute;
+    const auto used = usable_dtype(c.hardware, compute);
+    if (used == asked) return;
+    note(out, fmt::format("{} has no {} arithmetic: products run in {}", c.hardware.name,
+                          name_of(asked), name_of(used)));
 }
 
 CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& source) {
@@ -171,10 +201,12 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
     if (is_collective(source.kind)) {
         compile_collective(out, step, c, source);
     } else if (row.engine == Engine::product) {
+        note_dtype(out, c, source, compute);
         compile_product(out, step, c, source, compute);
     } else if (row.engine == Engine::attention) {
         compile_attention(out, step, c, stored_dtype(source.dtype));
     } else if (!step.free) {
+        compile_pass(out, step, c);
         auto curve = elementwise_curve(c.hardware, source.kind, c.program.tp);
         if (!curve.empty()) step.time_curve = push(out.time_curves, std::move(curve));
     }

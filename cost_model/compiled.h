@@ -3,9 +3,12 @@
 #include <string>
 #include <vector>
 
+#include "cost_model/attention.h"
 #include "cost_model/collectives.h"
 #include "cost_model/memory.h"
+#include "cost_model/moe.h"
 #include "cost_model/op_cost.h"
+#include "cost_model/passes.h"
 #include "cost_model/tables.h"
 
 /// A program folded with a profile: flat numbers only, made by compile(), read by price().
@@ -23,6 +26,7 @@ struct CompiledStep {
     Quantiser quantiser;
     int gemm = -1;  // -1: by `line`
     int product_curve = -1;
+    int attention = -1, experts = -1, pass = -1;
     int prefill_grid = -1, decode_grid = -1;
     double grid_kv_bytes = 0;       // bytes per element of the cache the grids were measured with
     int time_curve = -1;            // of passes over memory and of collectives
@@ -51,6 +55,9 @@ struct CompiledProgram {
     std::vector<CompiledStep> steps;
     std::vector<CompiledGemm> gemms;
     std::vector<ProductCurve> product_curves;
+    std::vector<AttentionPricer> attention;
+    std::vector<ExpertPricer> experts;
+    std::vector<PassPricer> passes;
     std::vector<AttentionGrid> attention_grids;
     std::vector<TimeCurve> time_curves;
     std::vector<CollectiveLine> lines;

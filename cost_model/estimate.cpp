@@ -6,6 +6,7 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <optional>
 
 namespace tplan {
 
@@ -120,17 +121,37 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
            sizes.work.kv_bytes == step.grid_kv_bytes;
 }
 
-/// By tiles where the profile has parameters for them, else by the roofline.
-GemmTime time_parts(const CompiledProgram& program, const CompiledStep& step, const WorkSize& work,
-                    double flops, double bytes) {
-    if (step.gemm >= 0) {
-        return gemm_time(program.gemms[at(step.gemm)].kernel, work.rows(step.shape.rows), 1,
-                         work.residency);
+/// The price that a model of the step's kernels gives, if it has one.
+std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const CompiledStep& step,
+                                      const Sizes& sizes) {
+    if (step.attention >= 0) {
+        return attention_cost(program.attention[at(step.attention)], sizes.work);
     }
+    if (step.experts >= 0) return expert_cost(program.experts[at(step.experts)], sizes.work);
+    if (step.pass >= 0) {
+        return pass_cost(program.passes[at(step.pass)], sizes.work.rows(step.shape.rows));
+    }
+    if (step.gemm >= 0) {
+        const auto product = gemm_time(program.gemms[at(step.gemm)].kernel,
+                                       sizes.work.rows(step.shape.rows), 1, sizes.work.residency);
+        return KernelCost{.seconds = product.seconds,
+                          .launch = product.launch,
+                          .compute = product.compute,
+                          .memory = product.memory};
+    }
+    return std::nullopt;
+}
+
+/// The roofline in the same form.
+KernelCost roofline_cost(const CompiledProgram& program, const CompiledStep& step, double flops,
+                         double bytes) {
     return {.seconds = step.line.seconds(flops, bytes),
             .launch = step.line.launch,
             .compute = flops * step.line.per_flop,
-            .memory = bytes * step.line.per_byte};
+            .memory = bytes * step.line.per_byte,
+            .half_width = op_cost(step.shape.kind).engine == Engine::attention
+                              ? program.interval_attention
+                              : program.interval_compute};
 }
 
 StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
@@ -149,9 +170,13 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     const double flops = row.flops(step.shape, sizes.work);
     const double bytes = row.bytes(step.shape, sizes.work);
     const double rows = sizes.work.rows(step.shape.rows);
-    const auto parts = time_parts(program, step, sizes.work, flops, bytes);
-    double time = parts.seconds;
-    if (step.quantises) time += step.quantiser.seconds(rows);
+    const auto modelled = kernel_cost(program, step, sizes);
+    const auto kernel = modelled ? *modelled : roofline_cost(program, step, flops, bytes);
+    double time = kernel.seconds, launch = kernel.launch;
+    if (step.quantises) {
+        time += step.quantiser.seconds(rows);
+        launch += step.quantiser.fixed;
+    }
     const int grid = sizes.work.decode ? step.decode_grid : step.prefill_grid;
     const bool measured = step.product_curve >= 0 || step.time_curve >= 0 || grid >= 0;
     const bool inside = measured && correct(program, step, sizes, bytes, time);
@@ -160,16 +185,19 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     cost.flops = Flops(flops);
     cost.bytes = Bytes(bytes);
     cost.time = Seconds(time);
-    cost.launch = Seconds(std::min(parts.launch, time));
-    cost.bound = parts.compute > parts.memory ? Bound::compute : Bound::memory;
-    if (parts.launch > std::max(parts.compute, parts.memory)) cost.bound = Bound::launch;
-    if (step.gemm >= 0 && !program.calibrated) {
-        trust_gemm(cost, program.gemms[at(step.gemm)], rows);
+    cost.launch = Seconds(std::min(launch, time));
+    cost.bound = kernel.compute > kernel.memory ? Bound::compute : Bound::memory;
+    if (launch > std::max(kernel.compute, kernel.memory)) cost.bound = Bound::launch;
+    if (modelled && !measured) {
+        cost.provenance = Provenance::predicted;
+        cost.domain = kernel.inside ? Domain::interpolated : Domain::extrapolated;
+        cost.half_width = kernel.half_width;
+        if (step.gemm >= 0) trust_gemm(cost, program.gemms[at(step.gemm)], rows);
         return cost;
     }
-    set_trust(
-        cost, program, measured, inside,
-        row.engine == Engine::attention ? program.interval_attention : program.interval_compute);
+    const bool attention = row.engine == Engine::attention;
+    set_trust(cost, program, measured, inside,
+              attention ? program.interval_attention : program.interval_compute);
     return cost;
 }
 

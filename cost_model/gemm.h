@@ -128,8 +128,8 @@ GemmKernel gemm_kernel(const GemmDevice& device, const GemmParameters& parameter
                        double k, const GemmElements& elements);
 
 /// `rows` in all, spread evenly over `groups` products of the same n and k but other weights
-/// (experts that are touched; may be a mean, more than 0). Weights at
-/// the edge of L2 count as cold. Never falls as rows, n or k grow.
+/// (experts that are touched; may be a mean, more than 0). Weights at the edge of L2 count as
+/// cold. Never falls as rows, n or k grow.
 GemmTime gemm_time(const GemmKernel& kernel, double rows, double groups = 1,
                    Residency weights = Residency::cold);
 

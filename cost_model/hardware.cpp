@@ -6,6 +6,7 @@
 
 #include "core/files.h"
 #include "core/text.h"
+#include "cost_model/kernel.h"
 
 namespace tplan {
 
@@ -27,14 +28,6 @@ void require(bool holds, const std::string& where, const std::string& key, doubl
              const char* expected) {
     if (holds) return;
     throw Error(where + "/" + key, fmt::format("expected {}, got {}", expected, value));
-}
-
-void require_positive(double value, const std::string& where, const std::string& key) {
-    require(value > 0, where, key, value, "more than 0");
-}
-
-void require_fraction(double value, const std::string& where, const std::string& key) {
-    require(value > 0 && value <= 1, where, key, value, "more than 0 and at most 1");
 }
 
 void check_link(const LinkProfile& link, const std::string& where) {
@@ -161,6 +154,9 @@ void check_ranges(const HardwareProfile& h, const std::string& where) {
     require(h.launch.value >= 0, where, "launch_s", h.launch.value, "at least 0");
     require(h.attention_launch.value >= 0, where, "attention_launch_s", h.attention_launch.value,
             "at least 0");
+    if (h.attention) check_attention_model(*h.attention, where + "/attention");
+    if (h.experts) check_expert_model(*h.experts, where + "/experts");
+    if (h.passes) check_pass_models(*h.passes, where + "/passes");
     require(h.quantise.value >= 0, where, "quantise_s", h.quantise.value, "at least 0");
     require_fraction(h.quantise_efficiency, where, "quantise_efficiency");
     check_gemm(h, where);
@@ -224,7 +220,9 @@ std::string find_calibrated(const std::string& hw) {
 
 }  // namespace
 
-HardwareProfile load_hardware(const std::string& hw) {
+namespace {
+
+HardwareProfile find_hardware(const std::string& hw) {
     if (hw == "this" || hw == "this-cpu" || hw == "this-cuda") {
         const auto path = find_calibrated(hw);
         return read_hardware(load_json(path), path);
@@ -238,6 +236,14 @@ HardwareProfile load_hardware(const std::string& hw) {
     const auto hint = did_you_mean(hw, names);
     throw Error("--hw " + hw, "no such hardware profile or file",
                 hint.empty() ? "profiles: " + join(names, ", ") + ", this" : hint);
+}
+
+}  // namespace
+
+HardwareProfile load_hardware(const std::string& hw) {
+    auto hardware = find_hardware(hw);
+    hardware.origin = hw;
+    return hardware;
 }
 
 HardwareProfile read_hardware(const Json& document, const std::string& where) {
@@ -268,6 +274,9 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware) {
     for (const auto& gemm : hardware.gemm) {
         keys.push_back(fmt::format("gemm/{}", name_of(gemm.dtype)));
     }
+    if (hardware.attention) keys.insert(keys.end(), {"attention/prefill", "attention/decode"});
+    if (hardware.experts) keys.emplace_back("experts");
+    if (hardware.passes) keys.emplace_back("passes");
     const auto add_link = [&](const std::string& path) {
         for (const auto* figure : {"devices", "bytes_per_s", "latency_s", "base_latency_s"}) {
             keys.push_back(path + "/" + figure);
@@ -287,6 +296,12 @@ std::vector<std::string> assumed_figures(const HardwareProfile& hardware) {
         if (source.kind == SourceKind::assumed) keys.push_back(key);
     }
     return keys;
+}
+
+bool is_assumed(const HardwareProfile& hardware, std::string_view group) {
+    return std::any_of(hardware.sources.begin(), hardware.sources.end(), [&](const auto& entry) {
+        return entry.second.kind == SourceKind::assumed && entry.first.starts_with(group);
+    });
 }
 
 std::vector<std::string> link_names(const HardwareProfile& hardware) {

@@ -6,7 +6,10 @@
 #include <vector>
 
 #include "core/json_io.h"
+#include "cost_model/attention.h"
 #include "cost_model/gemm.h"
+#include "cost_model/moe.h"
+#include "cost_model/passes.h"
 #include "models/graph.h"
 #include "models/points.h"
 
@@ -112,6 +115,7 @@ struct Source {
 /// A node of `devices` equal devices and the links between them.
 struct HardwareProfile {
     std::string schema = "tplan.hardware/1";
+    std::string origin;  // what load_hardware() was asked for; not in the document
     std::string name;
     std::string description;
     std::string backend;       // "cuda" or "cpu": which executor backend measures it
@@ -127,6 +131,9 @@ struct HardwareProfile {
     double memory_efficiency = 1;     // share of the memory bandwidth that streaming reaches
     Seconds launch;  // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
     Seconds attention_launch;  // likewise of an attention core: split, combine, cache append
+    std::optional<AttentionModel> attention;       // attention cores; none: the roofline
+    std::optional<ExpertModel> experts;            // routed experts; none: the roofline
+    std::optional<std::vector<PassModel>> passes;  // norms and the like; none: the roofline
     Seconds quantise;  // fixed part of quantising activations to fp8 at run time (abs-max, scale)
     double quantise_efficiency = 1;      // share of the memory bandwidth that quantising reaches
     std::vector<GemmParameters> gemm;    // one per dtype fitted; empty: products by the roofline
@@ -158,6 +165,9 @@ struct HardwareProfile {
         field("memory_efficiency", self.memory_efficiency);
         field("launch_s", self.launch);
         field("attention_launch_s", self.attention_launch);
+        field("attention", self.attention);
+        field("experts", self.experts);
+        field("passes", self.passes);
         field("quantise_s", self.quantise);
         field("quantise_efficiency", self.quantise_efficiency);
         field("gemm", self.gemm);
@@ -197,6 +207,9 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware);
 
 /// The figures whose source is `assumed`: every report made from the profile says so.
 std::vector<std::string> assumed_figures(const HardwareProfile& hardware);
+
+/// Whether a figure whose key begins with `group` is assumed: taken over from another device.
+bool is_assumed(const HardwareProfile& hardware, std::string_view group);
 
 /// Names of the node's links, fastest first.
 std::vector<std::string> link_names(const HardwareProfile& hardware);

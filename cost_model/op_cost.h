@@ -41,6 +41,7 @@ struct WorkSize {
     double tokens = 1;                      // rows of Rows::tokens
     double kv_bytes = 2;                    // per element of the cache
     Residency residency = Residency::cold;  // of weights and cache
+    bool balanced = false;  // tokens routed to experts as evenly as whole tokens allow
     double rows(Rows kind) const { return kind == Rows::tokens ? tokens : batch; }
 };
 

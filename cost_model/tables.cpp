@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "cost_model/attention.h"
 #include "cost_model/op_cost.h"
 
 namespace tplan {
@@ -106,6 +107,9 @@ double analytic_attention(const HardwareProfile& hardware, const AttentionPoint&
                         .cached = double(p.kv_len),
                         .tokens = double(p.batch * p.q_len),
                         .kv_bytes = bytes_of(p.kv_dtype)};
+    if (hardware.attention) {
+        return attention_cost(make_attention_pricer(hardware, shape, activation), work).seconds;
+    }
     const auto& row = op_cost(OpKind::attention);
     return roofline(hardware, row.engine, activation)
         .seconds(row.flops(shape, work), row.bytes(shape, work));

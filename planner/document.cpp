@@ -262,6 +262,7 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
     auto& document = result.document.emplace();
     document.model_source = config.source;
     document.model = config.document;
+    document.hardware_source = hardware.origin;
     document.hardware = hardware;
     document.request = request;
     document.workload = request.workload;
