@@ -59,15 +59,17 @@ void set_trust(StepCost& cost, const CompiledProgram& program, bool measured, bo
     if (!measured) cost.half_width = std::max(cost.half_width, kUnmeasuredWidth);
 }
 
-/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here.
-void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows) {
+/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here. With
+/// few rows it matters most where the weights lie, and the fit is to weights in memory.
+void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows, Residency weights) {
     const bool inside =
         gemm.fitted && !gemm.transferred && rows >= gemm.least_rows && rows <= gemm.most_rows;
     cost.provenance = gemm.transferred ? Provenance::datasheet : Provenance::predicted;
     cost.domain = inside ? Domain::interpolated : Domain::extrapolated;
-    const bool near = gemm.fitted && rows <= gemm.most_rows;
-    cost.half_width =
-        std::min(gemm.width[gemm_regime(rows)] * (near ? 1 : kExtrapolatedWidening), kWidest);
+    const auto regime = gemm_regime(rows);
+    const bool as_fitted = weights == Residency::cold || regime > 0;
+    const bool near = gemm.fitted && rows <= gemm.most_rows && as_fitted;
+    cost.half_width = std::min(gemm.width[regime] * (near ? 1 : kExtrapolatedWidening), kWidest);
 }
 
 std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const CompiledStep& step) {
@@ -192,7 +194,9 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
         cost.provenance = Provenance::predicted;
         cost.domain = kernel.inside ? Domain::interpolated : Domain::extrapolated;
         cost.half_width = kernel.half_width;
-        if (step.gemm >= 0) trust_gemm(cost, program.gemms[at(step.gemm)], rows);
+        if (step.gemm >= 0) {
+            trust_gemm(cost, program.gemms[at(step.gemm)], rows, sizes.work.residency);
+        }
         return cost;
     }
     const bool attention = row.engine == Engine::attention;
