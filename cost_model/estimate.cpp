@@ -60,15 +60,17 @@ void set_trust(StepCost& cost, const CompiledProgram& program, bool measured, bo
     if (!measured) cost.half_width = std::max(cost.half_width, kUnmeasuredWidth);
 }
 
-/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here.
-void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows) {
+/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here. With
+/// few rows it matters most where the weights lie, and the fit is to weights in memory.
+void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows, Residency weights) {
     const bool inside =
         gemm.fitted && !gemm.transferred && rows >= gemm.least_rows && rows <= gemm.most_rows;
     cost.provenance = gemm.transferred ? Provenance::datasheet : Provenance::predicted;
     cost.domain = inside ? Domain::interpolated : Domain::extrapolated;
-    const bool near = gemm.fitted && rows <= gemm.most_rows;
-    cost.half_width =
-        std::min(gemm.width[gemm_regime(rows)] * (near ? 1 : kExtrapolatedWidening), kWidest);
+    const auto regime = gemm_regime(rows);
+    const bool as_fitted = weights == Residency::cold || regime > 0;
+    const bool near = gemm.fitted && rows <= gemm.most_rows && as_fitted;
+    cost.half_width = std::min(gemm.width[regime] * (near ? 1 : kExtrapolatedWidening), kWidest);
 }
 
 std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const CompiledStep& step) {
@@ -152,10 +154,8 @@ std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const Comp
         return pass_cost(program.passes[at(step.pass)], sizes.work.rows(step.shape.rows));
     }
     if (step.gemm >= 0) {
-        const auto weights =
-            sizes.work.residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
         const auto product = gemm_time(program.gemms[at(step.gemm)].kernel,
-                                       sizes.work.rows(step.shape.rows), 1, weights);
+                                       sizes.work.rows(step.shape.rows), 1, sizes.work.residency);
         return KernelCost{.seconds = product.seconds,
                           .launch = product.launch,
                           .compute = product.compute,
@@ -214,7 +214,9 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
         cost.provenance = Provenance::predicted;
         cost.domain = kernel.inside ? Domain::interpolated : Domain::extrapolated;
         cost.half_width = kernel.half_width;
-        if (step.gemm >= 0) trust_gemm(cost, program.gemms[at(step.gemm)], rows);
+        if (step.gemm >= 0) {
+            trust_gemm(cost, program.gemms[at(step.gemm)], rows, sizes.work.residency);
+        }
         return cost;
     }
     const bool attention = row.engine == Engine::attention;

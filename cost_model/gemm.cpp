@@ -119,8 +119,8 @@ GemmKernel gemm_kernel(const GemmDevice& device, const GemmParameters& p, double
     return out;
 }
 
-GemmTime gemm_time(const GemmKernel& kernel, double rows, double groups, WeightsIn from) {
-    const bool warm = from == WeightsIn::l2;
+GemmTime gemm_time(const GemmKernel& kernel, double rows, double groups, Residency weights) {
+    const bool warm = weights == Residency::warm;
     const double each = rows / groups;
     const double ideal = rows * kernel.ideal_per_row;
     const double droop = 1 + kernel.power_droop * ideal / (ideal + kDroopSeconds);

@@ -2,7 +2,7 @@
 #include <array>
 
 #include "core/json_io.h"
-#include "models/graph.h"
+#include "models/points.h"
 
 /// Time of a matrix product C[m,n] = A[m,k] B[k,n] on a GPU, analytically: tiles in waves over the
 /// SMs, split k where tiles are too few, weights from memory or L2, and what a kernel costs
@@ -118,9 +118,6 @@ struct GemmKernel {
     double overlap_loss = 0, cold_overlap_loss = 0;
 };
 
-/// Where the weights lie when the product starts.
-enum class WeightsIn { memory, l2 };
-
 /// What a product takes and of which parts: time = launch + (compute and memory, overlapped).
 struct GemmTime {
     double seconds = 0, launch = 0, compute = 0, memory = 0;
@@ -131,9 +128,10 @@ GemmKernel gemm_kernel(const GemmDevice& device, const GemmParameters& parameter
                        double k, const GemmElements& elements);
 
 /// `rows` in all, spread evenly over `groups` products of the same n and k but other weights
-/// (experts that are touched; may be a mean, more than 0). Never falls as rows, n or k grow.
+/// (experts that are touched; may be a mean, more than 0). Weights at the edge of L2 count as
+/// cold. Never falls as rows, n or k grow.
 GemmTime gemm_time(const GemmKernel& kernel, double rows, double groups = 1,
-                   WeightsIn weights = WeightsIn::memory);
+                   Residency weights = Residency::cold);
 
 /// Share of data of this size, in units of L2, that is still there when it is used: all of half an
 /// L2, none beyond one and a half.

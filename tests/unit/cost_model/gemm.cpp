@@ -30,7 +30,7 @@ GemmParameters arithmetic_only() {
 }
 
 double seconds(const GemmParameters& p, double m, double n, double k, double groups = 1,
-               WeightsIn weights = WeightsIn::memory, GemmDevice device = four_sms()) {
+               Residency weights = Residency::cold, GemmDevice device = four_sms()) {
     return gemm_time(gemm_kernel(device, p, n, k, {}), m, groups, weights).seconds;
 }
 
@@ -80,21 +80,21 @@ TEST_CASE("experts share the SMs and each brings its own weights") {
     device.memory_bandwidth = 10;
     device.peak = kEndless;
     device.l2_bytes = 1e9;
-    CHECK(seconds(p, 64, 50, 100, 1, WeightsIn::memory, device) == Catch::Approx(1000));
-    CHECK(seconds(p, 64, 50, 100, 3, WeightsIn::memory, device) == Catch::Approx(3000));
-    CHECK(seconds(p, 64, 50, 100, 3, WeightsIn::l2, device) == Catch::Approx(0).margin(1e-9));
+    CHECK(seconds(p, 64, 50, 100, 1, Residency::cold, device) == Catch::Approx(1000));
+    CHECK(seconds(p, 64, 50, 100, 3, Residency::cold, device) == Catch::Approx(3000));
+    CHECK(seconds(p, 64, 50, 100, 3, Residency::warm, device) == Catch::Approx(0).margin(1e-9));
     p.cold = Seconds(2);
-    CHECK(seconds(p, 64, 50, 100, 1, WeightsIn::memory, device) == Catch::Approx(1002));
+    CHECK(seconds(p, 64, 50, 100, 1, Residency::cold, device) == Catch::Approx(1002));
 }
 
 TEST_CASE("arithmetic and traffic overlap as far as the parameters say") {
     auto p = arithmetic_only();
     auto device = four_sms();
     device.memory_bandwidth = 32768;  // 128 x 128 weights of two bytes take a second
-    CHECK(seconds(p, 128, 128, 4, 1, WeightsIn::memory, device) == Catch::Approx(1));
+    CHECK(seconds(p, 128, 128, 4, 1, Residency::cold, device) == Catch::Approx(1));
     p.overlap_loss = 4;  // not at all where both are equal: 64 x 128 tiles, 1 s beside 1/32 s
     const double compute = 1, memory = 1.0 / 32;
-    CHECK(seconds(p, 128, 128, 4, 1, WeightsIn::memory, device) ==
+    CHECK(seconds(p, 128, 128, 4, 1, Residency::cold, device) ==
           Catch::Approx(
               0.5 * (compute + memory +
                      std::sqrt((compute - memory) * (compute - memory) + 4 * compute * memory))));
@@ -112,7 +112,7 @@ TEST_CASE("no profile prices a larger product below a smaller one") {
         for (const auto& p : hardware.gemm) {
             const auto device = gemm_device(hardware, p.dtype);
             const double element = bytes_of(p.dtype);
-            const auto time = [&](double m, double n, double k, WeightsIn weights) {
+            const auto time = [&](double m, double n, double k, Residency weights) {
                 return gemm_time(gemm_kernel(device, p, n, k, {element, element, 2}), m, 1, weights)
                     .seconds;
             };
@@ -126,14 +126,14 @@ TEST_CASE("no profile prices a larger product below a smaller one") {
                 return 0.0;
             };
             INFO(name << " " << name_of(p.dtype));
-            for (const auto weights : {WeightsIn::memory, WeightsIn::l2}) {
+            for (const auto weights : {Residency::cold, Residency::warm}) {
                 for (const double side : {64.0, 1000.0, 8192.0}) {
                     CHECK(grows([&](double x) { return time(x, side, 4096, weights); }) == 0);
                     CHECK(grows([&](double x) { return time(side, x, 4096, weights); }) == 0);
                     CHECK(grows([&](double x) { return time(side, 4096, x, weights); }) == 0);
                 }
-                CHECK(time(64, 4096, 4096, WeightsIn::l2) <
-                      time(64, 4096, 4096, WeightsIn::memory));
+                CHECK(time(64, 4096, 4096, Residency::warm) <
+                      time(64, 4096, 4096, Residency::cold));
             }
         }
     }
