@@ -65,6 +65,8 @@ void add_sweep(CLI::App& program, Action& action);
 void add_plan(CLI::App& program, Action& action);
 void add_check(CLI::App& program, Action& action);
 void add_show(CLI::App& program, Action& action);
+void add_report(CLI::App& program, Action& action);
+void add_gui(CLI::App& program, Action& action);
 void add_run(CLI::App& program, Action& action);
 void add_calibrate(CLI::App& program, Action& action);
 void add_export(CLI::App& program, Action& action);
