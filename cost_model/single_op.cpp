@@ -72,6 +72,10 @@ Lone lone_op(const AttentionSize& size) {
 
 Lone lone_op(const ExpertsSize& size) {
     auto lone = rows_of(OpKind::moe_experts, number(size.tokens));
+    // A measured row: tokens spread evenly, and one op repeated, so that what fits the last-level
+    // cache stays there.
+    lone.work.balanced = true;
+    lone.work.residency = Residency::warm;
     const auto ffn = (size.inter + size.tp - 1) / size.tp;
     lone.step.n = size.hidden;
     lone.step.weight_bytes =

@@ -36,7 +36,7 @@ struct AttentionSize {
 };
 
 /// The gated experts of one layer on one of `tp` ranks, all experts on each; `inter` before the
-/// cut.
+/// cut. As measured rows are: tokens spread over the experts evenly, the op repeated (warm).
 struct ExpertsSize {
     DType dtype = DType::bf16;
     std::int64_t tokens = 1, hidden = 1, inter = 1, top_k = 1, experts = 1, tp = 1;

@@ -71,6 +71,20 @@ TEST_CASE("single op: experts hold their cut of the inner width") {
     CHECK(cost.flops.value == 2.0 * 12 * 8 * (16 + 8));
 }
 
+TEST_CASE("single op: experts are touched evenly, as in measured rows") {
+    // 32 tokens x 8 already touch all 256 experts once; independent choices would reach 164 of
+    // them, and 64 tokens 222.
+    const auto seconds = [](std::int64_t tokens) {
+        return price_single(
+                   load_hardware("h100-sxm"),
+                   ExpertsSize{
+                       .tokens = tokens, .hidden = 4096, .inter = 2048, .top_k = 8, .experts = 256})
+            .time.value;
+    };
+    CHECK(seconds(64) < 1.02 * seconds(32));
+    CHECK(seconds(32) > 1.8 * seconds(16));
+}
+
 TEST_CASE("single op: a pass reads its input and weights and writes its output") {
     const auto cost = price_single(
         toy_hardware(),
