@@ -8,6 +8,7 @@
 
 #include "core/statistics.h"
 #include "cost_model/op_cost.h"
+#include "cost_model/product_table.h"
 #include "cost_model/tables.h"
 
 namespace tplan {

@@ -72,6 +72,7 @@ Lone lone_op(const AttentionSize& size) {
 
 Lone lone_op(const ExpertsSize& size) {
     auto lone = rows_of(OpKind::moe_experts, number(size.tokens));
+    lone.work.balanced = true;
     const auto ffn = (size.inter + size.tp - 1) / size.tp;
     lone.step.n = size.hidden;
     lone.step.weight_bytes =
