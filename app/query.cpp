@@ -2,28 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <span>
 
-#include "planner/lower.h"
+#include "planner/planned_program.h"
 #include "planner/requirements.h"
 
 namespace tplan {
 namespace {
-
-/// A lowered degree, shared by all combinations of a sweep.
-struct Degree {
-    std::optional<Program> program;
-    std::string reason;
-};
-
-Degree lower_degree(const ModelConfig& config, const Model& model, PlanOptions options, int tp,
-                    DType dtype) {
-    options.tp = tp;
-    const auto planned = make_plan(config, model, options);
-    if (planned.plan) return {lower(model, *planned.plan, dtype), {}};
-    const auto& violations = planned.feasibility.violations;
-    return {{}, violations.empty() ? "infeasible" : violations.front().message};
-}
 
 void fill(SweepRow& row, const Totals& totals, int tp) {
     row.feasible = true;
@@ -81,7 +67,9 @@ std::optional<TpPlan> plan_by_hand(const ModelConfig& config, const std::string&
 Resolved resolve(const Query& query) {
     Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
     require_graph(resolved.config);
+    require_no_device_map(resolved.config);
     require_ranges(resolved.request, "");
+    require_positions(resolved.config, resolved.request.workload);
     auto& request = resolved.request;
     auto& workload = request.workload;
     if (workload.phase == Phase::train) {
@@ -96,13 +84,14 @@ Resolved resolve(const Query& query) {
 
 EstimateResult estimate(const Resolved& resolved) {
     const auto model = build_model(resolved.config);
-    auto planned = make_plan(resolved.config, model, resolved.request.plan);
+    const auto& request = resolved.request;
+    auto planned = plan_program(resolved.config, model, request.plan, resolved.hardware,
+                                request.cost, request.workload);
     EstimateResult result{{}, std::move(planned.feasibility)};
-    if (!planned.plan) return result;
-    const auto program = lower(model, *planned.plan, resolved.request.workload.dtype);
+    if (!planned.program) return result;
     result.estimate =
-        make_estimate(resolved.config.source, program, resolved.hardware, resolved.request.plan,
-                      resolved.request.cost, resolved.request.workload);
+        make_estimate(resolved.config.source, planned.program->program, resolved.hardware,
+                      request.plan, request.cost, request.workload);
     return result;
 }
 
@@ -190,15 +179,6 @@ std::string estimate_text(const Estimate& estimate) {
     return text;
 }
 
-std::string plan_text(const PlanDocument& plan) {
-    auto text = plan.why + "\n";
-    for (const auto& other : plan.alternatives)
-        text += fmt::format("  TP {}: {}\n", other.tp, other.reason);
-    text += "\n" + estimate_text(plan.predicted);
-    for (const auto& note : plan.diagnostics) text += "note: " + note + "\n";
-    return text;
-}
-
 SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     const auto resolved = resolve(query);
     for (const int tp : axes.degrees) {
@@ -213,20 +193,29 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     document.model = resolved.config.source;
     document.workload = resolved.request.workload;
     const auto model = build_model(resolved.config);
-    std::map<int, Degree> degrees;
+    std::map<int, LoweredDegree> degrees;
     for (const int tp : axes.degrees) {
-        degrees.try_emplace(tp, lower_degree(resolved.config, model, resolved.request.plan, tp,
-                                             document.workload.dtype));
+        auto options = resolved.request.plan;
+        options.tp = tp;
+        degrees.try_emplace(tp,
+                            lower_degree(resolved.config, model, options, document.workload.dtype));
     }
     auto batches = axes.batches;
     if (batches.empty()) batches.push_back(document.workload.batch);
     auto names = axes.hardware;
     if (names.empty()) names.push_back(query.hardware);
+    std::set<std::string> known_links;  // of any of the profiles
+    for (const auto& name : names) {
+        for (const auto& link : link_names(load_hardware(name))) known_links.insert(link);
+    }
     for (const auto& name : names) {
         const auto hardware = load_hardware(name);
-        for (const auto& link : axes.links.empty() ? link_names(hardware) : axes.links) {
+        const auto own_links = link_names(hardware);
+        for (const auto& link : axes.links.empty() ? own_links : axes.links) {
             auto cost = resolved.request.cost;
             cost.link = link;
+            const bool lacks_link =
+                !std::ranges::count(own_links, link) && known_links.contains(link);
             for (const auto batch : batches) {
                 const auto start = document.rows.size();
                 for (const auto& [tp, degree] : degrees) {
@@ -235,13 +224,21 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     row.link = link;
                     row.tp = tp;
                     row.batch = batch;
-                    row.reason = degree.reason;
-                    if (!degree.program) continue;
+                    if (lacks_link) {
+                        row.reason = fmt::format("{} has no {}", hardware.name, link);
+                        continue;
+                    }
+                    if (!degree.program && !degree.space) {
+                        const auto& violations = degree.feasibility.violations;
+                        row.reason = violations.empty() ? "infeasible" : violations[0].message;
+                        continue;
+                    }
                     auto workload = document.workload;
                     workload.batch = batch;
-                    const auto compiled = compile(*degree.program, hardware, cost);
-                    fill(row, price(compiled, workload), tp);
-                    for (const auto& note : compiled.notes) {
+                    const auto priced = price_degree(degree, hardware, cost, workload);
+                    if (!priced.link.empty()) row.link = priced.link;
+                    fill(row, priced.totals, tp);
+                    for (const auto& note : priced.notes) {
                         auto text =
                             fmt::format("{} over {}, TP {}: {}", hardware.name, link, tp, note);
                         if (std::ranges::find(document.notes, text) == document.notes.end())

@@ -44,9 +44,6 @@ EstimateResult estimate(const Resolved& resolved);
 /// The estimate for a terminal: totals, steps by kind with the slowest first, memory, notes.
 std::string estimate_text(const Estimate& estimate);
 
-/// A plan for a terminal: why this degree, the rejected ones, the estimate, notes.
-std::string plan_text(const PlanDocument& plan);
-
 /// The violations, remedies and degrees that work, for stderr and for a terminal.
 std::string infeasible_text(const Feasibility& feasibility, const std::vector<int>& working);
 

@@ -132,6 +132,15 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
            sizes.work.kv_bytes == step.grid_kv_bytes;
 }
 
+/// The rows of the fullest rank where the ranks share them. A collective moves equal parts: the
+/// last one is padded.
+Sizes shared_rows(Sizes sizes, const CompiledStep& step, bool logarithms) {
+    const double parts = step.shape.row_parts, own = std::ceil(sizes.work.tokens / parts);
+    sizes.work.tokens = step.collective ? own * parts : own;
+    if (logarithms) sizes.log_tokens = std::log(sizes.work.tokens);
+    return sizes;
+}
+
 /// The price that a model of the step's kernels gives, if it has one.
 std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const CompiledStep& step,
                                       const Sizes& sizes) {
@@ -167,7 +176,7 @@ KernelCost roofline_cost(const CompiledProgram& program, const CompiledStep& ste
                               : program.interval_compute};
 }
 
-StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
+StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
     if (step.free) {
         StepCost cost;
         cost.half_width = 0;
@@ -212,6 +221,11 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     set_trust(cost, program, measured, inside,
               attention ? program.interval_attention : program.interval_compute);
     return cost;
+}
+
+StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
+    if (step.shape.row_parts == 1) return price_rows(program, step, sizes);
+    return price_rows(program, step, shared_rows(sizes, step, program.logarithms));
 }
 
 MemoryUse memory_use(const MemoryTerms& terms, const Workload& workload) {
@@ -308,7 +322,8 @@ std::string_view collective_algorithm(const CompiledProgram& program, int sectio
                                       const Workload& workload) {
     const auto& s = program.steps[at(program.sections[at(section)].first_step + step)];
     if (!s.collective || s.free) return "";
-    const auto sizes = sizes_of(program, workload);
+    auto sizes = sizes_of(program, workload);
+    if (s.shape.row_parts > 1) sizes = shared_rows(sizes, s, program.logarithms);
     const double payload = sizes.work.rows(s.shape.rows) * s.shape.n * s.shape.activation;
     return cheapest_line(lines_of(program, s), payload)->algorithm;
 }

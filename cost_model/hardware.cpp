@@ -238,7 +238,9 @@ std::string find_calibrated(const std::string& hw) {
 
 }  // namespace
 
-HardwareProfile load_hardware(const std::string& hw) {
+namespace {
+
+HardwareProfile find_hardware(const std::string& hw) {
     if (hw == "this" || hw == "this-cpu" || hw == "this-cuda") {
         const auto path = find_calibrated(hw);
         return read_hardware(load_json(path), path);
@@ -252,6 +254,14 @@ HardwareProfile load_hardware(const std::string& hw) {
     const auto hint = did_you_mean(hw, names);
     throw Error("--hw " + hw, "no such hardware profile or file",
                 hint.empty() ? "profiles: " + join(names, ", ") + ", this" : hint);
+}
+
+}  // namespace
+
+HardwareProfile load_hardware(const std::string& hw) {
+    auto hardware = find_hardware(hw);
+    hardware.origin = hw;
+    return hardware;
 }
 
 HardwareProfile read_hardware(const Json& document, const std::string& where) {
@@ -298,6 +308,7 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware) {
     if (hardware.network) add_link("network");
     keys.insert(keys.end(), {"interval_compute", "interval_attention", "interval_collective",
                              "workspace_bytes", "communication_buffer_bytes"});
+    if (hardware.usd_per_hour) keys.emplace_back("usd_per_hour");
     if (!hardware.tables.empty()) keys.emplace_back("tables");
     return keys;
 }

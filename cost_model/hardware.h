@@ -139,6 +139,7 @@ struct Source {
 /// A node of `devices` equal devices and the links between them.
 struct HardwareProfile {
     std::string schema = "tplan.hardware/1";
+    std::string origin;  // what load_hardware() was asked for; not in the document
     std::string name;
     std::string description;
     std::string backend;       // "cuda" or "cpu": which executor backend measures it
@@ -164,10 +165,11 @@ struct HardwareProfile {
     std::optional<LinkProfile> network;  // between nodes, per device
     double interval_compute =
         0.3;  // half width, as a fraction, of the 90 % interval of a compute step
-    double interval_attention = 0.5;   // likewise of an attention core
-    double interval_collective = 0.4;  // likewise of a collective
-    Bytes workspace;                   // libraries' scratch per device
-    Bytes communication_buffers;       // collectives' own buffers per device, when tp > 1
+    double interval_attention = 0.5;     // likewise of an attention core
+    double interval_collective = 0.4;    // likewise of a collective
+    Bytes workspace;                     // libraries' scratch per device
+    Bytes communication_buffers;         // collectives' own buffers per device, when tp > 1
+    std::optional<double> usd_per_hour;  // of one device; what cost per token is reckoned from
     Tables tables;
     Named<Source> sources;  // one per figure_keys()
 
@@ -201,6 +203,7 @@ struct HardwareProfile {
         field("interval_collective", self.interval_collective);
         field("workspace_bytes", self.workspace);
         field("communication_buffer_bytes", self.communication_buffers);
+        field("usd_per_hour", self.usd_per_hour);
         field("tables", self.tables);
         field("sources", self.sources);
     }

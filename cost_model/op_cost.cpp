@@ -12,9 +12,16 @@ namespace {
 
 double local_columns(const Program& program, int buffer) {
     const auto& b = program.buffers[static_cast<std::size_t>(buffer)];
-    const auto columns =
-        b.layout.kind == LayoutKind::split ? largest_extent(b.layout.split, b.width) : b.width;
-    return static_cast<double>(columns);
+    return static_cast<double>(largest_width(b.layout, b.width));
+}
+
+/// Over how many ranks the rows of the buffers are spread; 1 when every rank has all.
+double row_parts(const Program& program, const std::vector<int>& buffers) {
+    for (const int buffer : buffers) {
+        const auto& layout = program.buffers[static_cast<std::size_t>(buffer)].layout;
+        if (layout.splits_rows()) return layout.split.parts;
+    }
+    return 1;
 }
 
 // -- formulas -------------------------------------------------------------------------------------
@@ -175,6 +182,7 @@ StepShape step_shape(const Step& step, const Program& program) {
                 .activation = bytes_of(stored_dtype(step.dtype))};
     for (const int b : step.inputs) s.in_columns += local_columns(program, b);
     for (const int b : step.outputs) s.out_columns += local_columns(program, b);
+    s.row_parts = std::max(row_parts(program, step.inputs), row_parts(program, step.outputs));
     if (step.inputs.empty()) s.in_columns = as_double(step.k > 0 ? step.k : step.n);
     if (step.outputs.empty()) s.out_columns = as_double(step.n);
     if (const auto& a = step.spec.attention) {

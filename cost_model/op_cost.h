@@ -52,6 +52,7 @@ WorkSize work_size(const Workload& workload);
 struct StepShape {
     OpKind kind = OpKind::linear;
     Rows rows = Rows::tokens;
+    double row_parts = 1;                       // ranks that share the rows (sequence parallelism)
     double n = 0, k = 0;                        // columns out and in (linear); n: payload columns
     double in_columns = 0, out_columns = 0;     // of all activations read and written
     double weight_bytes = 0;                    // of all weights read when all are touched

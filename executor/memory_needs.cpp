@@ -37,7 +37,8 @@ void add_weights(const Program& program, const Workload& workload, DType dtype,
         const auto& input = buffer_of(program, step.inputs[0]);
         const auto k = local_width(input, rank);
         const auto n = k == 0 ? 0 : static_cast<std::int64_t>(plain / kFloat) / k;
-        const double packed = backend.packed_bytes({workload.rows(input.rows), n, k, dtype});
+        const double packed =
+            backend.packed_bytes({owned_rows(input, workload, rank).extent, n, k, dtype});
         if (packed > 0) {
             needs.weights += packed;
             needs.loading = std::max(needs.loading, fresh);
@@ -94,9 +95,9 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
             if (step.kind == OpKind::attention) add_cache(program, workload, step, rank, own);
         }
         for (const auto& buffer : program.buffers) {
-            own.activations +=
-                static_cast<double>(workload.rows(buffer.rows) * local_width(buffer, rank)) *
-                kFloat;
+            own.activations += static_cast<double>(owned_rows(buffer, workload, rank).extent *
+                                                   local_width(buffer, rank)) *
+                               kFloat;
         }
     }
     return needs;

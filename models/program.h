@@ -117,7 +117,7 @@ struct Step {
     std::vector<WeightRef> weights{};  // as OpKind says; linear: the weights alone, one per output
     /// linear: one per weight, tensor -1 where it has none; empty without any. A linear that leaves
     /// partial sums must add its bias once, not once per rank: it then stands on the collective
-    /// that sums them, which adds it after the reduction.
+    /// that sums them, which adds it after the reduction (all of them, where sums were summed).
     std::vector<WeightRef> biases{};
     OpSpec spec{};  // heads, experts etc. are the largest rank's
 

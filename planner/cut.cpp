@@ -159,7 +159,10 @@ Cut cut_weight(const Style& style, const WeightPlace& place, int parts, bool cop
 Split cut_scales(const Split& weight, const Tensor& scaled, const Tensor& scales) {
     auto split = weight;
     const auto dim = static_cast<std::size_t>(weight.dim);
-    if (weight.kind == SplitKind::grouped) {
+    const bool units = weight.kind == SplitKind::grouped || weight.kind == SplitKind::balanced ||
+                       weight.kind == SplitKind::covering || weight.kind == SplitKind::qkv ||
+                       (weight.kind == SplitKind::packed && weight.unit > 1);
+    if (units) {
         const auto first = scaled.shape.size() - 2;
         const auto block = dim >= first ? scaled.quant_block[dim - first] : 1;
         split.unit = std::max<std::int64_t>(1, weight.unit / std::max<std::int64_t>(1, block));

@@ -51,13 +51,30 @@ struct TensorPlan {
     bool operator==(const TensorPlan&) const = default;
 };
 
+/// The layouts an op takes, one per input, and leaves, one per output, before any communication.
+struct OpFlow {
+    std::vector<Layout> inputs;
+    std::vector<Layout> outputs;
+    bool operator==(const OpFlow&) const = default;
+};
+
+/// The layouts of a block: of the residual stream as it comes and as it is handed on (of the last
+/// block: of its result), and of every op.
+struct BlockFlow {
+    Layout input, output;
+    std::vector<OpFlow> ops;
+    bool operator==(const BlockFlow&) const = default;
+};
+
 /// A layout for every tensor and op of the model: `tensors[block][tensor]`, `op_styles[block][op]`
-/// (index into `styles`, -1 when no rule governs the op's module).
+/// (index into `styles`, -1 when no rule governs the op's module). `flows[block]` gives the layouts
+/// of activations outright; empty: they follow from the cuts by the rules of flow().
 struct Plan {
     PlanOptions options;
     std::vector<Style> styles;
     std::vector<std::vector<TensorPlan>> tensors;
     std::vector<std::vector<int>> op_styles;
+    std::vector<BlockFlow> flows{};
     std::vector<std::string>
         notes;  // uneven splits that run, replicated leftovers, warnings of verify_tp_plan
 };

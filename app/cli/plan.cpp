@@ -1,4 +1,5 @@
 #include "app/cli/command.h"
+#include "app/plan_text.h"
 #include "core/files.h"
 
 namespace tplan::cli {

@@ -125,3 +125,27 @@ TEST_CASE("a program cut to its first layers keeps embedding and head") {
     CHECK(cut.order_layer == std::vector<int>{-1, 0, 1, -1});
     CHECK(cut.sections[1].layers == std::vector<int>{0, 1});
 }
+
+TEST_CASE("a program cut short ends with a layer that the head can begin with") {
+    // Buffers: 0 the stream whole, 1 the stream by rows. Layers 0, 1-2 and 3 lie unlike.
+    const auto layer = [](int from, int to) {
+        Section section;
+        section.steps = {{.kind = OpKind::add, .inputs = {from}, .outputs = {to}}};
+        return section;
+    };
+    Program program;
+    Section embedding;
+    embedding.steps = {{.kind = OpKind::embedding, .outputs = {0}}};
+    Section head;
+    head.steps = {{.kind = OpKind::linear, .inputs = {0}, .outputs = {2}}};
+    program.sections = {embedding, layer(0, 1), layer(1, 1), layer(1, 0), head};
+    program.order = {0, 1, 2, 2, 3, 4};
+    program.order_layer = {-1, 0, 1, 2, 3, -1};
+    const auto two = first_layers(program, 2);
+    CHECK(two.order == std::vector<int>{0, 1, 3, 4});
+    CHECK(two.sections[3].layers == std::vector<int>{1});
+    CHECK(two.sections[2].layers.empty());
+    CHECK(first_layers(program, 4).order == program.order);
+    // No layer goes from whole to whole.
+    CHECK_THROWS_AS(first_layers(program, 1), Error);
+}
