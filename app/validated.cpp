@@ -43,64 +43,65 @@ void require_times(const Measured& measured, const std::string& where) {
         check(measured.probes[i].now, fmt::format("probes/{}/now_s", i));
         check(measured.probes[i].then, fmt::format("probes/{}/then_s", i));
     }
+}
 
-    /// Buffers that a section reads before it writes them.
-    std::vector<int> carried_into(const Section& section) {
-        std::vector<int> carried, written;
-        for (const auto& step : section.steps) {
-            for (const int b : step.inputs) {
-                if (!std::ranges::count(written, b) && !std::ranges::count(carried, b))
-                    carried.push_back(b);
-            }
-            written.insert(written.end(), step.outputs.begin(), step.outputs.end());
+/// Buffers that a section reads before it writes them.
+std::vector<int> carried_into(const Section& section) {
+    std::vector<int> carried, written;
+    for (const auto& step : section.steps) {
+        for (const int b : step.inputs) {
+            if (!std::ranges::count(written, b) && !std::ranges::count(carried, b))
+                carried.push_back(b);
         }
-        return carried;
+        written.insert(written.end(), step.outputs.begin(), step.outputs.end());
     }
+    return carried;
+}
 
-    /// Does `next` begin with what `section` leaves with its last step, or anywhere before the
-    /// layers?
-    bool hands_on(const Section& section, const Section& next, bool layer) {
-        std::vector<int> left;
-        for (const auto& step : section.steps) {
-            if (layer) left.clear();
-            left.insert(left.end(), step.outputs.begin(), step.outputs.end());
-        }
-        return std::ranges::all_of(
-            carried_into(next), [&](int buffer) { return std::ranges::count(left, buffer) > 0; });
+/// Does `next` begin with what `section` leaves with its last step, or anywhere before the
+/// layers?
+bool hands_on(const Section& section, const Section& next, bool layer) {
+    std::vector<int> left;
+    for (const auto& step : section.steps) {
+        if (layer) left.clear();
+        left.insert(left.end(), step.outputs.begin(), step.outputs.end());
     }
+    return std::ranges::all_of(carried_into(next),
+                               [&](int buffer) { return std::ranges::count(left, buffer) > 0; });
+}
 
-    /// Names of the parameters a section works with: layers of one kind have the same.
-    std::vector<std::string> parameters_of(const Program& program, const Section& section) {
-        std::vector<std::string> names;
-        for (const auto& step : section.steps) {
-            for (const auto& weight : step.weights)
-                names.push_back(program.tensors[static_cast<std::size_t>(weight.tensor)].name);
-        }
-        return names;
+/// Names of the parameters a section works with: layers of one kind have the same.
+std::vector<std::string> parameters_of(const Program& program, const Section& section) {
+    std::vector<std::string> names;
+    for (const auto& step : section.steps) {
+        for (const auto& weight : step.weights)
+            names.push_back(program.tensors[static_cast<std::size_t>(weight.tensor)].name);
     }
+    return names;
+}
 
-    /// The last layer may lie otherwise than those before it (the head needs every row on every
-    /// rank): a program cut short ends with the layout of its kind that the head can begin with.
-    void end_as_the_head_begins(Program & program) {
-        if (program.order.size() < 3) return;
-        const auto section = [&](std::size_t place) -> const Section& {
-            return program.sections[static_cast<std::size_t>(program.order[place])];
-        };
-        const auto last = program.order.size() - 2;
-        const auto& head = section(last + 1);
-        if (hands_on(section(last), head, true)) return;
-        const auto kind = parameters_of(program, section(last));
-        for (std::size_t s = 0; s < program.sections.size(); ++s) {
-            const auto& other = program.sections[s];
-            if (parameters_of(program, other) != kind || !hands_on(other, head, true) ||
-                !hands_on(section(last - 1), other, last > 1))
-                continue;
-            program.order[last] = static_cast<int>(s);
-            return;
-        }
-        throw Error("--layers", fmt::format("the plan cannot be cut to {} layers", last),
-                    "its last layer lies otherwise than the first ones: give more layers");
+/// The last layer may lie otherwise than those before it (the head needs every row on every
+/// rank): a program cut short ends with the layout of its kind that the head can begin with.
+void end_as_the_head_begins(Program& program) {
+    if (program.order.size() < 3) return;
+    const auto section = [&](std::size_t place) -> const Section& {
+        return program.sections[static_cast<std::size_t>(program.order[place])];
+    };
+    const auto last = program.order.size() - 2;
+    const auto& head = section(last + 1);
+    if (hands_on(section(last), head, true)) return;
+    const auto kind = parameters_of(program, section(last));
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        const auto& other = program.sections[s];
+        if (parameters_of(program, other) != kind || !hands_on(other, head, true) ||
+            !hands_on(section(last - 1), other, last > 1))
+            continue;
+        program.order[last] = static_cast<int>(s);
+        return;
     }
+    throw Error("--layers", fmt::format("the plan cannot be cut to {} layers", last),
+                "its last layer lies otherwise than the first ones: give more layers");
+}
 
 }  // namespace
 

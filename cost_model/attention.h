@@ -64,11 +64,11 @@ struct DecodeModel {
     Seconds launch;             // without splitting
     Seconds merge;              // added by splitting: partial results are combined
     Seconds tile;               // fixed cost of a tile
-    Seconds head;               // of a query head of one sequence, per SM
+    Seconds head{};             // of a query head of one sequence, per SM
     Bandwidth tile_bandwidth;   // of the cache, read by one tile
     double tiles_per_sm = 2;    // at a time
     double memory_share = 0.9;  // of the memory bandwidth, all SMs reading
-    Seconds ramp;               // lost until all of them do
+    Seconds ramp{};             // lost until all of them do
     double overlap = 1;         // share of the shorter of arithmetic and traffic that is hidden
     double l2_share = 1;        // of the last-level cache that a warm KV cache can fill
     double l2_flops_per_byte = 100;  // a byte of a warm cache costs as much as these flops

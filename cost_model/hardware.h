@@ -57,7 +57,7 @@ struct LinkProfile {
     bool switch_reduction = false;  // the switch can add (NVLink SHARP)
     bool transferred = false;       // `algorithms` were fitted on another device's link
     std::vector<CollectiveFit>
-        algorithms;  // fitted; a collective without rows is an alpha-beta line
+        algorithms{};  // fitted; a collective without rows is an alpha-beta line
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
