@@ -266,6 +266,14 @@ TEST_CASE("hardware lists profiles and shows one with sources") {
     CHECK(json_of({"hardware", "--detect"})["schema"] == "tplan.detected/1");
 }
 
+TEST_CASE("bench of the executor measures its own keys and no other part's") {
+    const auto document = json_of({"bench", "executor"});
+    require_keys(document, {"schema", "executor_vs_library", "all_reduce_64k_s", "machine"});
+    CHECK(document["executor_vs_library"] > 0.1);  // a ratio of rates, whatever the machine does
+    CHECK(document["executor_vs_library"] < 10);
+    CHECK_FALSE(document.contains("estimates_per_s_per_core"));
+}
+
 TEST_CASE("every command has help with an example") {
     // "Subcommands:" and then one a line, indented, the name first.
     std::istringstream lines(run_tplan({"--help"}).out);
