@@ -98,9 +98,10 @@ std::vector<Family> judge_ops(const HardwareProfile& hardware, const CsvTable& t
         throw Error(table.file + ":1", "no column \"latency_us\": nothing to compare with",
                     "use `tplan predict` to price rows that were not measured");
     std::vector<Family> families;
+    SingleOpPricer pricer(hardware);
     for (auto& op : read_op_rows(table)) {
         if (!passes[op.row]) continue;
-        const auto cost = price_row(hardware, op.size, table, op.row);
+        const auto cost = price_row(pricer, op.size, table, op.row);
         const double time = cost.time.value, half = time * cost.half_width;
         family_of(families, std::move(op.op), std::move(op.dtype), std::move(op.impl))
             .rows.emplace_back(
@@ -121,11 +122,11 @@ CostKind kind_of(const OpSize& size) {
 
 /// The sum of the parts, with half widths as in a step: of one kind they add, of different kinds in
 /// squares.
-Judged price_parts(const HardwareProfile& hardware, const LayerOp& op, const CsvTable& table) {
+Judged price_parts(SingleOpPricer& pricer, const LayerOp& op, const CsvTable& table) {
     Judged out;
     std::array<double, enum_names(CostKind{}).size()> halves{};
     for (const auto& part : op.parts) {
-        const auto cost = price_row(hardware, part.size, table, op.row);
+        const auto cost = price_row(pricer, part.size, table, op.row);
         const double time = part.times * cost.time.value;
         out.predicted += time;
         halves[static_cast<std::size_t>(kind_of(part.size))] += time * cost.half_width;
@@ -140,9 +141,10 @@ Judged price_parts(const HardwareProfile& hardware, const LayerOp& op, const Csv
 std::vector<Family> judge_layers(const HardwareProfile& hardware, const CsvTable& table,
                                  const std::vector<bool>& passes) {
     std::vector<Family> families;
+    SingleOpPricer pricer(hardware);
     for (auto& op : read_layer_rows(table)) {
         if (!passes[op.row]) continue;
-        auto judged = price_parts(hardware, op, table);
+        auto judged = price_parts(pricer, op, table);
         judged.measured = measured_time(table, op.row, op.column);
         family_of(families, op.op, op.dtype, "").rows.emplace_back(op.regime, judged);
     }

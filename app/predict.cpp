@@ -17,10 +17,10 @@ std::string microseconds(Seconds time) {
 
 }  // namespace
 
-StepCost price_row(const HardwareProfile& hardware, const OpSize& size, const CsvTable& table,
+StepCost price_row(SingleOpPricer& pricer, const OpSize& size, const CsvTable& table,
                    std::size_t row) {
     try {
-        return price_single(hardware, size);
+        return pricer.price(size);
     } catch (const Error& error) {
         throw Error(fmt::format("{}:{}", table.file, table.lines[row]),
                     error.where + ": " + error.what_happened, error.hint);
@@ -31,8 +31,9 @@ PredictDocument predict(const HardwareProfile& hardware, const CsvTable& table) 
     PredictDocument document;
     document.hardware = hardware.name;
     document.file = table.file;
+    SingleOpPricer pricer(hardware);
     for (const auto& op : read_op_rows(table)) {
-        const auto cost = price_row(hardware, op.size, table, op.row);
+        const auto cost = price_row(pricer, op.size, table, op.row);
         document.rows.push_back({.line = static_cast<int>(table.lines[op.row]),
                                  .time = cost.time,
                                  .low = cost.time * (1 - cost.half_width),

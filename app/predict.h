@@ -42,8 +42,8 @@ PredictDocument predict(const HardwareProfile& hardware, const CsvTable& table);
 /// Error when it has a column of one of these names.
 std::string predict_csv(const PredictDocument& document, const CsvTable& table);
 
-/// price_single() of a row: an Error also names the row's line.
-StepCost price_row(const HardwareProfile& hardware, const OpSize& size, const CsvTable& table,
+/// The price of a row: an Error also names the row's line.
+StepCost price_row(SingleOpPricer& pricer, const OpSize& size, const CsvTable& table,
                    std::size_t row);
 
 }  // namespace tplan

@@ -7,6 +7,8 @@
 #include <optional>
 
 #include "core/statistics.h"
+#include "cost_model/attention_table.h"
+#include "cost_model/expert_table.h"
 #include "cost_model/op_cost.h"
 #include "cost_model/product_table.h"
 #include "cost_model/tables.h"
@@ -17,6 +19,8 @@ namespace {
 
 constexpr double kNarrowest = 0.10;  // run-to-run spread of a quiet machine; see derivation.md
 constexpr double kWidest = 0.5;
+constexpr double kSameTwice = 0.03;              // the same op measured twice; see derivation.md
+constexpr std::size_t kMostLayoutsLeftOut = 60;  // of a table laid over a profile
 constexpr double kUnknownWidth = 0.2;
 constexpr std::size_t kLeastPoints = 8;    // left-out points that make a quantile
 constexpr std::size_t kMostLeftOut = 200;  // of a large table, evenly spaced ones
@@ -219,9 +223,18 @@ HardwareProfile fit_profile(const MachineFacts& facts, const Tables& tables) {
 
 HardwareProfile with_tables(HardwareProfile base, const Tables& tables, const Source& source) {
     base.tables = tables;
+    base.tables.widths = {};
     if (tables.empty()) return base;
     set_source(base, "tables", source);
-    if (!tables.gemm.empty()) fit_interval(base, 0, source);
+    const auto at_least = [](std::array<double, 3> widths) {
+        for (double& w : widths) {
+            if (w > 0) w = std::clamp(w, kSameTwice, kWidest);
+        }
+        return widths;
+    };
+    base.tables.widths.products = at_least(product_widths(base, kMostLayoutsLeftOut));
+    base.tables.widths.attention = at_least(attention_widths(base, kMostLayoutsLeftOut));
+    base.tables.widths.experts = at_least(expert_widths(base));
     return base;
 }
 

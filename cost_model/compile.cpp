@@ -97,7 +97,9 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
         if (c.hardware.experts && step.shape.experts > 0) {
             step.experts = push(out.experts, make_expert_pricer(c.hardware, step.shape, compute));
         }
-        return;  // no table of grouped products yet
+        auto curve = expert_curve(c.hardware, step.shape, stored_dtype(source.dtype));
+        if (!curve.empty()) step.expert_curve = push(out.expert_curves, std::move(curve));
+        return;
     }
     if (step.shape.k <= 0) return;
     compile_gemm(out, step, c, compute);
@@ -125,24 +127,25 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
     if (!curve.empty()) step.product_curve = push(out.product_curves, std::move(curve));
 }
 
-void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& c, DType kv) {
-    AttentionKey key{.kv_dtype = kv,
-                     .ranks = c.program.tp,
-                     .decode = true,
-                     .heads = step.shape.heads,
-                     .kv_heads = step.shape.kv_heads,
-                     .head_dim = step.shape.head_dim};
+void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& c, DType wide) {
     if (c.hardware.attention) {
-        step.attention = push(out.attention, make_attention_pricer(c.hardware, step.shape, kv));
+        step.attention = push(out.attention, make_attention_pricer(c.hardware, step.shape, wide));
     }
-    step.grid_kv_bytes = bytes_of(kv);
-    if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
-        step.decode_grid = push(out.attention_grids, std::move(grid));
-    }
-    key.decode = false;
-    if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
-        step.prefill_grid = push(out.attention_grids, std::move(grid));
-    }
+    const auto grid = [&](bool decode, DType kv_dtype) {
+        auto found = attention_grid(c.hardware, {.kv_dtype = kv_dtype,
+                                                 .ranks = c.program.tp,
+                                                 .decode = decode,
+                                                 .heads = step.shape.heads,
+                                                 .kv_heads = step.shape.kv_heads,
+                                                 .head_dim = step.shape.head_dim,
+                                                 .residency = c.options.residency});
+        return found.empty() ? -1 : push(out.attention_grids, std::move(found));
+    };
+    if (c.hardware.tables.attention.empty() || step.shape.latent_width > 0) return;
+    step.grid_kv_bytes = bytes_of(wide);
+    step.prefill_grid = grid(false, wide);
+    step.decode_grid = grid(true, wide);
+    step.narrow_decode_grid = grid(true, DType::fp8);
 }
 
 /// Bytes per row and those of the weights come from the op's own count.
@@ -208,7 +211,9 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
         context.group.ranks > 1 ? std::string(name_of(context.group.link.kind)) : options.link;
     out.notes = context.group.notes;
     out.calibrated = !hardware.tables.empty();
-    out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty();
+    out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty() ||
+                     !hardware.tables.moe.empty();
+    out.widths = hardware.tables.widths;
     out.interval_compute = hardware.interval_compute;
     out.interval_attention = hardware.interval_attention;
     out.interval_collective = hardware.interval_collective;

@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "cost_model/attention.h"
+#include "cost_model/attention_table.h"
 #include "cost_model/collective_tables.h"
 #include "cost_model/collectives.h"
+#include "cost_model/expert_table.h"
 #include "cost_model/memory.h"
 #include "cost_model/moe.h"
 #include "cost_model/op_cost.h"
@@ -29,10 +31,10 @@ struct CompiledStep {
     int gemm = -1;  // -1: by `line`
     int product_curve = -1;
     int attention = -1, experts = -1, pass = -1;
-    int prefill_grid = -1, decode_grid = -1;
+    int prefill_grid = -1, decode_grid = -1, narrow_decode_grid = -1;  // narrow: an fp8 cache
     double grid_kv_bytes = 0;  // bytes per element of the cache the grids were measured with
     int time_curve = -1;       // of passes over memory
-    int collective_table = -1;
+    int collective_table = -1, expert_curve = -1;
     int first_line = 0, lines = 0;  // collective_lines()
 };
 
@@ -62,6 +64,7 @@ struct CompiledProgram {
     std::vector<ExpertPricer> experts;
     std::vector<PassPricer> passes;
     std::vector<AttentionGrid> attention_grids;
+    std::vector<ExpertCurve> expert_curves;
     std::vector<TimeCurve> time_curves;
     std::vector<CollectiveTable> collective_tables;
     std::vector<CollectiveLine> lines;
@@ -69,6 +72,7 @@ struct CompiledProgram {
     double layers = 0;
     bool calibrated = false;  // the profile has tables
     bool logarithms = false;  // some lookup needs log rows
+    TableWidths widths;
     double interval_compute = 0.3, interval_attention = 0.5, interval_collective = 0.4;
     std::vector<std::string> notes;  // what was priced as something else, for people
 };

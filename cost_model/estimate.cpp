@@ -113,6 +113,30 @@ StepCost price_collective(const CompiledProgram& program, const CompiledStep& st
     return cost;
 }
 
+/// The grid that corrects an attention: of its phase and width of cache; -1 when there is none.
+int grid_of(const CompiledStep& step, const WorkSize& work) {
+    if (!work.decode) return step.prefill_grid;
+    return work.kv_bytes < 2 ? step.narrow_decode_grid : step.decode_grid;
+}
+
+/// Half width of what a table corrects: that of its regime, where leaving points out told one.
+double table_width(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes,
+                   bool attention) {
+    const auto& work = sizes.work;
+    const auto regime = gemm_regime(work.rows(step.shape.rows));
+    double own = 0;
+    if (attention) {
+        own = program.widths.attention[attention_regime(work.decode, work.batch, work.cached)];
+    } else if (step.product_curve >= 0) {
+        own = program.widths.products[regime];
+    } else if (step.expert_curve >= 0) {
+        own = program.widths.experts[regime];
+        if (!work.balanced) own = std::max(own, program.interval_compute);
+    }
+    if (own > 0) return own;
+    return attention ? program.interval_attention : program.interval_compute;
+}
+
 /// Corrects the analytic time by what was measured; returns whether the shape lies inside.
 bool correct(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes,
              double bytes, double& time) {
@@ -127,11 +151,10 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
         time = curve.at(bytes);
         return curve.exact && curve.covers(bytes);
     }
-    const auto& grid =
-        program.attention_grids[at(sizes.work.decode ? step.decode_grid : step.prefill_grid)];
+    const auto& grid = program.attention_grids[at(grid_of(step, sizes.work))];
     time *= std::exp(grid.at(sizes.log_batch, sizes.log_cached));
     return grid.covers(sizes.log_batch, sizes.log_cached) &&
-           sizes.work.kv_bytes == step.grid_kv_bytes;
+           (sizes.work.kv_bytes == step.grid_kv_bytes || sizes.work.kv_bytes < 2);
 }
 
 /// The rows of the fullest rank where the ranks share them. A collective moves equal parts: the
@@ -199,8 +222,8 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
         time += step.quantiser.seconds(rows);
         launch += step.quantiser.fixed;
     }
-    const int grid = sizes.work.decode ? step.decode_grid : step.prefill_grid;
-    const bool measured = step.product_curve >= 0 || step.time_curve >= 0 || grid >= 0;
+    const bool measured =
+        step.product_curve >= 0 || step.time_curve >= 0 || grid_of(step, sizes.work) >= 0;
     const bool inside = measured && correct(program, step, sizes, bytes, time);
 
     StepCost cost;
@@ -220,8 +243,7 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
         return cost;
     }
     const bool attention = row.engine == Engine::attention;
-    set_trust(cost, program, measured, inside,
-              attention ? program.interval_attention : program.interval_compute);
+    set_trust(cost, program, measured, inside, table_width(program, step, sizes, attention));
     return cost;
 }
 

@@ -84,6 +84,19 @@ struct PeakRate {
     bool operator==(const PeakRate&) const = default;
 };
 
+/// Half widths of the 90 % intervals of what tables correct, by regime; 0: the profile's own.
+struct TableWidths {
+    std::array<double, 3> products{};   // m <= 64, below 1024, above
+    std::array<double, 3> attention{};  // prefill of fewer than 4,096 tokens, of more, decode
+    std::array<double, 3> experts{};    // tokens, as products
+    static void fields(auto& self, auto&& field) {
+        field("products", self.products);
+        field("attention", self.attention);
+        field("experts", self.experts);
+    }
+    bool operator==(const TableWidths&) const = default;
+};
+
 /// Measured points on top of the analytic model; empty in shipped profiles.
 struct Tables {
     std::vector<GemmPoint> gemm;
@@ -91,6 +104,7 @@ struct Tables {
     std::vector<ElementwisePoint> elementwise;
     std::vector<CollectivePoint> collectives;
     std::vector<MoePoint> moe;
+    TableWidths widths;
     bool empty() const {
         return gemm.empty() && attention.empty() && elementwise.empty() && collectives.empty() &&
                moe.empty();
@@ -101,6 +115,7 @@ struct Tables {
         field("elementwise", self.elementwise);
         field("collectives", self.collectives);
         field("moe", self.moe);
+        field("widths", self.widths);
     }
     bool operator==(const Tables&) const = default;
 };

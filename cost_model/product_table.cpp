@@ -171,60 +171,51 @@ std::vector<double> cell_weights(const std::vector<Group>& g, double log_n, doub
     return {(1 - x) * (1 - y), (1 - x) * y, x * (1 - y), x * y};
 }
 
-double correlation(const Group& a, const Group& b, Residency ra, Residency rb) {
-    const double apart = std::abs(double(int(ra)) - double(int(rb)));
-    return std::exp(-std::abs(a.log_n - b.log_n) - std::abs(a.log_k - b.log_k) -
-                    kOtherResidency * apart);
-}
-
-/// Mixes the residuals of groups at one m; remembers the weights while the groups that have this m,
-/// and where their weights lay, stay the same.
-struct Mixer {
-    const std::vector<Group>& groups;
-    const ProductKey& key;
-    bool cell = false;
-    std::vector<std::size_t> members{};
-    std::vector<Residency> places{};
-    std::vector<double> weights{};
+/// Residuals of groups mixed at one m after another.
+class GroupMixer {
+  public:
+    GroupMixer(const std::vector<Group>& groups, const ProductKey& key)
+        : groups_(groups),
+          asked_(key.residency),
+          log_n_(std::log(key.n)),
+          log_k_(std::log(key.k)),
+          cell_(is_cell(groups)),
+          mixer_({.count = groups.size(),
+                  .between =
+                      [&groups](std::size_t i, std::size_t j) {
+                          return likeness(groups[i], groups[j].log_n, groups[j].log_k);
+                      },
+                  .to = [this](std::size_t i) { return likeness(groups_[i], log_n_, log_k_); },
+                  .noise = kNoise}) {}
 
     std::optional<double> at(double log_m) {
-        std::vector<std::size_t> now;
-        std::vector<Residency> lie;
-        std::vector<double> values;
-        for (std::size_t i = 0; i < groups.size(); ++i) {
-            const auto value = groups[i].at(log_m);
-            if (!value) continue;
-            now.push_back(i);
-            lie.push_back(groups[i].residency_at(log_m));
-            values.push_back(*value);
+        values_.clear();
+        lie_.clear();
+        bool all = true;
+        for (const auto& g : groups_) {
+            values_.push_back(g.at(log_m));
+            lie_.push_back(g.residency_at(log_m));
+            all = all && values_.back();
         }
-        if (now.empty()) return std::nullopt;
-        if (now != members || lie != places) {
-            members = std::move(now);
-            places = std::move(lie);
-            weigh();
-        }
+        if (!cell_ || !all) return mixer_.mix(values_, lie_, asked_);
+        const auto weights = cell_weights(groups_, log_n_, log_k_);
         double sum = 0;
-        for (std::size_t i = 0; i < values.size(); ++i) sum += weights[i] * values[i];
+        for (std::size_t i = 0; i < weights.size(); ++i) sum += weights[i] * *values_[i];
         return sum;
     }
 
-    void weigh() {
-        if (cell && members.size() == groups.size()) {
-            weights = cell_weights(groups, std::log(key.n), std::log(key.k));
-            return;
-        }
-        const Group asked{key.n, key.k, std::log(key.n), std::log(key.k), {}, {}, {}};
-        weights = kriging_weights(
-            members.size(),
-            [&](std::size_t i, std::size_t j) {
-                return correlation(groups[members[i]], groups[members[j]], places[i], places[j]);
-            },
-            [&](std::size_t i) {
-                return correlation(asked, groups[members[i]], key.residency, places[i]);
-            },
-            kNoise);
+  private:
+    static double likeness(const Group& a, double log_n, double log_k) {
+        return std::exp(-std::abs(a.log_n - log_n) - std::abs(a.log_k - log_k));
     }
+
+    const std::vector<Group>& groups_;
+    Residency asked_;
+    double log_n_, log_k_;
+    bool cell_;
+    ResidualMixer mixer_;
+    std::vector<std::optional<double>> values_;
+    std::vector<Residency> lie_;
 };
 
 std::vector<double> distinct_m(const std::vector<Group>& groups) {
@@ -272,7 +263,7 @@ ProductCurve curve_from(const HardwareProfile& hardware, const Points& points,
     for (const auto& s : neighbours(stretches, key))
         groups.push_back(group_of(hardware, points, s));
     ProductCurve curve;
-    Mixer mix{.groups = groups, .key = key, .cell = is_cell(groups)};
+    GroupMixer mix(groups, key);
     for (const double log_m : distinct_m(groups)) {
         const auto residual = mix.at(log_m);
         if (!residual) continue;

@@ -1,8 +1,12 @@
 #include "cost_model/single_op.h"
 
+#include <fmt/format.h>
+
 namespace tplan {
 
 namespace {
+
+constexpr std::size_t kMostKept = 4096;  // compiled ops
 
 double number(std::int64_t count) {
     return static_cast<double>(count);
@@ -95,20 +99,51 @@ Lone lone_op(const PassSize& size) {
     return lone;
 }
 
-}  // namespace
+/// What distinguishes compiled ops; the counts of `work` do not.
+std::string key_of(const Lone& lone) {
+    const auto& step = lone.step;
+    const auto& options = lone.options;
+    auto key = fmt::format("{} {} {} {} {} {} {} {} {} {}", int(step.kind), step.n, step.k,
+                           step.weight_bytes, int(step.weight_dtype), int(step.dtype), lone.ranks,
+                           int(options.collectives.value.value_or(CollectiveImpl::nccl)),
+                           options.mode.value ? int(*options.mode.value) : -1,
+                           int(options.one_byte_payload));
+    key += fmt::format(" {}", int(options.residency));
+    if (const auto& a = step.spec.attention)
+        key += fmt::format(" {} {} {}", a->heads, a->kv_heads, a->head_dim);
+    if (const auto& m = step.spec.moe)
+        key += fmt::format(" {} {} {} {}", m->experts, m->top_k, m->hidden, m->ffn);
+    return key;
+}
 
-StepCost price_single(const HardwareProfile& hardware, const OpSize& size) {
-    auto lone = std::visit([](const auto& s) { return lone_op(s); }, size);
-    lone.options.nodes = (lone.ranks + hardware.devices - 1) / hardware.devices;
+Program program_of(const Lone& lone) {
     Program program;
     program.tp = lone.ranks;
     auto& section = program.sections.emplace_back();
     section.name = "op";
     section.layers = {-1};
-    section.steps.push_back(std::move(lone.step));
+    section.steps.push_back(lone.step);
     program.order = {0};
     program.order_layer = {-1};
-    return price_counts(compile(program, hardware, lone.options), 0, 0, lone.work);
+    return program;
+}
+
+}  // namespace
+
+StepCost price_single(const HardwareProfile& hardware, const OpSize& size) {
+    return SingleOpPricer(hardware).price(size);
+}
+
+StepCost SingleOpPricer::price(const OpSize& size) {
+    auto lone = std::visit([](const auto& s) { return lone_op(s); }, size);
+    lone.options.nodes = (lone.ranks + hardware_.devices - 1) / hardware_.devices;
+    const auto key = key_of(lone);
+    auto found = compiled_.find(key);
+    if (found == compiled_.end()) {
+        if (compiled_.size() >= kMostKept) compiled_.clear();
+        found = compiled_.emplace(key, compile(program_of(lone), hardware_, lone.options)).first;
+    }
+    return price_counts(found->second, 0, 0, lone.work);
 }
 
 }  // namespace tplan

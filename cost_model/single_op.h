@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <string>
+#include <unordered_map>
 #include <variant>
 
 #include "cost_model/estimate.h"
@@ -55,5 +57,18 @@ using OpSize = std::variant<ProductSize, CollectiveSize, AttentionSize, ExpertsS
 /// Its price on one device, or for a collective over its group on the profile's fastest link.
 /// Throws Error as compile() does.
 StepCost price_single(const HardwareProfile& hardware, const OpSize& size);
+
+/// Many prices of one profile. Ops that differ in their counts alone (rows, batch, tokens, bytes)
+/// are compiled once: with tables in the profile that is what takes long.
+class SingleOpPricer {
+  public:
+    /// `hardware` must outlive the pricer.
+    explicit SingleOpPricer(const HardwareProfile& hardware) : hardware_(hardware) {}
+    StepCost price(const OpSize& size);
+
+  private:
+    const HardwareProfile& hardware_;
+    std::unordered_map<std::string, CompiledProgram> compiled_;
+};
 
 }  // namespace tplan

@@ -8,7 +8,6 @@
 #include <map>
 #include <optional>
 
-#include "cost_model/attention.h"
 #include "cost_model/op_cost.h"
 
 namespace tplan {
@@ -93,33 +92,6 @@ std::vector<Point> select_points(const std::vector<Point>& points, int ranks, Ke
     return kept;
 }
 
-double analytic_attention(const HardwareProfile& hardware, const AttentionPoint& p) {
-    const DType activation = stored_dtype(p.kv_dtype);
-    const StepShape shape{.kind = OpKind::attention,
-                          .activation = bytes_of(activation),
-                          .heads = double(p.heads),
-                          .kv_heads = double(p.kv_heads),
-                          .head_dim = double(p.head_dim),
-                          .v_head_dim = double(p.head_dim)};
-    const WorkSize work{.decode = p.q_len == 1,
-                        .batch = double(p.batch),
-                        .query = double(p.q_len),
-                        .cached = double(p.kv_len),
-                        .tokens = double(p.batch * p.q_len),
-                        .kv_bytes = bytes_of(p.kv_dtype)};
-    if (hardware.attention) {
-        return attention_cost(make_attention_pricer(hardware, shape, activation), work).seconds;
-    }
-    const auto& row = op_cost(OpKind::attention);
-    return roofline(hardware, row.engine, activation)
-        .seconds(row.flops(shape, work), row.bytes(shape, work));
-}
-
-bool within(const std::vector<double>& ascending, double x) {
-    constexpr double kSlack = 1e-9;
-    return x >= ascending.front() - kSlack && x <= ascending.back() + kSlack;
-}
-
 }  // namespace
 
 double TimeCurve::at(double size) const {
@@ -155,58 +127,6 @@ TimeCurve make_time_curve(std::vector<std::pair<double, double>> bytes_and_secon
         curve.seconds[i - 2] = std::min(curve.seconds[i - 2], curve.seconds[i - 1]);
     }
     return curve;
-}
-
-double AttentionGrid::at(double log_batch_, double log_tokens_) const {
-    assert(!empty());
-    const auto b = place_of(log_batch, log_batch_), t = place_of(log_tokens, log_tokens_);
-    const auto row = [&](std::size_t i) {
-        const auto* r = residual.data() + i * log_tokens.size();
-        return r[t.low] + t.share * (r[t.high] - r[t.low]);
-    };
-    const double low = row(b.low);
-    return b.share == 0 ? low : low + b.share * (row(b.high) - low);
-}
-
-bool AttentionGrid::covers(double log_batch_, double log_tokens_) const {
-    return inside && within(log_batch, log_batch_) && within(log_tokens, log_tokens_);
-}
-
-AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key) {
-    auto points = select_points(hardware.tables.attention, key.ranks, [&](const AttentionPoint& p) {
-        return p.kv_dtype == key.kv_dtype && (p.q_len == 1) == key.decode;
-    });
-    AttentionGrid grid;
-    if (points.empty()) return grid;
-    const auto distance = [&](const AttentionPoint& p) {
-        return std::abs(std::log(double(p.heads) / key.heads)) +
-               std::abs(std::log(double(p.kv_heads) / key.kv_heads)) +
-               std::abs(std::log(double(p.head_dim) / key.head_dim));
-    };
-    const auto nearest =
-        *std::min_element(points.begin(), points.end(),
-                          [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
-    std::erase_if(points, [&](const AttentionPoint& p) {
-        return p.heads != nearest.heads || p.kv_heads != nearest.kv_heads ||
-               p.head_dim != nearest.head_dim;
-    });
-    constexpr double kSameLayout = 1e-9;
-    grid.inside = nearest.ranks == key.ranks && distance(nearest) < kSameLayout;
-    std::vector<ScatteredPoint> scattered;
-    std::vector<double> batches, tokens;
-    for (const auto& p : points) {
-        const double b = std::log(double(p.batch)), t = std::log(double(p.kv_len));
-        scattered.push_back({b, t, std::log(p.time.value / analytic_attention(hardware, p))});
-        batches.push_back(b);
-        tokens.push_back(t);
-    }
-    grid.log_batch = distinct(batches);
-    grid.log_tokens = distinct(tokens);
-    for (const double b : grid.log_batch) {
-        for (const double t : grid.log_tokens)
-            grid.residual.push_back(interpolate(scattered, b, t));
-    }
-    return grid;
 }
 
 TimeCurve elementwise_curve(const HardwareProfile& hardware, OpKind op, int ranks) {

@@ -30,28 +30,6 @@ struct TimeCurve {
 /// Sorts, averages repeated sizes and makes monotone.
 TimeCurve make_time_curve(std::vector<std::pair<double, double>> bytes_and_seconds);
 
-/// Residual of one attention over log batch x log tokens, bilinear.
-struct AttentionGrid {
-    std::vector<double> log_batch, log_tokens;  // ascending
-    std::vector<double> residual;               // [batch][tokens]
-    bool inside = true;
-
-    bool empty() const { return residual.empty(); }
-    double at(double log_batch_, double log_tokens_) const;
-    bool covers(double log_batch_, double log_tokens_) const;
-};
-
-/// What a lookup is made for.
-struct AttentionKey {
-    DType kv_dtype = DType::fp32;
-    int ranks = 1;
-    bool decode = true;
-    double heads = 0, kv_heads = 0, head_dim = 0;
-};
-
-/// Builds the grid of one attention from the measured head layout nearest to the one asked for.
-AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key);
-
 /// Passes over memory: the points of this op kind, else of one of its document kind, else of any.
 TimeCurve elementwise_curve(const HardwareProfile& hardware, OpKind op, int ranks);
 
