@@ -57,7 +57,8 @@ struct PricedDegree {
     std::vector<std::string> notes;
 };
 PricedDegree price_degree(const LoweredDegree& degree, const HardwareProfile& hardware,
-                          const CostOptions& cost, const Workload& workload);
+                          const CostOptions& cost, const Workload& workload,
+                          Effort effort = Effort::exact);
 
 /// Where two programs of one model differ, in words: parameters cut otherwise, collectives of a
 /// layer.

@@ -50,7 +50,8 @@ LayoutResult search_layout(const Model& model, const PlanOptions& options,
 
 /// The same for a space that is there already: one lowering serves every link, batch and context.
 LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
-                           const CostOptions& cost, const Workload& workload);
+                           const CostOptions& cost, const Workload& workload,
+                           Effort effort = Effort::exact);
 
 /// Checks a certificate of a plan of the given layout against freshly priced costs, without
 /// solving anything. Empty when it holds, else what does not.
