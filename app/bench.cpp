@@ -120,7 +120,7 @@ void bench_search(BenchDocument& document) {
 /// The executor's linears against the library alone, on the products of a layer of qwen3-0.6b and
 /// of its halves. Both take turns, so that what disturbs one disturbs the other.
 double executor_vs_library() {
-    constexpr int kRounds = 5, kReps = 6;
+    constexpr int kRounds = 3, kReps = 5;
     double log_ratio = 0;
     int shapes = 0;
     for (const std::int64_t m : {16, 128}) {

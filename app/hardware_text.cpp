@@ -97,7 +97,8 @@ std::string hardware_text(const HardwareProfile& hardware) {
     for (const auto& key : figure_keys(hardware)) {
         const auto found = document.find(key);
         const bool figure = found != document.end() && found->is_number();
-        if (figure && !listed.contains(key)) add(key, fmt::format("{}", found->get<double>()), key);
+        if (listed.contains(key)) continue;
+        add(key, figure ? fmt::format("{}", found->get<double>()) : "see --json", key);
     }
     text += format_table(rows);
     const auto& tables = hardware.tables;

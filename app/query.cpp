@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <span>
 
 #include "planner/planned_program.h"
@@ -66,7 +67,9 @@ std::optional<TpPlan> plan_by_hand(const ModelConfig& config, const std::string&
 Resolved resolve(const Query& query) {
     Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
     require_graph(resolved.config);
+    require_no_device_map(resolved.config);
     require_ranges(resolved.request, "");
+    require_positions(resolved.config, resolved.request.workload);
     auto& request = resolved.request;
     auto& workload = request.workload;
     if (workload.phase == Phase::train) {
@@ -201,11 +204,18 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     if (batches.empty()) batches.push_back(document.workload.batch);
     auto names = axes.hardware;
     if (names.empty()) names.push_back(query.hardware);
+    std::set<std::string> known_links;  // of any of the profiles
+    for (const auto& name : names) {
+        for (const auto& link : link_names(load_hardware(name))) known_links.insert(link);
+    }
     for (const auto& name : names) {
         const auto hardware = load_hardware(name);
-        for (const auto& link : axes.links.empty() ? link_names(hardware) : axes.links) {
+        const auto own_links = link_names(hardware);
+        for (const auto& link : axes.links.empty() ? own_links : axes.links) {
             auto cost = resolved.request.cost;
             cost.link = link;
+            const bool lacks_link =
+                !std::ranges::count(own_links, link) && known_links.contains(link);
             for (const auto batch : batches) {
                 const auto start = document.rows.size();
                 for (const auto& [tp, degree] : degrees) {
@@ -214,6 +224,10 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     row.link = link;
                     row.tp = tp;
                     row.batch = batch;
+                    if (lacks_link) {
+                        row.reason = fmt::format("{} has no {}", hardware.name, link);
+                        continue;
+                    }
                     if (!degree.program && !degree.space) {
                         const auto& violations = degree.feasibility.violations;
                         row.reason = violations.empty() ? "infeasible" : violations[0].message;
@@ -222,6 +236,7 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     auto workload = document.workload;
                     workload.batch = batch;
                     const auto priced = price_degree(degree, hardware, cost, workload);
+                    if (!priced.link.empty()) row.link = priced.link;
                     fill(row, priced.totals, tp);
                     for (const auto& note : priced.notes) {
                         auto text =

@@ -111,7 +111,8 @@ double prefill_memory(const AttentionPricer& p, const WorkSize& w) {
                                    kv_width * (grouped ? m.grouped_kv_passes : m.kv_passes));
     const double held = tokens * (p.heads * (p.query_dim + p.value_dim) + kv_width);
     const double missed = missing_share(held, p.l2_bytes);
-    return bytes * (missed * p.per_byte + (1 - missed) * m.l2_flops_per_byte / p.peak);
+    const double per_l2_byte = std::min(m.l2_flops_per_byte / p.peak, p.per_byte);
+    return bytes * (missed * p.per_byte + (1 - missed) * per_l2_byte);
 }
 
 KernelCost prefill_cost(const AttentionPricer& p, const WorkSize& w) {
@@ -168,9 +169,11 @@ KernelCost decode_cost(const AttentionPricer& p, const WorkSize& w) {
     // Twice as steep as elsewhere: nothing else passes through the cache of such a benchmark.
     const double fits = p.l2_bytes * m.l2_share;
     const double missed = cold ? 1 : missing_share(bytes * bytes, fits * fits);
-    const double memory = missed * (m.ramp.value * bytes / (bytes + p.l2_bytes) +
-                                    bytes * p.per_byte / m.memory_share) +
-                          (1 - missed) * bytes * m.l2_flops_per_byte / p.peak;
+    const double per_byte = p.per_byte / m.memory_share;
+    const double per_l2_byte = std::min(m.l2_flops_per_byte / p.peak, per_byte);
+    const double memory =
+        missed * (m.ramp.value * bytes / (bytes + p.l2_bytes) + bytes * per_byte) +
+        (1 - missed) * bytes * per_l2_byte;
 
     const double tiles = w.batch * kv_heads, keys = tile_bytes / m.tile_bandwidth.value;
     double least = m.head.value * w.batch * p.heads / p.sm_count;

@@ -180,6 +180,15 @@ void compile_pass(CompiledProgram& out, CompiledStep& step, const Context& c) {
         push(out.passes, make_pass_pricer(c.hardware, step.shape.kind, columns, row, fixed));
 }
 
+/// Says where a device has no arithmetic of the type that was asked for.
+void note_dtype(CompiledProgram& out, const Context& c, const Step& source, DType compute) {
+    const auto asked = source.weight_dtype == DType::fp8 ? DType::fp8 : compute;
+    const auto used = usable_dtype(c.hardware, compute);
+    if (used == asked) return;
+    note(out, fmt::format("{} has no {} arithmetic: products run in {}", c.hardware.name,
+                          name_of(asked), name_of(used)));
+}
+
 CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& source) {
     const auto& row = op_cost(source.kind);
     CompiledStep step;
@@ -192,6 +201,7 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
     if (is_collective(source.kind)) {
         compile_collective(out, step, c, source);
     } else if (row.engine == Engine::product) {
+        note_dtype(out, c, source, compute);
         compile_product(out, step, c, source, compute);
     } else if (row.engine == Engine::attention) {
         compile_attention(out, step, c, stored_dtype(source.dtype));

@@ -79,7 +79,9 @@ GemmKernel gemm_kernel(const GemmDevice& device, const GemmParameters& p, double
     const double from_l2 = 1 / (p.sm_l2_ratio * sm_fp32);
     const double from_memory = 1 / (p.sm_memory_ratio * sm_fp32);
     out.per_byte = 1 / (p.memory_share * device.memory_bandwidth);
-    out.per_l2_byte = 1 / (p.l2_ratio * device.fp32_peak);
+    // A transferred ratio may fall behind a faster memory; a cache is never slower than what it
+    // caches.
+    out.per_l2_byte = std::min(1 / (p.l2_ratio * device.fp32_peak), out.per_byte);
     for (std::size_t i = 0; i < kGemmTiles.size(); ++i) {
         const auto& tile = kGemmTiles[i];
         const double loss = 1 + p.tile_loss * (128 / tile.rows + 128 / tile.columns - 1.5);

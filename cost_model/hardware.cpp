@@ -220,7 +220,9 @@ std::string find_calibrated(const std::string& hw) {
 
 }  // namespace
 
-HardwareProfile load_hardware(const std::string& hw) {
+namespace {
+
+HardwareProfile find_hardware(const std::string& hw) {
     if (hw == "this" || hw == "this-cpu" || hw == "this-cuda") {
         const auto path = find_calibrated(hw);
         return read_hardware(load_json(path), path);
@@ -234,6 +236,14 @@ HardwareProfile load_hardware(const std::string& hw) {
     const auto hint = did_you_mean(hw, names);
     throw Error("--hw " + hw, "no such hardware profile or file",
                 hint.empty() ? "profiles: " + join(names, ", ") + ", this" : hint);
+}
+
+}  // namespace
+
+HardwareProfile load_hardware(const std::string& hw) {
+    auto hardware = find_hardware(hw);
+    hardware.origin = hw;
+    return hardware;
 }
 
 HardwareProfile read_hardware(const Json& document, const std::string& where) {

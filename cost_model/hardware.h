@@ -115,6 +115,7 @@ struct Source {
 /// A node of `devices` equal devices and the links between them.
 struct HardwareProfile {
     std::string schema = "tplan.hardware/1";
+    std::string origin;  // what load_hardware() was asked for; not in the document
     std::string name;
     std::string description;
     std::string backend;       // "cuda" or "cpu": which executor backend measures it

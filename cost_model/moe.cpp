@@ -118,14 +118,16 @@ KernelCost expert_cost(const ExpertPricer& p, const WorkSize& w) {
     const double traffic = weights * (1 + m.reread_share * (load.row_tiles - 1) * missed_again);
     const double missed =
         w.residency == Residency::cold ? 1 : missing_share(weights, p.l2_bytes * m.l2_share);
-    const double memory = traffic * (missed * p.per_byte / m.memory_share +
-                                     (1 - missed) * m.weight_l2_flops_per_byte / p.peak);
+    const double per_byte = p.per_byte / m.memory_share;
+    const double memory =
+        traffic * (missed * per_byte +
+                   (1 - missed) * std::min(m.weight_l2_flops_per_byte / p.peak, per_byte));
 
     // Tokens sorted to experts, their results weighed and added up.
     const double moved = load.routed * p.hidden * p.activation * m.token_passes;
     const double moved_missed = missing_share(moved, p.l2_bytes);
-    const double passes = moved * (moved_missed * p.per_byte +
-                                   (1 - moved_missed) * m.token_l2_flops_per_byte / p.peak) +
+    const double per_l2_byte = std::min(m.token_l2_flops_per_byte / p.peak, p.per_byte);
+    const double passes = moved * (moved_missed * p.per_byte + (1 - moved_missed) * per_l2_byte) +
                           m.token.value * tokens;
 
     KernelCost cost;

@@ -6,7 +6,7 @@ namespace tplan {
 namespace {
 
 /// Whether null in config.json stands for "none" (transformers' `int | None`).
-enum class Null { refused, none };
+enum class Null { refused, none, as_default };  // as_default: where the class has null too
 
 struct SizeField {
     std::string_view name;
@@ -34,7 +34,7 @@ constexpr std::array kSizes = {
     SizeField{"heads", [](Config& c) -> Size& { return c.heads; }, 1, kMax},
     SizeField{"kv_heads", [](Config& c) -> Size& { return c.kv_heads; }, 1, kMax, Null::none},
     SizeField{"head_dim", [](Config& c) -> Size& { return c.head_dim; }, 1, kMax, Null::none},
-    SizeField{"ffn", [](Config& c) -> Size& { return c.ffn; }, 1, kMax, Null::none},
+    SizeField{"ffn", [](Config& c) -> Size& { return c.ffn; }, 1, kMax, Null::as_default},
     SizeField{"vocab", [](Config& c) -> Size& { return c.vocab; }, 1, kMax},
     SizeField{"max_positions", [](Config& c) -> Size& { return c.max_positions; }, 1, kMax},
     SizeField{"experts", [](Config& c) -> Size& { return c.experts; }, 1, kMax},
@@ -220,7 +220,8 @@ void read_field(const KeyRule& rule, KeyReader& reader, ModelConfig& config) {
     }
     const auto is_none = [&](Null null) {
         // A family file writes null where the class default is None or worked out from others.
-        return value.is_null() && (null == Null::none || !given);
+        return value.is_null() && (null == Null::none || !given ||
+                                   (null == Null::as_default && rule.fallback.is_null()));
     };
     if (const auto row = find_row(kSizes, rule.field); row != kSizes.end()) {
         row->at(config) = is_none(row->null) ? 0 : read_size(value, path, row->low, row->high);

@@ -104,6 +104,7 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
     const auto& planned = chosen.planned;
     document.model_source = config.source;
     document.model = config.document;
+    document.hardware_source = hardware.origin;
     document.hardware = hardware;
     document.request = request;
     document.workload = request.workload;

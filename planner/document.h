@@ -166,7 +166,8 @@ struct HfComparison {
 struct PlanDocument {
     std::string schema = "tplan.plan/1";
     std::string model_source;
-    Json model;  // the configuration itself
+    Json model;                   // the configuration itself
+    std::string hardware_source;  // the profile's name or file, or "this"
     HardwareProfile hardware;
     PlanRequest request;
     Workload workload;
@@ -187,6 +188,7 @@ struct PlanDocument {
         field("schema", self.schema);
         field("model_source", self.model_source);
         field("model", self.model);
+        field("hardware_source", self.hardware_source);
         field("hardware", self.hardware);
         field("request", self.request);
         field("workload", self.workload);

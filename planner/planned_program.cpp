@@ -59,10 +59,10 @@ PricedDegree price_degree(const LoweredDegree& degree, const HardwareProfile& ha
                           const CostOptions& cost, const Workload& workload, Effort effort) {
     if (degree.space) {
         const auto found = search_layout(*degree.space, hardware, cost, workload, effort);
-        return {found.totals, found.notes};
+        return {found.totals, found.link, found.notes};
     }
     const auto compiled = compile(degree.program.value(), hardware, cost);
-    return {price(compiled, workload), compiled.notes};
+    return {price(compiled, workload), compiled.link, compiled.notes};
 }
 
 PlannedDegree plan_program(const ModelConfig& config, const Model& model,

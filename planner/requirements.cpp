@@ -33,6 +33,15 @@ void require_no_device_map(const ModelConfig& config) {
                 "drop one of the two: device_map from the configuration, or the TP plan");
 }
 
+void require_positions(const ModelConfig& config, const Workload& workload) {
+    const auto tokens = workload.cached_tokens();
+    if (config.modules.positions.empty() || tokens <= config.max_positions) return;
+    throw Error(workload.phase == Phase::decode ? "--context" : "--input",
+                fmt::format("{} tokens, but {} has a learned table of {} positions", tokens,
+                            config.source, config.max_positions),
+                fmt::format("give at most {}", config.max_positions));
+}
+
 void require_ranges(const PlanRequest& request, const std::string& where) {
     const auto size = [&](const char* group, const char* key, std::int64_t value,
                           std::int64_t most) {

@@ -32,6 +32,7 @@ LayoutResult realise(const LayoutSpace& space, const ChoiceSolution& solution,
     result.program = lower(result.laid_out.model, result.laid_out.plan, workload.dtype);
     const auto compiled = compile(result.program, hardware, cost);
     result.totals = price(compiled, workload);
+    result.link = compiled.link;
     result.notes = compiled.notes;
     auto& certificate = result.certificate;
     certificate.step = result.totals.step;

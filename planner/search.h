@@ -37,6 +37,7 @@ struct LayoutResult {
     LaidOut laid_out;
     Program program;
     Totals totals;
+    std::string link;                // it was priced over
     std::vector<std::string> notes;  // what was priced as something else
     Certificate certificate;
 };

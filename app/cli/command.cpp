@@ -5,6 +5,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <limits>
 #include <thread>
 
 namespace tplan::cli {
@@ -15,7 +16,7 @@ std::stop_source& stop_source() {
     return source;
 }
 
-constexpr int kMostInList = 4096;
+constexpr int kMostDegree = 4096, kMostBatch = std::numeric_limits<int>::max();
 
 volatile std::sig_atomic_t interrupt_seen = 0;
 
@@ -79,7 +80,7 @@ std::vector<std::string> split_list(const std::string& text) {
     return items;
 }
 
-std::vector<int> parse_degrees(const std::string& text, const std::string& flag) {
+std::vector<int> parse_integers(const std::string& text, const std::string& flag, int most) {
     std::vector<int> numbers;
     for (const auto& item : split_list(text)) {
         int value = 0;
@@ -88,14 +89,22 @@ std::vector<int> parse_degrees(const std::string& text, const std::string& flag)
             throw Error(flag, fmt::format("\"{}\" is not an integer", item),
                         "give integers with commas, such as 1,2,4");
         }
-        if (value < 1 || value > kMostInList) {
+        if (value < 1 || value > most) {
             throw Error(flag, fmt::format("{} is out of range", value),
-                        fmt::format("give an integer from 1 to {}", kMostInList));
+                        fmt::format("give an integer from 1 to {}", most));
         }
         numbers.push_back(value);
     }
     if (numbers.empty()) throw Error(flag, "is empty", "give integers with commas, such as 1,2,4");
     return numbers;
+}
+
+std::vector<int> parse_degrees(const std::string& text, const std::string& flag) {
+    return parse_integers(text, flag, kMostDegree);
+}
+
+std::vector<int> parse_batches(const std::string& text) {
+    return parse_integers(text, "--batch", kMostBatch);
 }
 
 void add_workload_flags(CLI::App& command, QueryFlags& flags) {
@@ -144,7 +153,7 @@ Query make_query(const QueryFlags& flags) {
     query.tp_plan_file = flags.tp_plan;
     auto& request = query.request;
     const auto degrees = parse_degrees(flags.tp, "--tp");
-    const auto batches = parse_degrees(flags.batch, "--batch");
+    const auto batches = parse_batches(flags.batch);
     if (degrees.size() != 1)
         throw Error("--tp", "one degree was expected", "use `tplan sweep` for several");
     if (batches.size() != 1)

@@ -31,8 +31,9 @@ std::stop_token interrupted();
 /// A progress bar on a terminal, a plain line every tenth otherwise. `done` from 0 to 1.
 void show_progress(double done, const std::string& what);
 
-/// Comma-separated integers, "1,2,4". Throws Error naming the flag.
+/// Comma-separated integers, "1,2,4"; degrees up to 4,096. Throw Error naming the flag.
 std::vector<int> parse_degrees(const std::string& text, const std::string& flag);
+std::vector<int> parse_batches(const std::string& text);
 std::vector<std::string> split_list(const std::string& text);
 
 /// Flags of the workload, the plan and the prices, as text until the command runs.

@@ -170,6 +170,35 @@ TEST_CASE("sweep covers all combinations and marks the best") {
     CHECK(std::count(csv.out.begin(), csv.out.end(), '\n') == 3);
 }
 
+TEST_CASE("a sweep over machines without a common link says which has none") {
+    const auto document = json_of(
+        {"sweep", "llama-3.1-8b", "--hw", "h100-sxm,l40s", "--link", "nvlink,pcie", "--tp", "2"});
+    REQUIRE(document["rows"].size() == 4);
+    int lacking = 0;
+    for (const auto& row : document["rows"]) {
+        if (row["feasible"] == true) continue;
+        ++lacking;
+        CHECK(row["reason"] == "l40s has no nvlink");
+    }
+    CHECK(lacking == 1);
+    expect_failure({"sweep", "llama-3.1-8b", "--hw", "l40s", "--link", "nvlink", "--tp", "2"}, 2,
+                   {"no such link"});
+}
+
+TEST_CASE("what a device cannot multiply is priced wider and said") {
+    const auto document = json_of({"estimate", "llama-3.1-8b", "--hw", "v100-sxm", "--tp", "2"});
+    CHECK(std::ranges::any_of(document["notes"], [](const Json& note) {
+        return note == "v100-sxm has no bf16 arithmetic: products run in fp32";
+    }));
+}
+
+TEST_CASE("tokens beyond a learned position table are refused") {
+    expect_failure({"estimate", "gpt2", "--hw", "h100-sxm", "--tp", "1", "--context", "1025"}, 2,
+                   {"--context", "1024 positions"});
+    CHECK(run_tplan({"estimate", "gpt2", "--hw", "h100-sxm", "--tp", "1", "--context", "1024"})
+              .exit_code == 0);
+}
+
 TEST_CASE("a plan checks clean and an edited one is refused") {
     const TempDir folder;
     const auto path = make_plan_file(folder);
@@ -184,6 +213,23 @@ TEST_CASE("a plan checks clean and an edited one is refused") {
     expect_failure({"run", edited, "-o", folder / "never.json"}, 2,
                    {"predicted/memory/weights_bytes"});
     CHECK(folder.listing().find("never") == std::string::npos);
+    expect_failure({"run", path, "-o", folder / "missing/v.json"}, 2, {"missing/v.json"});
+}
+
+TEST_CASE("a figure of an own profile that the prediction does not use is checked as well") {
+    const TempDir folder;
+    auto profile = load_json(resource_path("data/hardware/h100-sxm.json"));
+    profile["name"] = "mine";
+    const auto hardware = folder.file("mine.json", json_text(profile));
+    const auto path = folder / "plan.json";
+    REQUIRE(
+        run_tplan({"plan", "qwen3-0.6b", "--hw", hardware, "--tp", "2", "-o", path}).exit_code ==
+        0);
+    CHECK(run_tplan({"check", path}).exit_code == 0);
+    auto document = load_json(path);
+    document["hardware"]["network"]["latency_s"] = 1.0;
+    const auto edited = folder.file("edited.json", json_text(document));
+    expect_failure({"check", edited}, 1, {"hardware/network/latency_s"});
 }
 
 TEST_CASE("plan weighs degrees and says why") {
@@ -218,6 +264,14 @@ TEST_CASE("hardware lists profiles and shows one with sources") {
     CHECK(one.out.find("datasheet") != std::string::npos);
     CHECK(json_of({"hardware", "h100-sxm"})["schema"] == "tplan.hardware/1");
     CHECK(json_of({"hardware", "--detect"})["schema"] == "tplan.detected/1");
+}
+
+TEST_CASE("bench of the executor measures its own keys and no other part's") {
+    const auto document = json_of({"bench", "executor"});
+    require_keys(document, {"schema", "executor_vs_library", "all_reduce_64k_s", "machine"});
+    CHECK(document["executor_vs_library"] > 0.1);  // a ratio of rates, whatever the machine does
+    CHECK(document["executor_vs_library"] < 10);
+    CHECK_FALSE(document.contains("estimates_per_s_per_core"));
 }
 
 TEST_CASE("every command has help with an example") {

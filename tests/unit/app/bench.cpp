@@ -15,10 +15,3 @@ TEST_CASE("a bench of one part has its own keys and lines only") {
     CHECK_THAT(bench_text(document), Contains("25.0 us") && Contains("A Processor, 2 cores") &&
                                          !Contains("estimates per second"));
 }
-
-TEST_CASE("the executor's part measures a collective") {
-    const auto document = bench(BenchPart::executor);
-    REQUIRE(document.all_reduce_64k_s);
-    CHECK(*document.all_reduce_64k_s > 0);
-    CHECK_FALSE(document.plan_s);
-}

@@ -45,14 +45,14 @@ TEST_CASE("a query takes its dtypes from the model and refuses what cannot be") 
     CHECK_THAT(complaint(query), Contains("--phase"));
 }
 
-TEST_CASE("a plan by hand and a device_map exclude each other") {
+TEST_CASE("a device_map excludes every plan, and a plan by hand beside the verdict") {
     const test::TempDir folder;
     auto config = test::tiny_config("llama");
     config["device_map"] = "auto";
     auto query = query_of(folder.file("config.json", json_text(config)), "h100-sxm");
-    CHECK(complaint(query).empty());
-    query.tp_plan_file = folder.file("plan.json", R"({"layers.*.mlp.up_proj": "colwise"})");
     CHECK_THAT(complaint(query), Contains("device_map"));
+    const auto by_hand = folder.file("plan.json", R"({"layers.*.mlp.up_proj": "colwise"})");
+    CHECK_THROWS_AS(plan_by_hand(read_model_config(config, "tiny"), by_hand), Error);
 }
 
 TEST_CASE(

@@ -14,6 +14,8 @@ namespace {
 /// Two SMs of 1,000 flop/s, 100 bytes/s; tiles of 4 rows that take 2 keys at a time.
 HardwareProfile two_sms() {
     auto h = test::toy_hardware();
+    for (const auto* key : {"attention/prefill", "attention/decode"})
+        h.sources.emplace_back(key, Source{SourceKind::assumed, "a test", "2026-01-01"});
     h.sm_count = 2;
     h.peaks = {{DType::bf16, FlopRate(2000)}};
     h.memory_bandwidth = Bandwidth(100);

@@ -154,7 +154,8 @@ TEST_CASE("a product says how far it is from what was fitted") {
         const auto program = test::single(test::product(n, 4096, dtype));
         return price_step(compile(program, load_hardware(name), {}), 0, 0, {.batch = batch});
     };
-    const auto& fitted = *gemm_parameters(load_hardware("h100-sxm"), DType::bf16);
+    const auto h100 = load_hardware("h100-sxm");
+    const auto& fitted = *gemm_parameters(h100, DType::bf16);
     const auto small = priced("h100-sxm", 4096, 64, DType::bf16);
     CHECK(small.provenance == Provenance::predicted);
     CHECK(small.domain == Domain::interpolated);

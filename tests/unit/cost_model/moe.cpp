@@ -14,6 +14,7 @@ namespace {
 /// Two SMs of 1,000 flop/s, 100 bytes/s, no cache to speak of; tiles of 4 x 8.
 HardwareProfile two_sms() {
     auto h = test::toy_hardware();
+    h.sources.emplace_back("experts", Source{SourceKind::assumed, "a test", "2026-01-01"});
     h.sm_count = 2;
     h.peaks = {{DType::bf16, FlopRate(2000)}};
     h.memory_bandwidth = Bandwidth(100);
