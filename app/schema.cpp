@@ -3,6 +3,7 @@
 #include "app/accuracy.h"
 #include "app/bench.h"
 #include "app/detect.h"
+#include "app/export/export.h"
 #include "app/hardware_text.h"
 #include "app/inspect.h"
 #include "app/layer_rows.h"
@@ -44,6 +45,7 @@ std::vector<Kind> kinds() {
         {"`tplan show --json`", schema_of<ShowDocument>()},
         {"`tplan hardware --json`", schema_of<HardwareList>()},
         {"`tplan hardware --detect --json`", schema_of<DetectedMachine>()},
+        {"`tplan export --json`", schema_of<ExportDocument>()},
         {"`tplan predict --json`", schema_of<PredictDocument>()},
         {"`tplan accuracy --json`", schema_of<AccuracyDocument>()},
         {"`tplan bench --json`", schema_of<BenchDocument>()},

@@ -359,14 +359,16 @@ ChoiceCost evaluate(const ChoiceChain& chain, const Assignment& assignment) {
     return cost;
 }
 
-std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap) {
+std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap, Effort effort) {
     auto fast = solve_for(chain, {}, bytes_cap);
     if (!fast || fast->cost.bytes <= bytes_cap) return fast;
     auto small = solve_for(chain, {.bytes_first = true}, bytes_cap);
     if (small->cost.bytes > bytes_cap) return std::nullopt;
     auto feasible = *small;
     auto bound = best_multiplier(chain, *fast, *small, bytes_cap, feasible);
-    auto exact = solve_within(chain, bytes_cap, feasible.cost.seconds, bound.potentials);
+    std::optional<Assignment> exact;
+    if (effort == Effort::exact)
+        exact = solve_within(chain, bytes_cap, feasible.cost.seconds, bound.potentials);
     ChoiceSolution solution;
     solution.assignment = exact ? std::move(*exact) : feasible.assignment;
     solution.cost = evaluate(chain, solution.assignment);

@@ -107,11 +107,16 @@ struct ChoiceSolution {
     Potentials potentials;
 };
 
+/// How hard to look where a cap binds: `exact` closes the gap by labels; `quick` takes the best that
+/// the multipliers came across, within the gap that the potentials show.
+enum class Effort { exact, quick };
+
 /// The cheapest assignment within `bytes_cap`; nullopt when none is legal and within it. Of equally
 /// fast ones that with fewest bytes, then the one with the earlier alternatives. With a cap that
 /// binds, the potentials are those of the best multiplier: their bound may lie below the cost,
 /// though the cost is the optimum.
-std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap = kIllegal);
+std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap = kIllegal,
+                                    Effort effort = Effort::exact);
 
 /// Checks potentials against the costs alone. Empty when every inequality holds; else the first
 /// that does not, in words. An assignment within the cap that costs `bound` is then optimal.

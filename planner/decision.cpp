@@ -44,7 +44,8 @@ int winner(const LoweredDegrees& degrees, const HardwareProfile& hardware,
     double least = kIllegal;
     for (const auto& [tp, degree] : degrees) {
         if (!degree.space && !degree.program) continue;
-        const auto totals = price_degree(degree, hardware, request.cost, request.workload).totals;
+        const auto totals =
+            price_degree(degree, hardware, request.cost, request.workload, Effort::quick).totals;
         const double own = score_of(totals, tp, request);
         if (own >= least) continue;
         least = own;

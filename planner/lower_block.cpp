@@ -389,8 +389,7 @@ Section BlockLowering::run() {
     return std::move(section_);
 }
 
-Section BlockLowering::piece(std::span<const std::size_t> ops, const std::vector<OpFlow>& flows,
-                             std::span<const int> gathered) {
+Section BlockLowering::piece(std::span<const std::size_t> ops, const std::vector<OpFlow>& flows) {
     clear();
     std::vector<bool> made(block_.activations.size(), false);
     for (const auto i : ops) {
@@ -412,7 +411,6 @@ Section BlockLowering::piece(std::span<const std::size_t> ops, const std::vector
         lower_op(i, flows[i]);
         for (const int of : op.outputs) made[at(of)] = true;
     }
-    for (const int of : gathered) need(of, Layout::replicated());
     return std::move(section_);
 }
 

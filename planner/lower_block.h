@@ -51,9 +51,8 @@ class BlockLowering {
     Section run();
 
     /// The given ops alone, in order, under `flows` (one per op of the block); what they read
-    /// stands ready in the layouts they need. Outputs that `gathered` names are gathered after.
-    Section piece(std::span<const std::size_t> ops, const std::vector<OpFlow>& flows,
-                  std::span<const int> gathered);
+    /// stands ready in the layouts they need.
+    Section piece(std::span<const std::size_t> ops, const std::vector<OpFlow>& flows);
 
     /// The step that brings an activation from one layout into another; none when there is nothing
     /// to do.

@@ -21,7 +21,8 @@ std::vector<ParetoPoint> pareto(const LoweredDegrees& degrees, const Circumstanc
             auto workload = around.request.workload;
             workload.batch = batch;
             const auto totals =
-                price_degree(degree, around.hardware, around.request.cost, workload).totals;
+                price_degree(degree, around.hardware, around.request.cost, workload, Effort::quick)
+                    .totals;
             if (!totals.memory.fits) break;
             const int replicas = gpus / tp;
             const double per_gpu = totals.tokens_per_s * replicas / gpus;

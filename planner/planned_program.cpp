@@ -56,10 +56,10 @@ LoweredDegree lower_degree(const ModelConfig& config, const Model& model,
 }
 
 PricedDegree price_degree(const LoweredDegree& degree, const HardwareProfile& hardware,
-                          const CostOptions& cost, const Workload& workload) {
+                          const CostOptions& cost, const Workload& workload, Effort effort) {
     if (degree.space) {
-        const auto found = search_layout(*degree.space, hardware, cost, workload);
-        return {found.totals, compile(found.program, hardware, cost).link, found.notes};
+        const auto found = search_layout(*degree.space, hardware, cost, workload, effort);
+        return {found.totals, found.link, found.notes};
     }
     const auto compiled = compile(degree.program.value(), hardware, cost);
     return {price(compiled, workload), compiled.link, compiled.notes};

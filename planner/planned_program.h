@@ -50,15 +50,16 @@ struct LoweredDegree {
 LoweredDegree lower_degree(const ModelConfig& config, const Model& model,
                            const PlanOptions& options, DType dtype);
 
-/// The totals of a lowered degree, and what was priced as something else. Requires that it has a
-/// space or a program.
+/// The totals of a lowered degree, the link it ran over, and what was priced as something else.
 struct PricedDegree {
     Totals totals;
     std::string link;  // that the collectives are priced over; empty for one rank
     std::vector<std::string> notes;
 };
+/// Requires that the degree has a space or a program.
 PricedDegree price_degree(const LoweredDegree& degree, const HardwareProfile& hardware,
-                          const CostOptions& cost, const Workload& workload);
+                          const CostOptions& cost, const Workload& workload,
+                          Effort effort = Effort::exact);
 
 /// Where two programs of one model differ, in words: parameters cut otherwise, collectives of a
 /// layer.

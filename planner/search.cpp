@@ -32,6 +32,7 @@ LayoutResult realise(const LayoutSpace& space, const ChoiceSolution& solution,
     result.program = lower(result.laid_out.model, result.laid_out.plan, workload.dtype);
     const auto compiled = compile(result.program, hardware, cost);
     result.totals = price(compiled, workload);
+    result.link = compiled.link;
     result.notes = compiled.notes;
     auto& certificate = result.certificate;
     certificate.step = result.totals.step;
@@ -49,7 +50,7 @@ double weights_and_cache(const MemoryUse& memory) {
 }  // namespace
 
 LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
-                           const CostOptions& cost, const Workload& workload) {
+                           const CostOptions& cost, const Workload& workload, Effort effort) {
     const auto chain = price_layouts(space, hardware, cost, workload);
     const auto fastest = solve(chain);
     // Everything replicated is always legal.
@@ -60,13 +61,14 @@ LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hard
     const auto* memory = &result.totals.memory;
     double cap = memory->capacity.value - (memory->total.value - weights_and_cache(*memory));
     for (int round = 0; round < kMemoryRounds; ++round) {
-        const auto solution = solve(chain, cap);
+        const auto solution = solve(chain, cap, effort);
         if (!solution) break;
         auto smaller = realise(space, *solution, hardware, cost, workload);
         memory = &smaller.totals.memory;
         if (memory->fits) {
             smaller.certificate.log10_layouts = result.certificate.log10_layouts;
             smaller.certificate.bytes_cap.value = cap;
+            smaller.certificate.exact = effort == Effort::exact || smaller.certificate.gap == 0;
             return smaller;
         }
         const double over = memory->total.value - memory->capacity.value;

@@ -37,6 +37,7 @@ struct LayoutResult {
     LaidOut laid_out;
     Program program;
     Totals totals;
+    std::string link;                // it was priced over
     std::vector<std::string> notes;  // what was priced as something else
     Certificate certificate;
 };
@@ -50,7 +51,8 @@ LayoutResult search_layout(const Model& model, const PlanOptions& options,
 
 /// The same for a space that is there already: one lowering serves every link, batch and context.
 LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
-                           const CostOptions& cost, const Workload& workload);
+                           const CostOptions& cost, const Workload& workload,
+                           Effort effort = Effort::exact);
 
 /// Checks a certificate of a plan of the given layout against freshly priced costs, without
 /// solving anything. Empty when it holds, else what does not.

@@ -48,13 +48,11 @@ class BlockSpace {
     void build();
 
   private:
-    /// One alternative of a group: the choice of each op, and whether its output is gathered inside
-    /// (a projection whose output a collective takes does not run fused with its siblings; `apart`
-    /// leaves them so for collectives of another kind).
+    /// One alternative of a group: the choice of each op, and of projections that may run fused
+    /// whether a collective takes their output: then none of the group is fused.
     struct Pick {
         std::vector<int> choices;
-        std::vector<bool> gathered;
-        bool apart = false;
+        std::vector<bool> moved;
     };
 
     /// Who reads an activation: a decision, and per alternative the set of layouts it needs.
@@ -118,11 +116,7 @@ class BlockSpace {
 
     // Activations between them (space_links.cpp).
     LayoutState left_by(int decision, std::size_t alternative, int activation) const;
-    bool is_gathered(int decision, std::size_t alternative, std::size_t member) const {
-        const auto group = static_cast<std::size_t>(decision - first_group_);
-        return group_picks_[group][alternative].gathered[member];
-    }
-    bool keeps_layout(int decision, std::size_t alternative, int activation) const;
+    bool may_supply(int decision, std::size_t alternative, int activation, unsigned set) const;
     std::vector<Reader> readers_of(int activation) const;
     int made_by(int activation) const;
     bool supply(int activation, LayoutState from, unsigned set, std::vector<int>& sections);

@@ -24,20 +24,27 @@ State BlockSpace::left_by(int decision, std::size_t alternative, int activation)
         const auto& choice = space_.choices[made.ops[i]][at(made.picks[alternative][i])];
         for (std::size_t out = 0; out < op.outputs.size(); ++out) {
             if (op.outputs[out] != activation) continue;
-            return is_gathered(decision, alternative, i) ? State::replicated : choice.outputs[out];
+            return choice.outputs[out];
         }
     }
     assert(false);
     return State::replicated;
 }
 
-/// A fused projection must not hand what it leaves to a collective.
-bool BlockSpace::keeps_layout(int decision, std::size_t alternative, int activation) const {
+/// A projection that may run fused hands its output to a collective exactly where its alternative
+/// says so.
+bool BlockSpace::may_supply(int decision, std::size_t alternative, int activation,
+                            unsigned set) const {
     const auto& made = space_.decisions[at(decision)];
-    if (made.ops.size() < 2 || block_.ops[made.ops[0]].kind != OpKind::linear) return false;
-    if (group_picks_[at(decision - first_group_)][alternative].apart) return false;
-    const auto left = left_by(decision, alternative, activation);
-    return left == State::columns || left == State::tokens;
+    if (made.kind != SpaceDecision::Kind::ops) return true;
+    const auto& pick = group_picks_[at(decision - first_group_)][alternative];
+    for (std::size_t i = 0; i < pick.moved.size(); ++i) {
+        if (block_.ops[made.ops[i]].outputs[0] != activation) continue;
+        const auto left = left_by(decision, alternative, activation);
+        const bool stays = left == State::replicated || set == bit_of(left);
+        return stays != pick.moved[i];
+    }
+    return true;
 }
 
 std::vector<BlockSpace::Reader> BlockSpace::readers_of(int activation) const {
@@ -137,7 +144,7 @@ void BlockSpace::join_activation(int activation) {
     if (maker < 0 || (readers.empty() && !result)) return;
     const auto feed = [&](std::size_t i, unsigned set, std::vector<int>& sections) {
         const auto left = left_by(maker, i, activation);
-        if (keeps_layout(maker, i, activation) && set != bit_of(left)) return false;
+        if (!may_supply(maker, i, activation, set)) return false;
         return supply(activation, left, set, sections);
     };
     if (result) {

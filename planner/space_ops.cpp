@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "planner/cut.h"
 #include "planner/fuse.h"
@@ -102,20 +103,19 @@ OpFlow BlockSpace::flow_of(std::size_t op, const OpChoice& choice) const {
     return flow;
 }
 
-/// Lowers ops under their choices; the outputs of `gathered` ops are gathered after them.
+/// Lowers ops under their choices, fused as the kernels are.
 Section BlockSpace::lower_ops(const std::vector<std::size_t>& ops, const Pick& pick) {
-    const auto& [picks, gathered, apart] = pick;
     std::vector<OpFlow> flows(block_.ops.size());
-    std::vector<int> gather;
     for (std::size_t i = 0; i < ops.size(); ++i) {
-        const auto& choice = space_.choices[ops[i]][at(picks[i])];
+        const auto& choice = space_.choices[ops[i]][at(pick.choices[i])];
         set_cuts(ops[i], choice);
         flows[ops[i]] = flow_of(ops[i], choice);
-        if (gathered[i]) gather.push_back(block_.ops[ops[i]].outputs[0]);
     }
-    auto section = lower_.piece(ops, flows, gather);
+    auto section = lower_.piece(ops, flows);
     if (shared_.space.options.kernels == Kernels::served) {
-        if (!apart) fuse_projections(section, shared_.model.fused);
+        const bool moved =
+            std::find(pick.moved.begin(), pick.moved.end(), true) != pick.moved.end();
+        if (!moved) fuse_projections(section, shared_.model.fused);
         fuse_residual_norms(section);
     }
     return section;
@@ -130,7 +130,7 @@ Step BlockSpace::next_norm(State stream) {
     if (layer.space_.choices.empty()) layer.make_choices();
     for (std::size_t pick = 0; pick < layer.space_.choices[0].size(); ++pick) {
         if (layer.space_.choices[0][pick].inputs[0] == stream)
-            known = layer.lower_ops({0}, {{static_cast<int>(pick)}, {false}}).steps[0];
+            known = layer.lower_ops({0}, {{static_cast<int>(pick)}, {}}).steps[0];
     }
     return known.value();
 }
@@ -171,35 +171,46 @@ int BlockSpace::choice_named(std::size_t op, std::string_view name) const {
     return -1;
 }
 
-/// q, k and v, or gate and up: each whole, cut along its output, or cut and gathered; or all on
-/// own rows. The last two of three (k and v) go together, as do the last of two.
+/// q, k and v, or gate and up: whole, cut along the output, or all on own rows; what is not whole
+/// stays or is moved by a collective. All but the first of three (k and v), and both of two, are
+/// cut alike: attention and activation take nothing else.
 std::vector<BlockSpace::Pick> BlockSpace::projection_picks(
     const std::vector<std::size_t>& ops) const {
     struct One {
         std::string_view name;
-        bool gathered;
+        bool moved;
     };
-    constexpr std::array<One, 3> kAlone = {{{"replicated", false}, {"out", false}, {"out", true}}};
+    constexpr std::array<One, 5> kAll = {{{"replicated", false},
+                                          {"out", false},
+                                          {"out", true},
+                                          {"tokens", false},
+                                          {"tokens", true}}};
     std::vector<Pick> picks;
-    const auto add = [&](const One& first, const One& rest, bool apart = false) {
-        Pick pick;
-        pick.apart = apart;
-        for (std::size_t i = 0; i < ops.size(); ++i) {
-            const auto& one = i == 0 ? first : rest;
-            pick.choices.push_back(choice_named(ops[i], one.name));
-            pick.gathered.push_back(one.gathered);
-        }
-        if (std::find(pick.choices.begin(), pick.choices.end(), -1) == pick.choices.end())
-            picks.push_back(std::move(pick));
+    std::vector<One> taken;
+    const auto fits = [&](const One& one) {
+        if (taken.empty()) return true;
+        const bool rows = one.name == "tokens";
+        if (rows != (taken[0].name == "tokens")) return false;
+        const bool alike = ops.size() == 2 || taken.size() > 1;
+        return !alike || taken.back().name == one.name;
     };
-    for (const auto& first : kAlone) {
-        for (const auto& rest : kAlone) {
-            const bool alike = first.name == rest.name && first.gathered == rest.gathered;
-            if (ops.size() > 2 || alike) add(first, rest);
+    const auto extend = [&](const auto& self) -> void {
+        if (taken.size() < ops.size()) {
+            for (const auto& one : kAll) {
+                if (!fits(one) || choice_named(ops[taken.size()], one.name) < 0) continue;
+                taken.push_back(one);
+                self(self);
+                taken.pop_back();
+            }
+            return;
         }
-    }
-    add({"tokens", false}, {"tokens", false}, false);
-    add({"tokens", false}, {"tokens", false}, true);
+        auto& pick = picks.emplace_back();
+        for (std::size_t i = 0; i < ops.size(); ++i) {
+            pick.choices.push_back(choice_named(ops[i], taken[i].name));
+            pick.moved.push_back(taken[i].moved);
+        }
+    };
+    extend(extend);
     return picks;
 }
 
@@ -211,14 +222,14 @@ std::vector<BlockSpace::Pick> BlockSpace::picks_of(const std::vector<std::size_t
     const auto& first = space_.choices[ops[0]];
     for (std::size_t i = 0; i < first.size(); ++i) {
         if (ops.size() == 1) {
-            picks.push_back({{static_cast<int>(i)}, {false}});
+            picks.push_back({{static_cast<int>(i)}, {}});
             continue;
         }
         // An addition and the norm of its result: one kernel, one layout.
         const auto& second = space_.choices[ops[1]];
         for (std::size_t j = 0; j < second.size(); ++j) {
             if (second[j].inputs[0] == first[i].outputs[0])
-                picks.push_back({{static_cast<int>(i), static_cast<int>(j)}, {false, false}});
+                picks.push_back({{static_cast<int>(i), static_cast<int>(j)}, {}});
         }
     }
     return picks;
