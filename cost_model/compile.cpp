@@ -107,8 +107,7 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
     const auto analytic = [&](double m) {
         const double quantise = step.quantises ? step.quantiser.seconds(m) : 0;
         if (step.gemm >= 0) {
-            const auto from = residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
-            return gemm_time(out.gemms.back().kernel, m, 1, from).seconds + quantise;
+            return gemm_time(out.gemms.back().kernel, m, 1, residency).seconds + quantise;
         }
         const WorkSize work{.batch = m, .tokens = m};
         const auto& row = op_cost(step.shape.kind);

@@ -312,9 +312,8 @@ AnalyticProduct analytic_products(const HardwareProfile& hardware, DType dtype, 
     if (const auto* parameters = gemm_parameters(hardware, compute)) {
         const auto kernel = gemm_kernel(gemm_device(hardware, compute), *parameters, n, k,
                                         gemm_elements(compute, bytes_of(dtype), activation));
-        const auto weights = residency == Residency::warm ? WeightsIn::l2 : WeightsIn::memory;
-        return [kernel, weights, more](double m) {
-            return gemm_time(kernel, m, 1, weights).seconds + more(m);
+        return [kernel, residency, more](double m) {
+            return gemm_time(kernel, m, 1, residency).seconds + more(m);
         };
     }
     const StepShape shape{

@@ -47,7 +47,7 @@ void set_style(const App& app) {
     style.WindowPadding = {9, 7};
     style.ItemSpacing = {7, 5};
     style.AntiAliasedLinesUseTex = false;
-    style.ScaleAllSizes(app.view.scale);
+    style.ScaleAllSizes(app.view.scale * app.view.monitor);
 }
 
 void draw_panels(Ui& ui, float width, float height) {
@@ -86,9 +86,13 @@ void prepare(App& app) {
     auto& io = ImGui::GetIO();
     io.ConfigFlags |= ImGuiConfigFlags_NavEnableKeyboard;
     io.IniFilename = nullptr;
-    app.fonts = load_fonts(app.view.scale, app.view.built_in_font);
-    app.fonts_scale = app.view.scale;
+    app.fonts_scale = app.view.scale * app.view.monitor;
+    app.fonts = load_fonts(app.fonts_scale, app.view.built_in_font);
     io.ConfigInputTextCursorBlink = !app.view.still;
+}
+
+bool needs_fonts(const App& app) {
+    return app.fonts_scale != app.view.scale * app.view.monitor;
 }
 
 bool frame(App& app) {

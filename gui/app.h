@@ -29,7 +29,8 @@ struct DrawnFigure {
 /// How the window looks, not what it shows: none of it can be undone.
 struct View {
     Theme theme = Theme::dark;
-    float scale = 1;
+    float scale = 1;    // set by a person
+    float monitor = 1;  // what the screen asks for; both multiply
     bool built_in_font = false;
     bool still = false;  // no blinking, no animation: for pictures
 
@@ -85,8 +86,11 @@ struct Ui {
     }
 };
 
-/// An app with an ImGui context that must exist; loads the fonts.
+/// Sets up the ImGui context, which must exist, and loads the fonts.
 void prepare(App& app);
+
+/// Whether the scale has changed since the fonts were loaded: prepare() again, before a new frame.
+bool needs_fonts(const App& app);
 
 /// Builds one frame between ImGui::NewFrame() and Render(), then applies what was asked for. True
 /// when another frame should follow at once.

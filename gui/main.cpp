@@ -69,8 +69,10 @@ int run(const GuiLaunch& launch) {
         return 0;
     }
     if (!complaint.empty()) app.work.error = complaint;
-    run_window(app, launch.width > 0 ? launch.width : settings.width,
-               launch.height > 0 ? launch.height : settings.height);
+    const auto size = run_window(app, launch.width > 0 ? launch.width : settings.width,
+                                 launch.height > 0 ? launch.height : settings.height);
+    settings.width = size.width;
+    settings.height = size.height;
     settings.theme = app.view.theme;
     settings.scale = static_cast<double>(app.view.scale);
     settings.details = app.view.details;

@@ -78,41 +78,47 @@ void match(BitWriter& to, int length, int back) {
     distance(to, back);
 }
 
-/// Greedy matching against the last place with the same three bytes.
+/// Greedy matching against the last places that begin with the same three bytes.
 std::string deflate(const std::string& data) {
-    constexpr int kMost = 258, kWindow = 32768;
+    constexpr int kMost = 258, kWindow = 32768, kTries = 48;
     BitWriter to;
     to.bits(1, 1);  // the last block
     to.bits(1, 2);  // fixed codes
-    std::vector<int> last(1 << 15, -1);
     const auto size = static_cast<int>(data.size());
+    std::vector<int> last(1 << 15, -1), before(data.size(), -1);
     const auto byte = [&](int i) {
         return static_cast<unsigned char>(data[static_cast<std::size_t>(i)]);
     };
-    const auto hash = [&](int i) {
-        return static_cast<std::size_t>(
-                   (byte(i) * 506832829u + byte(i + 1) * 2654435761u + byte(i + 2) * 40503u) >> 9) &
-               0x7FFF;
+    const auto enter = [&](int i) {
+        if (i + 3 > size) return;
+        const auto key = (byte(i) * 506832829u + byte(i + 1) * 2654435761u + byte(i + 2) * 40503u);
+        auto& place = last[(key >> 9) & 0x7FFF];
+        before[static_cast<std::size_t>(i)] = place;
+        place = i;
     };
     for (int i = 0; i < size;) {
-        int length = 0, back = 0;
-        if (i + 3 <= size) {
-            auto& place = last[hash(i)];
-            if (place >= 0 && i - place <= kWindow) {
+        enter(i);
+        int best = 0, back = 0;
+        int place = before[static_cast<std::size_t>(i)];
+        for (int tries = 0; tries < kTries && place >= 0 && i - place <= kWindow; ++tries) {
+            int length = 0;
+            while (length < kMost && i + length < size && byte(place + length) == byte(i + length))
+                ++length;
+            if (length > best) {
+                best = length;
                 back = i - place;
-                while (length < kMost && i + length < size &&
-                       byte(place + length) == byte(i + length))
-                    ++length;
             }
-            place = i;
+            if (best == kMost) break;
+            place = before[static_cast<std::size_t>(place)];
         }
-        if (length >= 3) {
-            match(to, length, back);
-            i += length;
-        } else {
+        if (best < 3) {
             symbol(to, byte(i));
             ++i;
+            continue;
         }
+        match(to, best, back);
+        for (int next = i + 1; next < i + best; ++next) enter(next);
+        i += best;
     }
     symbol(to, 256);
     to.flush();
@@ -151,20 +157,18 @@ std::string chunk(const std::string& kind, const std::string& data) {
 
 std::string png_bytes(const Picture& picture) {
     const auto row = 3 * static_cast<std::size_t>(picture.width);
-    std::string filtered;
-    filtered.reserve(picture.rgb.size() + static_cast<std::size_t>(picture.height));
+    // Rows as they are: what a window repeats, it repeats exactly.
+    std::string rows;
+    rows.reserve(picture.rgb.size() + static_cast<std::size_t>(picture.height));
     for (std::size_t y = 0; y < static_cast<std::size_t>(picture.height); ++y) {
-        filtered += '\2';  // up
-        for (std::size_t i = 0; i < row; ++i) {
-            const int above = y > 0 ? picture.rgb[(y - 1) * row + i] : 0;
-            filtered += static_cast<char>(picture.rgb[y * row + i] - above);
-        }
+        rows += '\0';
+        rows.append(reinterpret_cast<const char*>(&picture.rgb[y * row]), row);
     }
     const auto size = big_endian(static_cast<std::uint32_t>(picture.width)) +
                       big_endian(static_cast<std::uint32_t>(picture.height));
     return std::string("\x89PNG\r\n\x1a\n", 8) +
            chunk("IHDR", size + std::string("\x08\x02\0\0\0", 5)) +
-           chunk("IDAT", "\x78\x01" + deflate(filtered) + big_endian(adler32(filtered))) +
+           chunk("IDAT", "\x78\x01" + deflate(rows) + big_endian(adler32(rows))) +
            chunk("IEND", "");
 }
 

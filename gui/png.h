@@ -5,8 +5,8 @@
 
 namespace tplan::gui {
 
-/// The picture as a PNG file: rows as differences from the row above, deflated with fixed codes.
-/// The same picture always gives the same bytes.
+/// The picture as a PNG file, deflated with fixed codes. The same picture always gives the same
+/// bytes.
 std::string png_bytes(const Picture& picture);
 
 }  // namespace tplan::gui

@@ -184,10 +184,9 @@ std::string step_of_shape(const FlowSection& section, std::string_view id) {
     return {};
 }
 
-void figure_panel(Ui& ui, std::string_view figure, float zoom, float max_height) {
+void figure_panel(Ui& ui, std::string_view figure, float zoom) {
     const auto name = "figure." + std::string(figure);
-    auto room = ImGui::GetContentRegionAvail();
-    if (max_height > 0) room.y = std::min(room.y, max_height);
+    const auto room = ImGui::GetContentRegionAvail();
     ImGui::BeginChild(name.c_str(), room, false, ImGuiWindowFlags_HorizontalScrollbar);
     const float em = ui.em * zoom;
     const double inner = std::floor((room.x - ImGui::GetStyle().ScrollbarSize) / em * 10) / 10;

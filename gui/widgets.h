@@ -42,7 +42,7 @@ void tooltip(Ui& ui, std::string_view text);
 
 /// Draws a figure into the room that is left in the panel, scrolling when it is taller; shows its
 /// titles under the pointer and selects what is clicked. `zoom` enlarges its em.
-void figure_panel(Ui& ui, std::string_view figure, float zoom = 1, float max_height = 0);
+void figure_panel(Ui& ui, std::string_view figure, float zoom = 1);
 
 /// The step of a section that a shape stands for, by the shape's id; empty when for none.
 std::string step_of_shape(const FlowSection& section, std::string_view id);

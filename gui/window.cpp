@@ -60,7 +60,9 @@ class Screen {
 
     /// One frame into the back buffer. True when another should follow at once.
     bool draw() {
-        if (app_.fonts_scale != app_.view.scale) {
+        float unused = 1;
+        glfwGetWindowContentScale(window, &app_.view.monitor, &unused);
+        if (needs_fonts(app_)) {
             ImGui_ImplOpenGL3_DestroyFontsTexture();
             prepare(app_);
             ImGui_ImplOpenGL3_CreateFontsTexture();
@@ -93,7 +95,7 @@ class Screen {
 
 }  // namespace
 
-void run_window(App& app, int width, int height) {
+WindowSize run_window(App& app, int width, int height) {
     Screen screen(app, width, height, true);
     int left = kSettle;
     while (!glfwWindowShouldClose(screen.window) && !app.quit) {
@@ -112,6 +114,9 @@ void run_window(App& app, int width, int height) {
         if (screen.draw()) left = std::max(left, kSettle);
         glfwSwapBuffers(screen.window);
     }
+    WindowSize size;
+    glfwGetWindowSize(screen.window, &size.width, &size.height);
+    return size;
 }
 
 Picture window_screenshot(App& app, int width, int height, int frames) {

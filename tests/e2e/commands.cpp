@@ -274,6 +274,24 @@ TEST_CASE("bench of the executor measures its own keys and no other part's") {
     CHECK_FALSE(document.contains("estimates_per_s_per_core"));
 }
 
+TEST_CASE("report writes one self-contained page or the shard map, and refuses other endings") {
+    const TempDir folder;
+    const auto plan = folder / "plan.json", page = folder / "report.html";
+    const auto picture = folder / "shards.svg";
+    REQUIRE(run_tplan({"plan", "qwen3-0.6b", "--hw", "l40s", "--tp", "2", "-o", plan}).exit_code ==
+            0);
+    CHECK(run_tplan({"report", plan, "-o", page}).exit_code == 0);
+    const auto html = read_file(page, std::size_t{1} << 24);
+    CHECK(html.starts_with("<!DOCTYPE html>"));
+    CHECK(html.find("Use TP ") != std::string::npos);
+    CHECK(html.find("<script") == std::string::npos);
+    CHECK(html.find("href=") == std::string::npos);
+    CHECK(run_tplan({"report", plan, "-o", picture}).exit_code == 0);
+    CHECK(read_file(picture, std::size_t{1} << 24).starts_with("<svg "));
+    expect_failure({"report", plan, "-o", folder / "report.pdf"}, 2, {".html", ".svg"});
+    expect_failure({"report", folder / "absent.json", "-o", page}, 2, {"absent.json"});
+}
+
 TEST_CASE("every command has help with an example") {
     // "Subcommands:" and then one a line, indented, the name first.
     std::istringstream lines(run_tplan({"--help"}).out);

@@ -30,7 +30,7 @@ Driver::~Driver() {
 void Driver::frames(int count) {
     for (int i = 0; i < count; ++i) {
         ImGui::GetIO().DeltaTime = 1.0f / 60;
-        if (app.fonts_scale != app.view.scale) gui::prepare(app);
+        if (gui::needs_fonts(app)) gui::prepare(app);
         ImGui::NewFrame();
         gui::frame(app);
         ImGui::Render();
