@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cost_model/single_op.h"
 #include "tests/support/catch.h"
 #include "tests/unit/cost_model/hand_program.h"
 #include "tests/unit/cost_model/toy_hardware.h"
