@@ -168,9 +168,9 @@ TEST_CASE("a product says how far it is from what was fitted") {
         h100, ProductSize{.m = 64, .n = 4096, .k = 4096, .residency = Residency::warm});
     CHECK(warm.half_width == Catch::Approx(2 * fitted.width[0]));
     CHECK(warm.time < small.time);
-    CHECK(price_single(h100, ProductSize{.m = 65, .n = 4096, .k = 4096,
-                                         .residency = Residency::warm})
-              .half_width == fitted.width[1]);
+    CHECK(
+        price_single(h100, ProductSize{.m = 65, .n = 4096, .k = 4096, .residency = Residency::warm})
+            .half_width == fitted.width[1]);
 
     const auto wide = priced("h100-sxm", 1 << 20, 64, DType::bf16);
     CHECK(wide.domain == Domain::extrapolated);
