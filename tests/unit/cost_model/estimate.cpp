@@ -229,9 +229,12 @@ TEST_CASE("a substituted implementation is noted") {
     const auto odd = compile(test::single(step, {}, 3), h100, options);
     REQUIRE(odd.notes.size() == 1);
     CHECK_THAT(odd.notes[0], Contains("vllm has no all_reduce for 3 ranks"));
-    const auto even = compile(test::single(step, {}, 4), h100, options);
+    const auto even = compile(test::single(step, {}, 4), load_hardware("a100-sxm"), options);
     REQUIRE(even.notes.size() == 1);
     CHECK_THAT(even.notes[0], Contains("above 8 MiB"));
+    const auto newer = compile(test::single(step, {}, 4), h100, options);
+    REQUIRE(newer.notes.size() == 1);
+    CHECK_THAT(newer.notes[0], Contains("above 32 MiB"));
 }
 
 TEST_CASE("measured tables: points are hit, inside is interpolated, outside says so") {
