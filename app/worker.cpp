@@ -67,6 +67,9 @@ void Worker::take_line(const std::string& line) {
 
 void Worker::poll() {
     if (err_ < 0) return;
+    // First whether it has ended: what it wrote before is then there to be read.
+    int status = 0;
+    const bool ended = pid_ > 0 && ::waitpid(pid_, &status, WNOHANG) == pid_;
     char bytes[4096];
     ssize_t got = 0;
     while ((got = ::read(err_, bytes, sizeof bytes)) > 0) {
@@ -76,9 +79,7 @@ void Worker::poll() {
             buffer_.erase(0, end + 1);
         }
     }
-    if (pid_ <= 0) return;
-    int status = 0;
-    if (::waitpid(pid_, &status, WNOHANG) != pid_) return;
+    if (!ended) return;
     pid_ = -1;
     exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     if (exit_code_ <= 1) done_ = 1;
