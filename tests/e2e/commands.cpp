@@ -307,6 +307,12 @@ TEST_CASE("export writes what transformers takes and refuses what a target canno
     CHECK(vllm.out.find("--tensor-parallel-size 2") != std::string::npos);
     CHECK(json_of({"export", plan, "--to", "accelerate"})["schema"] == "tplan.export/1");
     REQUIRE(
+        run_tplan({"plan", "llama-3.1-8b", "--hw", "l40s", "--tp", "2", "-o", plan}).exit_code ==
+        0);
+    const auto deviating = run_tplan({"export", plan, "--to", "megatron"});
+    CHECK(deviating.exit_code == 0);
+    CHECK(deviating.out.find("--tensor-model-parallel-size 2") != std::string::npos);
+    REQUIRE(
         run_tplan({"plan", "llama-3.1-8b", "--hw", "l40s", "--tp", "3", "-o", plan}).exit_code ==
         0);
     expect_failure({"export", plan, "--to", "vllm"}, 1, {"vllm"});
