@@ -27,6 +27,10 @@ void require(bool fits, const BoundStep& step, int rank, const std::string& what
     }
 }
 
+std::size_t at(int i) {
+    return static_cast<std::size_t>(i);
+}
+
 std::int64_t columns_of(const std::vector<Matrix>& matrices) {
     return std::accumulate(matrices.begin(), matrices.end(), std::int64_t{0},
                            [](auto sum, const Matrix& m) { return sum + m.columns; });
@@ -138,6 +142,7 @@ void RankProgram::bind_weights(BoundStep& bound, const ExecutedStep& at) {
         memory_.push_back(std::move(loaded.owner));
     }
     const auto& weights = bound.weights;
+    if (step.kind == OpKind::moe_experts) bind_experts(bound, uses);
     if (step.kind == OpKind::embedding) {
         bound.first_vocab_row = uses[0].local.rows.empty() ? 0 : uses[0].local.rows[0].offset;
         require(uses[0].local.rows.size() <= 1, bound, rank_, "a table in several pieces");
@@ -162,16 +167,51 @@ void RankProgram::bind_weights(BoundStep& bound, const ExecutedStep& at) {
     }
 }
 
+void RankProgram::bind_experts(BoundStep& bound, const std::vector<WeightUse>& uses) {
+    const auto& weights = bound.weights;
+    const auto hidden = bound.inputs[0].columns;
+    const auto experts = uses[0].local.stack;
+    const auto& rows = uses[0].local.rows;
+    const auto& shape =
+        setup_.program.tensors[static_cast<std::size_t>(uses[0].instance.tensor)].shape;
+    if (!rows.empty()) bound.first_expert = rows.front().offset / shape[1];
+    const auto ffn = weights[1].columns;
+    require(uses[1].local.stack == experts && weights[1].rows == experts * hidden &&
+                weights[0].rows == experts * 2 * ffn &&
+                (experts == 0 || weights[0].columns == hidden),
+            bound, rank_,
+            fmt::format("experts of [{}, {}] and [{}, {}] on {} columns", weights[0].rows,
+                        weights[0].columns, weights[1].rows, ffn, hidden));
+    require(bound.step->spec.moe->gated, bound, rank_, "experts without a gate");
+    require(bound.inputs[1].columns >= bound.first_expert + experts, bound, rank_,
+            "routing weights of fewer experts than it holds");
+    for (std::size_t i = 2; i < weights.size(); ++i) {
+        require(weights[i].rows == experts && weights[i].columns == (i == 2 ? 2 * ffn : hidden),
+                bound, rank_, "biases of other experts");
+    }
+}
+
 void RankProgram::bind_attention(BoundStep& bound) {
     const auto& step = *bound.step;
     const auto& spec = *step.spec.attention;
     bound.kv_of_head = kv_of_heads(setup_.program, step, rank_);
     bound.cache.tokens = cached_tokens(spec, setup_.workload);
-    bound.cache.keys =
-        make_cache(buffer_of(setup_.program, step.inputs[1]), spec.head_dim, bound, false);
+    const bool latent = spec.latent_width > 0;
+    const auto held = [&](int input, std::int64_t dim) {
+        return held_heads(buffer_of(setup_.program, step.inputs[at(input)]), dim, rank_);
+    };
+    const auto keys = held(latent ? 0 : 1, spec.head_dim);
+    bound.cache.keys = make_cache(keys, spec.head_dim, bound, false);
     bound.cache.values =
-        make_cache(buffer_of(setup_.program, step.inputs[2]), spec.v_head_dim, bound, true);
+        make_cache(latent ? keys : held(2, spec.v_head_dim), spec.v_head_dim, bound, true);
     const auto heads = static_cast<std::int64_t>(bound.kv_of_head.size());
+    if (latent) {
+        const auto plain = spec.head_dim - bound.inputs[1].columns;
+        require(bound.outputs[0].columns == heads * spec.v_head_dim && plain > 0 &&
+                    bound.inputs[2].columns == heads * (plain + spec.v_head_dim),
+                bound, rank_, "latent heads in and out differ");
+        return;
+    }
     require(bound.outputs[0].columns == heads * spec.v_head_dim, bound, rank_,
             "heads in and out differ");
     require(bound.inputs[1].columns / spec.head_dim == bound.inputs[2].columns / spec.v_head_dim,
@@ -180,9 +220,8 @@ void RankProgram::bind_attention(BoundStep& bound) {
             bound, rank_, "sinks of other heads");
 }
 
-Matrix RankProgram::make_cache(const Buffer& buffer, std::int64_t dim, const BoundStep& bound,
-                               bool values) {
-    const auto heads = held_heads(buffer, dim, rank_);
+Matrix RankProgram::make_cache(const std::vector<std::int64_t>& heads, std::int64_t dim,
+                               const BoundStep& bound, bool values) {
     const auto tokens = bound.cache.tokens;
     const auto old = tokens - bound.query_tokens;
     Matrix cache{nullptr, bound.batch * static_cast<std::int64_t>(heads.size()) * tokens, dim, dim,

@@ -25,7 +25,7 @@ WeightPart part_of(const Program& program, const WeightUse& use, Slice rows, Sli
     part.name = weight_name(tensor, use.instance.layer);
     part.shape = tensor.shape;
     part.role = use.role;
-    part.fan_in = tensor.shape.size() < 2 ? 1 : tensor.shape[use.transposed ? 0 : 1];
+    part.fan_in = fan_in_of(tensor.shape, use.transposed);
     part.rows = rows;
     part.columns = columns;
     part.stride = stride;
@@ -44,7 +44,8 @@ std::vector<WeightUse> weight_uses(const Program& program, const ExecutedStep& a
         use.local = local_weight(tensor_of(program, use.instance), rank);
         const bool product = step.kind == OpKind::linear;  // all its weights are matrices
         use.role = weight_role(step.kind, step.spec, product ? 0 : slot);
-        use.transposed = step.kind == OpKind::linear && step.spec.transposed;
+        const bool matrix = tensor_of(program, use.instance).shape.size() > (product ? 1U : 2U);
+        use.transposed = step.spec.transposed && matrix;
         uses.push_back(std::move(use));
     }
     return uses;
@@ -73,18 +74,29 @@ RankWeights::Loaded RankWeights::allocate(std::int64_t rows, std::int64_t column
 RankWeights::Loaded RankWeights::load(const WeightUse& use) {
     auto& known = known_[weight_key(program_, use)];
     if (auto owner = known.owner.lock()) return {known.view, std::move(owner)};
-    auto rows = use.local.row_count();
-    auto columns = use.local.column_count();
-    if (use.transposed) std::swap(rows, columns);
-    auto loaded = allocate(rows, columns);
+    const auto stack = use.local.stack;
+    const auto rows = use.local.row_count();
+    const auto columns = use.local.column_count();
+    auto loaded = use.transposed && stack > 0 ? allocate(stack * columns, rows / stack)
+                                              : allocate(rows, columns);
     fill(loaded.view, use);
     known = {loaded.view, loaded.owner};
     return loaded;
 }
 
 void RankWeights::fill(const Matrix& to, const WeightUse& use) {
-    if (use.transposed) return fill_transposed(to, use);
     if (to.elements() == 0) return;
+    if (use.transposed) {
+        const std::span<const Slice> rows(use.local.rows);
+        const auto each = rows.size() / static_cast<std::size_t>(use.local.stack);
+        for (std::int64_t i = 0; i < use.local.stack; ++i) {
+            auto one = to;
+            one.rows = to.rows / use.local.stack;
+            one.data = to.row(i * one.rows);
+            fill_transposed(one, use, rows.subspan(static_cast<std::size_t>(i) * each, each));
+        }
+        return;
+    }
     const auto most = std::max<std::int64_t>(1, kHostFloats / to.columns);
     std::int64_t filled = 0;
     for (const auto& rows : use.local.rows) {
@@ -107,8 +119,8 @@ void RankWeights::fill(const Matrix& to, const WeightUse& use) {
     assert(filled == to.rows);
 }
 
-void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use) {
-    if (to.elements() == 0) return;
+void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use,
+                                  std::span<const Slice> all_rows) {
     const auto most = std::max<std::int64_t>(1, kHostFloats / to.columns);
     std::int64_t filled = 0;
     for (const auto& columns : use.local.columns) {
@@ -116,7 +128,7 @@ void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use) {
             const auto count = std::min(most, columns.extent - at);
             host_.resize(static_cast<std::size_t>(count * to.columns));
             std::int64_t row = 0;
-            for (const auto& rows : use.local.rows) {
+            for (const auto& rows : all_rows) {
                 source_(part_of(program_, use, rows, {columns.offset + at, count}, count),
                         host_.data() + row * count);
                 row += rows.extent;

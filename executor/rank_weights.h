@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ struct WeightUse {
     WeightInstance instance;
     LocalWeight local;
     WeightRole role = WeightRole::matrix;
-    bool transposed = false;  // stored [in, out]
+    bool transposed = false;  // stored [in, out], or [experts, in, out]
 };
 
 /// The uses of a step's weights (not of its biases) on one rank.
@@ -36,7 +37,8 @@ class RankWeights {
         std::shared_ptr<void> owner;
     };
 
-    /// [out, in] of a matrix, whatever way round it is stored; a vector is one row.
+    /// [out, in] of a matrix, whatever way round it is stored; a vector is one row; experts lie
+    /// below one another.
     Loaded load(const WeightUse& use);
 
     /// The weights of a linear, below one another, in the backend's form for `rows` input rows.
@@ -48,7 +50,7 @@ class RankWeights {
 
   private:
     void fill(const Matrix& to, const WeightUse& use);
-    void fill_transposed(const Matrix& to, const WeightUse& use);
+    void fill_transposed(const Matrix& to, const WeightUse& use, std::span<const Slice> rows);
     Loaded allocate(std::int64_t rows, std::int64_t columns);
 
     Backend& backend_;
