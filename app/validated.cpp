@@ -13,6 +13,7 @@ constexpr double kMaxMedianOverP10 = 1.15;
 constexpr double kMaxDrift = 0.10;
 constexpr std::string_view kValidatedSchema = "tplan.validated/1";
 constexpr std::array kValidationKeys = {"measured", "numerics", "comparison", "verdict"};
+constexpr const char* kLastSteps = "last_steps";  // only in a run that was cut short
 
 double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
@@ -26,7 +27,10 @@ void derive(const PlanDocument& plan, Validation& validation) {
     measured.clean_fraction = clean_fraction(measured.step_samples);
     measured.step = spread_of(measured.step_samples);
     measured.ranks = plan.tp;
-    measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0 : measured.step_tp1.median / measured.step.median;
+    measured.speedup_vs_tp1 = 0;  // of a run without repetitions
+    if (measured.step.median.value > 0)
+        measured.speedup_vs_tp1 =
+            plan.tp == 1 ? 1.0 : measured.step_tp1.median / measured.step.median;
     auto& numerics = validation.numerics;
     numerics.max_abs_diff = numerics.max_rel_diff = numerics.tolerance = 0;
     numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
@@ -115,6 +119,10 @@ PlanFile read_plan_file(const std::string& path) {
         extra[key] = file.plan[key];
         file.plan.erase(key);
     }
+    if (file.plan.contains(kLastSteps)) {
+        extra[kLastSteps] = file.plan[kLastSteps];
+        file.plan.erase(kLastSteps);
+    }
     file.plan["schema"] = "tplan.plan/1";
     file.validation = from_json<Validation>(extra, path);
     return file;
@@ -129,6 +137,8 @@ CheckReport check_file(const std::string& path) {
         const auto plan = read_plan(file.plan, path);
         auto expected = *file.validation;
         derive(plan, expected);
+        // What cut a run short is in none of its numbers.
+        if (file.validation->verdict == RunVerdict::failed) expected.verdict = RunVerdict::failed;
         report.differences = compare_json(to_json(*file.validation), to_json(expected), 50);
     }
     report.ok = report.differences.empty();

@@ -31,7 +31,8 @@ Bandwidth streaming_rate(const GemmPoint& one_row);
 
 /// Runs the probe once to warm up, then `reps` times; one sample per repetition: the median over
 /// its layers of the slowest rank's step, waiting for other ranks left out. Throws Error as Runner
-/// does.
-std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, int reps);
+/// does. `world`: see RunOptions.
+std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, int reps,
+                                const World* world = nullptr);
 
 }  // namespace tplan

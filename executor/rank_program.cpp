@@ -72,7 +72,8 @@ void RankProgram::place() {
     for (std::size_t i = 0; i < places.widths.size(); ++i) {
         Matrix m{nullptr, setup_.workload.rows(places.rows[i]), places.widths[i], places.widths[i],
                  DType::fp32};
-        memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes())));
+        memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes()),
+                                        MemoryUse::exchanged));
         m.data = memory_.back().get();
         allocations.push_back(m);
     }
