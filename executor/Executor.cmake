@@ -51,3 +51,11 @@ if(NOT TPLAN_MPI STREQUAL "OFF")
         message(STATUS "MPI plugin: not built (no MPI found)")
     endif()
 endif()
+
+# The CUDA plugin: built where nvcc is, loaded at run time. cudart is static; cuBLASLt is its one heavy need, NCCL is
+# found at run time (its header gives the types). The option's ON makes a missing toolkit an error.
+set(TPLAN_CUDA AUTO CACHE STRING "Plugin for --backend cuda: AUTO, ON or OFF")
+set_property(CACHE TPLAN_CUDA PROPERTY STRINGS AUTO ON OFF)
+if(NOT TPLAN_CUDA STREQUAL "OFF")
+    include(${CMAKE_CURRENT_SOURCE_DIR}/executor/cuda/Cuda.cmake)
+endif()

@@ -60,6 +60,10 @@ class Backend {
     /// Why the step cannot run with weights of this type; empty when it can. Any thread.
     virtual std::string refusal(const Step& step, DType weights) const = 0;
 
+    /// Type of activations and caches, and of experts' weights, where the linears' weights have
+    /// this type. Any thread.
+    virtual DType activation_dtype(DType /*weights*/) const { return DType::fp32; }
+
     /// Bytes that all ranks together may still allocate. Any thread.
     virtual double memory_available() const = 0;
 

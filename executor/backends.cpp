@@ -5,6 +5,7 @@
 #include "core/text.h"
 #include "executor/backend.h"
 #include "executor/cpu/backend.h"
+#include "executor/gpu/backend.h"
 #include "executor/world.h"
 
 namespace tplan {
@@ -17,6 +18,7 @@ struct BackendRow {
 
 /// The preferred first.
 constexpr std::array kBackends = {
+    BackendRow{"cuda", gpu::make_cuda_backend},
     BackendRow{"cpu", cpu::make_cpu_backend},
 };
 

@@ -23,7 +23,9 @@ void add_weights(const Program& program, const Workload& workload, DType dtype,
     const auto uses = weight_uses(program, at, rank);
     double plain = 0, fresh = 0;
     for (const auto& use : uses) {
-        const double bytes = static_cast<double>(use.local.elements()) * kFloat;
+        const bool experts = step.kind == OpKind::moe_experts && use.role == WeightRole::matrix;
+        const double bytes = static_cast<double>(use.local.elements()) *
+                             (experts ? bytes_of(backend.activation_dtype(dtype)) : kFloat);
         plain += bytes;
         const bool shared = step.kind != OpKind::linear || uses.size() == 1;
         if (!shared || seen.insert(weight_key(program, use)).second) fresh += bytes;
@@ -48,7 +50,7 @@ void add_weights(const Program& program, const Workload& workload, DType dtype,
 }
 
 void add_cache(const Program& program, const Workload& workload, const Step& step, int rank,
-               RankNeeds& needs) {
+               double element, RankNeeds& needs) {
     const auto& spec = *step.spec.attention;
     const auto tokens = cached_tokens(spec, workload) * workload.batch;
     const auto width = [&](std::size_t input) {
@@ -57,7 +59,7 @@ void add_cache(const Program& program, const Workload& workload, const Step& ste
     const auto columns = spec.latent_width > 0
                              ? width(0) / spec.head_dim * (spec.head_dim + spec.v_head_dim)
                              : width(1) + width(2);
-    needs.cache += static_cast<double>(tokens * columns) * kFloat;
+    needs.cache += static_cast<double>(tokens * columns) * element;
 }
 
 /// Space for the rows that one expert works on: at most all of them.
@@ -108,6 +110,7 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
     MemoryNeeds needs;
     needs.available = backend.memory_available();
     const auto steps = executed_steps(program);
+    const double element = bytes_of(backend.activation_dtype(dtype));
     for (int rank = 0; rank < program.tp; ++rank) {
         auto& own = needs.ranks.emplace_back();
         std::set<std::string> seen;
@@ -116,7 +119,8 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
             const auto& step = program.sections[static_cast<std::size_t>(at.section)]
                                    .steps[static_cast<std::size_t>(at.step)];
             add_weights(program, workload, dtype, backend, at, step, rank, seen, own);
-            if (step.kind == OpKind::attention) add_cache(program, workload, step, rank, own);
+            if (step.kind == OpKind::attention)
+                add_cache(program, workload, step, rank, element, own);
             if (step.kind == OpKind::moe_experts)
                 workspace = std::max(workspace, experts_workspace(program, workload, step, rank));
         }
@@ -124,7 +128,7 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
         for (const auto& buffer : program.buffers) {
             own.activations +=
                 static_cast<double>(workload.rows(buffer.rows) * local_width(buffer, rank)) *
-                kFloat;
+                element;
         }
     }
     return needs;

@@ -71,7 +71,7 @@ void RankProgram::place() {
     std::vector<Matrix> allocations;
     for (std::size_t i = 0; i < places.widths.size(); ++i) {
         Matrix m{nullptr, setup_.workload.rows(places.rows[i]), places.widths[i], places.widths[i],
-                 DType::fp32};
+                 backend_.activation_dtype(setup_.dtype)};
         memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes()),
                                         MemoryUse::exchanged));
         m.data = memory_.back().get();
@@ -80,7 +80,7 @@ void RankProgram::place() {
     for (std::size_t b = 0; b < program.buffers.size(); ++b) {
         const auto& place = places.places[b];
         auto view = allocations[static_cast<std::size_t>(place.allocation)];
-        view.data = view.f32() + place.column;
+        view.data = view.place(0, place.column);
         view.columns = local_width(program.buffers[b], rank_);
         buffers_.push_back(view);
     }
@@ -138,7 +138,10 @@ void RankProgram::bind_weights(BoundStep& bound, const ExecutedStep& at) {
         return;
     }
     for (const auto& use : uses) {
-        auto loaded = weights_.load(use);
+        // Experts' matrices run in the type of the activations; what is small stays exact.
+        const bool product = step.kind == OpKind::moe_experts && use.role == WeightRole::matrix;
+        auto loaded =
+            weights_.load(use, product ? backend_.activation_dtype(setup_.dtype) : DType::fp32);
         bound.weights.push_back(loaded.view);
         memory_.push_back(std::move(loaded.owner));
     }
@@ -226,7 +229,7 @@ Matrix RankProgram::make_cache(const std::vector<std::int64_t>& heads, std::int6
     const auto tokens = bound.cache.tokens;
     const auto old = tokens - bound.query_tokens;
     Matrix cache{nullptr, bound.batch * static_cast<std::int64_t>(heads.size()) * tokens, dim, dim,
-                 DType::fp32};
+                 backend_.activation_dtype(setup_.dtype)};
     memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(cache.bytes())));
     cache.data = memory_.back().get();
     std::vector<float> host(static_cast<std::size_t>(old * dim));
@@ -245,7 +248,7 @@ Matrix RankProgram::make_cache(const std::vector<std::int64_t>& heads, std::int6
                              .tokens = old,
                              .dim = dim},
                             host.data());
-            run.data = cache.row(at * tokens);
+            run.data = cache.place(at * tokens, 0);
             backend_.upload(rank_, run, host.data());
         }
     }

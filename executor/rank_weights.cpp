@@ -63,22 +63,22 @@ std::string weight_key(const Program& program, const WeightUse& use) {
     return use.transposed ? key + " turned" : key;
 }
 
-RankWeights::Loaded RankWeights::allocate(std::int64_t rows, std::int64_t columns) {
+RankWeights::Loaded RankWeights::allocate(std::int64_t rows, std::int64_t columns, DType dtype) {
     Loaded loaded;
-    loaded.view = {nullptr, rows, columns, columns, DType::fp32};
+    loaded.view = {nullptr, rows, columns, columns, dtype};
     loaded.owner = device_memory(backend_, rank_, static_cast<std::size_t>(loaded.view.bytes()));
     loaded.view.data = loaded.owner.get();
     return loaded;
 }
 
-RankWeights::Loaded RankWeights::load(const WeightUse& use) {
+RankWeights::Loaded RankWeights::load(const WeightUse& use, DType dtype) {
     auto& known = known_[weight_key(program_, use)];
     if (auto owner = known.owner.lock()) return {known.view, std::move(owner)};
     const auto stack = use.local.stack;
     const auto rows = use.local.row_count();
     const auto columns = use.local.column_count();
-    auto loaded = use.transposed && stack > 0 ? allocate(stack * columns, rows / stack)
-                                              : allocate(rows, columns);
+    auto loaded = use.transposed && stack > 0 ? allocate(stack * columns, rows / stack, dtype)
+                                              : allocate(rows, columns, dtype);
     fill(loaded.view, use);
     known = {loaded.view, loaded.owner};
     return loaded;
@@ -92,7 +92,7 @@ void RankWeights::fill(const Matrix& to, const WeightUse& use) {
         for (std::int64_t i = 0; i < use.local.stack; ++i) {
             auto one = to;
             one.rows = to.rows / use.local.stack;
-            one.data = to.row(i * one.rows);
+            one.data = to.place(i * one.rows, 0);
             fill_transposed(one, use, rows.subspan(static_cast<std::size_t>(i) * each, each));
         }
         return;
@@ -111,7 +111,7 @@ void RankWeights::fill(const Matrix& to, const WeightUse& use) {
             }
             auto chunk = to;
             chunk.rows = count;
-            chunk.data = to.row(filled);
+            chunk.data = to.place(filled, 0);
             backend_.upload(rank_, chunk, host_.data());
             filled += count;
         }
@@ -142,7 +142,7 @@ void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use,
             }
             auto chunk = to;
             chunk.rows = count;
-            chunk.data = to.row(filled);
+            chunk.data = to.place(filled, 0);
             backend_.upload(rank_, chunk, turned_.data());
             filled += count;
         }
@@ -166,7 +166,7 @@ PackedWeights RankWeights::load_linear(const std::vector<WeightUse>& uses, std::
         for (const auto& use : uses) {
             auto part = all.view;
             part.rows = out_rows(use);
-            part.data = all.view.row(at);
+            part.data = all.view.place(at, 0);
             fill(part, use);
             at += part.rows;
         }

@@ -39,7 +39,7 @@ class RankWeights {
 
     /// [out, in] of a matrix, whatever way round it is stored; a vector is one row; experts lie
     /// below one another.
-    Loaded load(const WeightUse& use);
+    Loaded load(const WeightUse& use, DType dtype = DType::fp32);
 
     /// The weights of a linear, below one another, in the backend's form for `rows` input rows.
     PackedWeights load_linear(const std::vector<WeightUse>& uses, std::int64_t rows, DType dtype);
@@ -51,7 +51,7 @@ class RankWeights {
   private:
     void fill(const Matrix& to, const WeightUse& use);
     void fill_transposed(const Matrix& to, const WeightUse& use, std::span<const Slice> rows);
-    Loaded allocate(std::int64_t rows, std::int64_t columns);
+    Loaded allocate(std::int64_t rows, std::int64_t columns, DType dtype = DType::fp32);
 
     Backend& backend_;
     int rank_;

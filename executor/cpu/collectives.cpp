@@ -82,8 +82,8 @@ class SharedCommunicator final : public Communicator {
         return run(OpKind::reduce_scatter, in.columns, in, out, tag, [&] {
             for (const auto& own : local_slices(to, in.columns, rank_)) {
                 for (std::int64_t r = 0; r < out.rows; ++r) {
-                    float* const to = out.row(r) + own.local;
-                    sum_rows(r, own.slice.offset, own.slice.extent, &to, 1);
+                    float* const target = out.row(r) + own.local;
+                    sum_rows(r, own.slice.offset, own.slice.extent, &target, 1);
                 }
             }
         });

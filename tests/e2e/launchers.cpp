@@ -267,3 +267,18 @@ TEST_CASE("mpi: without the plugin the run says what is missing") {
     CHECK(result.err.find("libtplan_mpi.so") != std::string::npos);
     CHECK(result.err.find("TPLAN_PLUGIN_PATH") != std::string::npos);
 }
+
+TEST_CASE("cuda: without a driver or a plugin the run says what is there and what is missing") {
+    const TempDir folder;
+    const auto plan = make_plan_file(folder, 2);
+    if (fs::exists("/dev/nvidiactl")) return skip("there is a GPU");
+    const auto result = run_tplan({"run", plan, "--backend", "cuda"});
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    if (!fs::exists(fs::path(TPLAN_PROGRAM).parent_path() / "libtplan_cuda.so")) {
+        CHECK(result.err.find("libtplan_cuda.so") != std::string::npos);
+        return;
+    }
+    for (const auto* part : {"no driver", "CUDA runtime", "cuBLASLt", "NCCL"})
+        CHECK(result.err.find(part) != std::string::npos);
+}
