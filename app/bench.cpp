@@ -2,11 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <functional>
+#include <utility>
 
 #include "app/detect.h"
+#include "core/statistics.h"
+#include "executor/bare_product.h"
 #include "executor/probe.h"
 #include "planner/document.h"
 #include "planner/lower.h"
+#include "planner/search.h"
 
 namespace tplan {
 namespace {
@@ -70,12 +76,78 @@ void bench_plan(BenchDocument& document) {
         times.push_back(seconds_since(start));
         if (program.sections.empty()) throw Error("bench", "the plan of llama-3.1-405b is empty");
     }
+    document.plan_s = quantile(times, 0.5);
+}
+
+double median_seconds(int reps, const std::function<void()>& work) {
+    std::vector<double> times;
+    for (int rep = 0; rep < reps; ++rep) {
+        const auto start = Clock::now();
+        work();
+        times.push_back(seconds_since(start));
+    }
     std::ranges::sort(times);
-    document.plan_s = times[times.size() / 2];
+    return times[times.size() / 2];
+}
+
+/// From the model to the proven plan: space, prices, solution, program and certificate.
+void bench_search(BenchDocument& document) {
+    constexpr int kMost = 16;
+    Lowered lowered("llama-3.1-405b");
+    const auto hardware = load_hardware("h100-sxm");
+    const CostOptions cost{.nodes = 2};
+    Workload workload;
+    workload.batch = 16;
+    lowered.options.tp = 8;
+    document.search_s = median_seconds(9, [&] {
+        const auto found = search_layout(lowered.model, lowered.options, hardware, cost, workload);
+        if (found.certificate.gap > 0) throw Error("bench", "the search left a gap");
+    });
+    document.search_all_s = median_seconds(3, [&] {
+        for (lowered.options.tp = 1; lowered.options.tp <= kMost; ++lowered.options.tp) {
+            const auto space =
+                make_layout_space(lowered.model, lowered.options, lowered.config.dtype);
+            for (const auto& link : hardware.links) {
+                auto over = cost;
+                over.link = name_of(link.kind);
+                const auto found = search_layout(space, hardware, over, workload);
+                if (found.layout.empty()) throw Error("bench", "no layout");
+            }
+        }
+    });
+}
+
+/// The executor's linears against the library alone, on the products of a layer of qwen3-0.6b and
+/// of its halves. Both take turns, so that what disturbs one disturbs the other.
+double executor_vs_library() {
+    constexpr int kRounds = 3, kReps = 5;
+    double log_ratio = 0;
+    int shapes = 0;
+    for (const std::int64_t m : {16, 128}) {
+        for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{4096, 1024},
+                                   {1024, 2048},
+                                   {6144, 1024},
+                                   {1024, 3072},
+                                   {2048, 1024},
+                                   {1024, 1536}}) {
+            const GemmPoint point{DType::fp32, 1, m, n, k, {}};
+            std::vector<TimedSample> executor, library;
+            for (int round = 0; round < kRounds; ++round) {
+                const auto ours = sample(probe_of(point), "cpu", kReps);
+                const auto alone = sample_bare_product(point, "cpu", kReps);
+                executor.insert(executor.end(), ours.begin(), ours.end());
+                library.insert(library.end(), alone.begin(), alone.end());
+            }
+            log_ratio += std::log(spread_of(library).median / spread_of(executor).median);
+            ++shapes;
+        }
+    }
+    return std::exp(log_ratio / shapes);
 }
 
 void bench_executor(BenchDocument& document) {
     constexpr int kReps = 20;
+    document.executor_vs_library = executor_vs_library();
     const CollectivePoint all_reduce{OpKind::all_reduce, CollectiveImpl::cpu_shm, 2, 65536, {}};
     document.all_reduce_64k_s = spread_of(sample(probe_of(all_reduce), "cpu", kReps)).median.value;
 }
@@ -83,10 +155,6 @@ void bench_executor(BenchDocument& document) {
 }  // namespace
 
 BenchDocument bench(BenchPart part) {
-    if (part == BenchPart::search) {
-        throw Error("PART", "there is no layout search yet, so nothing to measure",
-                    "use estimates, executor or all");
-    }
     BenchDocument document;
     const auto machine = detect_machine();
     document.machine = fmt::format("{}, {} cores", machine.cpu, machine.cores);
@@ -94,6 +162,7 @@ BenchDocument bench(BenchPart part) {
         bench_estimates(document);
         bench_plan(document);
     }
+    if (part == BenchPart::all || part == BenchPart::search) bench_search(document);
     if (part == BenchPart::all || part == BenchPart::executor) bench_executor(document);
     return document;
 }
@@ -104,6 +173,12 @@ std::string bench_text(const BenchDocument& document) {
         rows.push_back({"estimates per second per core", format_count(static_cast<std::int64_t>(
                                                              *document.estimates_per_s_per_core))});
         rows.push_back({"distinct inputs priced", format_count(*document.estimates)});
+    }
+    if (document.search_s) {
+        rows.push_back({"fastest layout of llama-3.1-405b, TP 8, with proof",
+                        format_time(Seconds(*document.search_s))});
+        rows.push_back({"the same for TP 1..16 over both links",
+                        format_time(Seconds(*document.search_all_s))});
     }
     if (document.plan_s)
         rows.push_back(

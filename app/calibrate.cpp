@@ -1,9 +1,15 @@
 #include "app/calibrate.h"
 
+#include <sys/utsname.h>
+
 #include <algorithm>
+#include <cmath>
 #include <ctime>
+#include <filesystem>
 
 #include "app/detect.h"
+#include "core/files.h"
+#include "core/statistics.h"
 #include "cost_model/calibrate.h"
 #include "executor/probe.h"
 
@@ -93,6 +99,29 @@ Bandwidth streaming_of(const Tables& tables, int ranks) {
     return best;
 }
 
+constexpr Seconds kShortest{20e-6};  // shorter points are mostly timer
+
+/// How far the median of one round lies from that of all rounds, as nine in ten do: what a later
+/// run on this machine, no longer interleaved with the calibration, may differ by.
+double repeatability_of(const std::vector<Visit>& visits, int reps) {
+    std::vector<double> differences;
+    for (const auto& visit : visits) {
+        if (*visit.time < kShortest) continue;
+        const std::span all(visit.samples);
+        for (std::size_t at = 0; at < all.size(); at += static_cast<std::size_t>(reps)) {
+            const auto round = spread_of(all.subspan(at, static_cast<std::size_t>(reps))).median;
+            differences.push_back(std::abs(round / *visit.time - 1));
+        }
+    }
+    std::ranges::sort(differences);
+    return quantile(differences, 0.9);
+}
+
+std::string machine_architecture() {
+    utsname names{};
+    return uname(&names) == 0 ? names.machine : "unknown";
+}
+
 std::string today() {
     const auto now = std::time(nullptr);
     char text[sizeof "2026-01-31"];
@@ -132,15 +161,25 @@ HardwareProfile calibrate(const CalibrateRequest& request) {
     facts.name = "this-cpu";
     facts.description = machine.cpu;
     facts.backend = "cpu";
-    facts.architecture = "x86-64";
+    facts.architecture = machine_architecture();
     facts.devices = machine.cores;
     facts.memory = machine.memory / machine.cores;
     facts.l2_cache = machine.l2_cache;
     facts.streaming = streaming_of(tables, machine.cores);
+    facts.repeatability = repeatability_of(visits, effort.reps);
     facts.method = fmt::format("tplan calibrate{}, {} rounds of {}, median of clean samples",
                                request.quick ? " --quick" : "", effort.rounds, effort.reps);
     facts.date = today();
     return fit_profile(facts, tables);
+}
+
+std::string keep_profile(const HardwareProfile& profile) {
+    auto path = calibrated_profile_path(profile.backend);
+    std::error_code failed;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failed);
+    if (failed) throw Error(path, "its folder cannot be made: " + failed.message());
+    write_file(path, json_text(profile));
+    return path;
 }
 
 }  // namespace tplan

@@ -19,4 +19,8 @@ struct CalibrateRequest {
 /// stopped.
 HardwareProfile calibrate(const CalibrateRequest& request);
 
+/// Writes the profile to where `this` finds it, one per backend, and returns that path. Throws
+/// Error when it cannot be written.
+std::string keep_profile(const HardwareProfile& profile);
+
 }  // namespace tplan

@@ -9,6 +9,7 @@
 
 #include "cost_model/hardware.h"
 #include "executor/backend.h"
+#include "executor/processor.h"
 
 namespace tplan {
 namespace fs = std::filesystem;
@@ -87,7 +88,7 @@ std::vector<DetectedGpu> pci_gpus() {
 
 DetectedMachine detect_machine() {
     DetectedMachine machine;
-    machine.cpu = proc_value("/proc/cpuinfo", "model name");
+    machine.cpu = processor_model();
     cpu_set_t allowed;
     CPU_ZERO(&allowed);
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) machine.cores = CPU_COUNT(&allowed);

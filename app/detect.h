@@ -46,7 +46,11 @@ struct DetectedMachine {
     }
 };
 
+/// Reads /proc and /sys and asks the backends of this build; what the system does not say stays
+/// empty or 0.
 DetectedMachine detect_machine();
+
+/// The machine for a terminal.
 std::string detected_text(const DetectedMachine& machine);
 
 }  // namespace tplan

@@ -1,6 +1,7 @@
 #include "app/hardware_text.h"
 
 #include <algorithm>
+#include <set>
 
 namespace tplan {
 namespace {
@@ -37,22 +38,14 @@ std::string hardware_list_text() {
     return format_table(rows);
 }
 
-Json hardware_list_json() {
-    Json document = Json::object();
-    document["schema"] = "tplan.hardware-list/1";
-    auto& list = document["hardware"] = Json::array();
+HardwareList hardware_list() {
+    HardwareList list;
     for (const auto& name : hardware_names()) {
         const auto hardware = load_hardware(name);
-        Json row = Json::object();
-        row["name"] = name;
-        row["architecture"] = hardware.architecture;
-        row["devices"] = hardware.devices;
-        row["memory_bytes"] = hardware.memory.value;
-        row["memory_bytes_per_s"] = hardware.memory_bandwidth.value;
-        row["links"] = to_json(hardware.links);
-        list.push_back(std::move(row));
+        list.hardware.push_back({name, hardware.architecture, hardware.devices, hardware.memory,
+                                 hardware.memory_bandwidth, hardware.links});
     }
-    return document;
+    return list;
 }
 
 std::string hardware_text(const HardwareProfile& hardware) {
@@ -60,8 +53,10 @@ std::string hardware_text(const HardwareProfile& hardware) {
         fmt::format("{}: {}\n{} devices, {}, backend {}\n\n", hardware.name, hardware.description,
                     hardware.devices, hardware.architecture, hardware.backend);
     std::vector<std::vector<std::string>> rows{{"figure", "value", "source"}};
+    std::set<std::string, std::less<>> listed;
     const auto add = [&](const std::string& what, const std::string& value, std::string_view key) {
         rows.push_back({what, value, source_of(hardware, key)});
+        listed.emplace(key);
     };
     add("compute units (SMs, cores)", std::to_string(hardware.sm_count), "sm_count");
     add("memory", format_bytes(hardware.memory), "memory_bytes");
@@ -75,19 +70,36 @@ std::string hardware_text(const HardwareProfile& hardware) {
     add("share of bandwidth, streaming", format_percent(hardware.memory_efficiency),
         "memory_efficiency");
     add("launch", format_time(hardware.launch), "launch_s");
-    for (const auto& link : hardware.links) {
-        add(fmt::format("{} ({}, {} devices)", name_of(link.kind), name_of(link.topology),
-                        link.devices),
-            fmt::format("{}, {} a hop, {} a collective", format_bandwidth(link.bandwidth),
-                        format_time(link.latency), format_time(link.base_latency)),
-            fmt::format("links/{}/bytes_per_s", name_of(link.kind)));
+    for (const auto& gemm : hardware.gemm) {
+        add(fmt::format("GEMM {}", name_of(gemm.dtype)),
+            fmt::format("{} of peak, {} of bandwidth, {} a launch, +-{} to {} by rows",
+                        format_percent(gemm.peak_share), format_percent(gemm.memory_share),
+                        format_time(gemm.launch + gemm.cold), format_percent(gemm.width[0]),
+                        format_percent(gemm.width[2])),
+            fmt::format("gemm/{}", name_of(gemm.dtype)));
     }
-    if (hardware.network)
-        add("network between nodes", format_bandwidth(hardware.network->bandwidth),
-            "network/bytes_per_s");
+    const auto add_link = [&](const LinkProfile& link, const std::string& what,
+                              const std::string& path) {
+        add(what + " joins", std::to_string(link.devices), path + "/devices");
+        add(what, format_bandwidth(link.bandwidth), path + "/bytes_per_s");
+        add(what + ", a hop", format_time(link.latency), path + "/latency_s");
+        add(what + ", a collective", format_time(link.base_latency), path + "/base_latency_s");
+    };
+    for (const auto& link : hardware.links) {
+        add_link(link, fmt::format("{} ({})", name_of(link.kind), name_of(link.topology)),
+                 fmt::format("links/{}", name_of(link.kind)));
+    }
+    if (hardware.network) add_link(*hardware.network, "network between nodes", "network");
     add("workspace", format_bytes(hardware.workspace), "workspace_bytes");
     add("communication buffers", format_bytes(hardware.communication_buffers),
         "communication_buffer_bytes");
+    const auto document = to_json(hardware);
+    for (const auto& key : figure_keys(hardware)) {
+        const auto found = document.find(key);
+        const bool figure = found != document.end() && found->is_number();
+        if (listed.contains(key)) continue;
+        add(key, figure ? fmt::format("{}", found->get<double>()) : "see --json", key);
+    }
     text += format_table(rows);
     const auto& tables = hardware.tables;
     if (!tables.empty()) {

@@ -2,29 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace tplan {
 namespace {
 
-constexpr int kHighestDegreeListed = 16;
-
 std::string shape_text(const std::vector<std::int64_t>& shape) {
     return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
-/// "layers.3." -> "layers.*.", so that repeated layers share a line.
-std::string generic_name(const std::string& name) {
-    std::string generic;
-    for (std::size_t i = 0; i < name.size();) {
-        std::size_t digits = i;
-        while (digits < name.size() && std::isdigit(static_cast<unsigned char>(name[digits])))
-            ++digits;
-        const bool between_dots = digits > i && (i == 0 || name[i - 1] == '.') &&
-                                  (digits == name.size() || name[digits] == '.');
-        generic += between_dots ? "*" : name.substr(i, std::max<std::size_t>(digits - i, 1));
-        i = std::max(digits, i + 1);
-    }
-    return generic;
 }
 
 std::string shard_text(const TensorShards& tensor, std::size_t rank) {
@@ -41,7 +25,7 @@ std::string tensors_table(const InspectDegree& degree) {
     std::map<std::pair<std::string, std::string>, std::size_t> row_of;
     std::vector<std::int64_t> counts{0};
     for (const auto& tensor : degree.tensors) {
-        const auto name = generic_name(tensor.name);
+        const auto name = numbers_as_stars(tensor.name);
         const auto [it, inserted] =
             row_of.emplace(std::pair(name, shape_text(tensor.shape)), rows.size());
         if (!inserted) {
@@ -58,17 +42,38 @@ std::string tensors_table(const InspectDegree& degree) {
     return format_table(rows);
 }
 
+/// What a rule communicates. A rule about a parameter communicates nothing by itself: its module
+/// does, under the module's own rule.
+std::string communication(const InspectDocument& document, const std::string& pattern,
+                          const std::string& style) {
+    const auto is_parameter = [&](const TensorShards& tensor) {
+        return numbers_as_stars(tensor.name).ends_with("." + pattern);
+    };
+    const bool parameter =
+        !document.tp.empty() && std::ranges::any_of(document.tp.front().tensors, is_parameter);
+    return parameter ? "with its module" : find_style(shared_styles(), style).forward;
+}
+
+/// One line per parameter that a checkpoint has under other names; repeated layers share one.
+std::string on_disk_text(const InspectDegree& degree) {
+    std::string text;
+    std::set<std::string> seen;
+    for (const auto& tensor : degree.tensors) {
+        if (!tensor.checkpoint_names) continue;
+        auto line = numbers_as_stars(tensor.name) + " is on disk as ";
+        for (const auto& name : *tensor.checkpoint_names) {
+            line +=
+                (name == tensor.checkpoint_names->front() ? "" : " + ") + numbers_as_stars(name);
+        }
+        if (seen.insert(line).second) text += line + "\n";
+    }
+    return text.empty() ? text : "\n" + text;
+}
+
 }  // namespace
 
 InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degrees,
                         Transformers version, const std::optional<TpPlan>& tp_plan) {
-    if (config.family.empty() && !known_model_type(config.model_type)) {
-        throw Error(
-            config.source + "/model_type",
-            fmt::format("\"{}\" is neither a supported architecture nor in transformers' tables",
-                        config.model_type),
-            "check the spelling; `tplan models` lists what is known");
-    }
     const auto verdict = tp_verdict(config, version);
     InspectDocument document;
     document.model = config.source;
@@ -77,6 +82,7 @@ InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degre
     document.reason = verdict.reason;
     document.base_model_tp_plan = verdict.base_model_tp_plan;
     document.lm_head = verdict.lm_head;
+    document.by_hand = tp_plan.has_value();
     document.notes = config.notes;
 
     PlanOptions options;
@@ -93,7 +99,7 @@ InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degre
         document.notes.push_back("tplan has no op graph for model_type " + config.model_type +
                                  ": verdict and divisibility only, no parameters");
     }
-    document.working_degrees = working_degrees(config, verdict, options, kHighestDegreeListed);
+    document.working_degrees = working_degrees(config, verdict, options);
 
     for (const int tp : degrees) {
         options.tp = tp;
@@ -128,10 +134,11 @@ std::string inspect_text(const InspectDocument& document, const ModelConfig& con
     text += fmt::format("  degrees that work (1..{}): {}\n\n", kHighestDegreeListed,
                         fmt::join(document.working_degrees, " "));
     if (document.base_model_tp_plan.value) {
-        std::vector<std::vector<std::string>> rows{{"pattern", "style"}};
-        for (const auto& [pattern, style] : *document.base_model_tp_plan.value)
-            rows.push_back({pattern, style});
-        if (document.lm_head.value) rows.push_back({"lm_head", *document.lm_head.value});
+        std::vector<std::vector<std::string>> rows{{"pattern", "style", "communication"}};
+        auto rules = *document.base_model_tp_plan.value;
+        if (document.lm_head.value) rules.emplace_back("lm_head", *document.lm_head.value);
+        for (const auto& [pattern, style] : rules)
+            rows.push_back({pattern, style, communication(document, pattern, style)});
         text += format_table(rows) + "\n";
     }
     for (const auto& degree : document.tp) {
@@ -153,8 +160,29 @@ std::string inspect_text(const InspectDocument& document, const ModelConfig& con
                                                [](const auto& degree) { return degree.feasible; });
     if (detailed != document.tp.rend() && !detailed->tensors.empty())
         text += "\n" + tensors_table(*detailed);
+    if (detailed != document.tp.rend()) text += on_disk_text(*detailed);
     for (const auto& note : document.notes) text += "note: " + note + "\n";
     return text;
+}
+
+std::string inspect_refusal(const InspectDocument& document, bool asked) {
+    if (document.supports_tp != SupportsTp::yes && !document.by_hand) {
+        return fmt::format(
+            "{}: no TP plan: {}; it runs on one GPU, or give a plan with --tp-plan FILE",
+            document.model, document.reason);
+    }
+    for (const auto& degree : document.tp) {
+        if (degree.feasible || !asked) continue;
+        std::string reasons;
+        for (const auto& violation : degree.violations) {
+            reasons +=
+                fmt::format("{}: {} ({}); ", violation.code, violation.message, violation.have);
+        }
+        if (!degree.remedies.empty()) reasons += "remedies: " + join(degree.remedies, ", ") + "; ";
+        return fmt::format("{}: TP {} does not work: {}degrees that work: {}", document.model,
+                           degree.tp, reasons, fmt::join(document.working_degrees, " "));
+    }
+    return {};
 }
 
 ModelsDocument list_models() {
@@ -173,7 +201,7 @@ ModelsDocument list_models() {
         row.supports_tp = verdict.supports_tp;
         PlanOptions options;
         options.layout = LayoutChoice::hf;
-        row.working_degrees = working_degrees(config, verdict, options, kHighestDegreeListed);
+        row.working_degrees = working_degrees(config, verdict, options);
     }
     return document;
 }

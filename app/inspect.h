@@ -39,6 +39,7 @@ struct InspectDocument {
     Nullable<std::string> lm_head;
     Nullable<std::int64_t> parameters;  // null without a graph
     Nullable<double> weight_bytes;
+    bool by_hand = false;              // the plan judged was given by hand
     std::vector<int> working_degrees;  // of 1..16
     std::vector<InspectDegree> tp;
     std::vector<std::string> notes;
@@ -52,6 +53,7 @@ struct InspectDocument {
         field("lm_head", self.lm_head);
         field("parameters", self.parameters);
         field("weight_bytes", self.weight_bytes);
+        field("by_hand", self.by_hand);
         field("working_degrees", self.working_degrees);
         field("tp", self.tp);
         field("notes", self.notes);
@@ -59,12 +61,16 @@ struct InspectDocument {
 };
 
 /// Judges every degree asked for under transformers' own plan of that version (or one given by
-/// hand). Throws Error for an unknown model type.
+/// hand). Throws Error for a type that neither transformers nor tplan knows.
 InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degrees,
                         Transformers version, const std::optional<TpPlan>& tp_plan);
 
 /// The inspection for a terminal: verdict, plan, one line per parameter pattern, degrees.
 std::string inspect_text(const InspectDocument& document, const ModelConfig& config);
+
+/// Why the answer is no, on one line: no TP plan at all, or (`asked`: the user named the degrees)
+/// the first degree that does not work; empty when it is yes.
+std::string inspect_refusal(const InspectDocument& document, bool asked);
 
 /// One row of `tplan models`.
 struct ModelRow {
@@ -94,7 +100,11 @@ struct ModelsDocument {
         field("models", self.models);
     }
 };
+
+/// Every preset with its verdict and the degrees 1..16 that work under transformers' own plan.
 ModelsDocument list_models();
+
+/// The presets as a table.
 std::string models_text(const ModelsDocument& document);
 
 }  // namespace tplan

@@ -2,43 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <span>
 
-#include "planner/lower.h"
+#include "planner/planned_program.h"
+#include "planner/requirements.h"
 
 namespace tplan {
 namespace {
-
-constexpr int kHighestDegreeListed = 16;
-
-std::vector<std::string> link_names(const HardwareProfile& hardware) {
-    std::vector<std::string> names;
-    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
-    return names;
-}
-
-void check_model_type(const ModelConfig& config) {
-    if (!config.family.empty()) return;
-    throw Error(config.source + "/model_type",
-                fmt::format("tplan has no op graph for \"{}\"", config.model_type),
-                "`tplan inspect` still gives its verdict; estimates need one of the supported "
-                "architectures");
-}
-
-/// A lowered degree, shared by all combinations of a sweep.
-struct Degree {
-    std::optional<Program> program;
-    std::string reason;
-};
-
-Degree lower_degree(const ModelConfig& config, const Model& model, PlanOptions options, int tp,
-                    DType dtype) {
-    options.tp = tp;
-    const auto planned = make_plan(config, model, options);
-    if (planned.plan) return {lower(model, *planned.plan, dtype), {}};
-    const auto& violations = planned.feasibility.violations;
-    return {{}, violations.empty() ? "infeasible" : violations.front().message};
-}
 
 void fill(SweepRow& row, const Totals& totals, int tp) {
     row.feasible = true;
@@ -87,9 +58,18 @@ std::string judge_group(std::span<SweepRow> rows) {
 
 }  // namespace
 
+std::optional<TpPlan> plan_by_hand(const ModelConfig& config, const std::string& file) {
+    if (file.empty()) return std::nullopt;
+    require_no_device_map(config);
+    return read_tp_plan(file);
+}
+
 Resolved resolve(const Query& query) {
     Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
-    check_model_type(resolved.config);
+    require_graph(resolved.config);
+    require_no_device_map(resolved.config);
+    require_ranges(resolved.request, "");
+    require_positions(resolved.config, resolved.request.workload);
     auto& request = resolved.request;
     auto& workload = request.workload;
     if (workload.phase == Phase::train) {
@@ -97,40 +77,27 @@ Resolved resolve(const Query& query) {
     }
     workload.dtype = query.dtype.value_or(resolved.config.dtype);
     workload.kv_dtype = query.kv_dtype.value_or(workload.dtype);
-    if (!query.tp_plan_file.empty()) {
-        if (resolved.config.device_map) {
-            throw Error(query.model + "/device_map",
-                        "device_map and a TP plan conflict at weight loading",
-                        "drop one of the two: device_map from the configuration, or --tp-plan");
-        }
-        request.plan.tp_plan = read_tp_plan(query.tp_plan_file);
-    }
-    const int most = resolved.hardware.devices * request.cost.nodes;
-    if (request.plan.tp > most) {
-        throw Error(
-            "--tp",
-            fmt::format("{} is more than the {} GPUs of {} ({} nodes x {})", request.plan.tp, most,
-                        resolved.hardware.name, request.cost.nodes, resolved.hardware.devices),
-            fmt::format("the highest degree here is {}; --nodes adds nodes", most));
-    }
+    request.plan.tp_plan = plan_by_hand(resolved.config, query.tp_plan_file);
+    require_devices(resolved.hardware, request.plan.tp, request.cost.nodes);
     return resolved;
 }
 
 EstimateResult estimate(const Resolved& resolved) {
     const auto model = build_model(resolved.config);
-    auto planned = make_plan(resolved.config, model, resolved.request.plan);
+    const auto& request = resolved.request;
+    auto planned = plan_program(resolved.config, model, request.plan, resolved.hardware,
+                                request.cost, request.workload);
     EstimateResult result{{}, std::move(planned.feasibility)};
-    if (!planned.plan) return result;
-    const auto program = lower(model, *planned.plan, resolved.request.workload.dtype);
+    if (!planned.program) return result;
     result.estimate =
-        make_estimate(resolved.config.source, program, resolved.hardware, resolved.request.plan,
-                      resolved.request.cost, resolved.request.workload);
+        make_estimate(resolved.config.source, planned.program->program, resolved.hardware,
+                      request.plan, request.cost, request.workload);
     return result;
 }
 
 std::vector<int> working_degrees_of(const Resolved& resolved) {
     const auto verdict = tp_verdict(resolved.config, resolved.request.plan.transformers);
-    return working_degrees(resolved.config, verdict, resolved.request.plan, kHighestDegreeListed);
+    return working_degrees(resolved.config, verdict, resolved.request.plan);
 }
 
 std::string infeasible_text(const Feasibility& feasibility, const std::vector<int>& working) {
@@ -147,8 +114,9 @@ std::string infeasible_text(const Feasibility& feasibility, const std::vector<in
 
 std::string estimate_text(const Estimate& estimate) {
     const auto& work = estimate.workload;
-    auto text = fmt::format("{} on {} x {} over {}\n", estimate.model, estimate.tp,
-                            estimate.hardware, estimate.link);
+    auto text = fmt::format("{} on {} x {}", estimate.model, estimate.tp, estimate.hardware);
+    if (estimate.tp > 1) text += " over " + estimate.link;
+    text += "\n";
     text += fmt::format("  {}, batch {}, {} {}, {}, KV {}, kernels {}, layout {}\n",
                         name_of(work.phase), work.batch,
                         work.phase == Phase::decode ? "context" : "input", work.cached_tokens(),
@@ -213,24 +181,41 @@ std::string estimate_text(const Estimate& estimate) {
 
 SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     const auto resolved = resolve(query);
+    for (const int tp : axes.degrees) {
+        for (const auto batch : axes.batches) {
+            auto request = resolved.request;
+            request.plan.tp = tp;
+            request.workload.batch = batch;
+            require_ranges(request, "");
+        }
+    }
     SweepDocument document;
     document.model = resolved.config.source;
     document.workload = resolved.request.workload;
     const auto model = build_model(resolved.config);
-    std::map<int, Degree> degrees;
+    std::map<int, LoweredDegree> degrees;
     for (const int tp : axes.degrees) {
-        degrees.try_emplace(tp, lower_degree(resolved.config, model, resolved.request.plan, tp,
-                                             document.workload.dtype));
+        auto options = resolved.request.plan;
+        options.tp = tp;
+        degrees.try_emplace(tp,
+                            lower_degree(resolved.config, model, options, document.workload.dtype));
     }
     auto batches = axes.batches;
     if (batches.empty()) batches.push_back(document.workload.batch);
     auto names = axes.hardware;
     if (names.empty()) names.push_back(query.hardware);
+    std::set<std::string> known_links;  // of any of the profiles
+    for (const auto& name : names) {
+        for (const auto& link : link_names(load_hardware(name))) known_links.insert(link);
+    }
     for (const auto& name : names) {
         const auto hardware = load_hardware(name);
-        for (const auto& link : axes.links.empty() ? link_names(hardware) : axes.links) {
+        const auto own_links = link_names(hardware);
+        for (const auto& link : axes.links.empty() ? own_links : axes.links) {
             auto cost = resolved.request.cost;
             cost.link = link;
+            const bool lacks_link =
+                !std::ranges::count(own_links, link) && known_links.contains(link);
             for (const auto batch : batches) {
                 const auto start = document.rows.size();
                 for (const auto& [tp, degree] : degrees) {
@@ -239,11 +224,26 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     row.link = link;
                     row.tp = tp;
                     row.batch = batch;
-                    row.reason = degree.reason;
-                    if (!degree.program) continue;
+                    if (lacks_link) {
+                        row.reason = fmt::format("{} has no {}", hardware.name, link);
+                        continue;
+                    }
+                    if (!degree.program && !degree.space) {
+                        const auto& violations = degree.feasibility.violations;
+                        row.reason = violations.empty() ? "infeasible" : violations[0].message;
+                        continue;
+                    }
                     auto workload = document.workload;
                     workload.batch = batch;
-                    fill(row, price(compile(*degree.program, hardware, cost), workload), tp);
+                    const auto priced = price_degree(degree, hardware, cost, workload);
+                    if (!priced.link.empty()) row.link = priced.link;
+                    fill(row, priced.totals, tp);
+                    for (const auto& note : priced.notes) {
+                        auto text =
+                            fmt::format("{} over {}, TP {}: {}", hardware.name, link, tp, note);
+                        if (std::ranges::find(document.notes, text) == document.notes.end())
+                            document.notes.push_back(std::move(text));
+                    }
                 }
                 document.findings.push_back(judge_group(std::span(document.rows).subspan(start)));
             }
@@ -281,6 +281,7 @@ std::string sweep_text(const SweepDocument& document) {
     }
     text += format_table(rows) + "\n";
     for (const auto& finding : document.findings) text += finding + "\n";
+    for (const auto& note : document.notes) text += "note: " + note + "\n";
     return text;
 }
 

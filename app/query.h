@@ -18,6 +18,10 @@ struct Query {
     std::string tp_plan_file;  // a plan given by hand; empty = the model's own
 };
 
+/// A plan given by hand; none for an empty file name. Throws Error for a file that read_tp_plan()
+/// refuses, and for a configuration with a device_map.
+std::optional<TpPlan> plan_by_hand(const ModelConfig& config, const std::string& file);
+
 /// A query with its names resolved and its defaults filled in.
 struct Resolved {
     ModelConfig config;
@@ -26,7 +30,8 @@ struct Resolved {
 };
 
 /// Loads the model, the profile and a plan given by hand; fills in the dtypes. Throws Error for
-/// unknown names, a degree above nodes x devices and phases that are not modelled yet.
+/// unknown names, sizes out of range, a degree above nodes x devices, a model without a graph and
+/// phases that are not modelled yet.
 Resolved resolve(const Query& query);
 
 /// The estimate of one degree, or why there is none.
@@ -36,7 +41,7 @@ struct EstimateResult {
 };
 EstimateResult estimate(const Resolved& resolved);
 
-/// The estimate for a terminal. `rows` = how many of the slowest kinds of step to list.
+/// The estimate for a terminal: totals, steps by kind with the slowest first, memory, notes.
 std::string estimate_text(const Estimate& estimate);
 
 /// The violations, remedies and degrees that work, for stderr and for a terminal.
@@ -92,12 +97,14 @@ struct SweepDocument {
     std::vector<SweepRow> rows;
     std::vector<std::string>
         findings;  // one sentence per hardware, link and batch: where a further GPU stops paying
+    std::vector<std::string> notes;  // what was priced as something else
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
         field("model", self.model);
         field("workload", self.workload);
         field("rows", self.rows);
         field("findings", self.findings);
+        field("notes", self.notes);
     }
 };
 
@@ -110,8 +117,13 @@ struct SweepAxes {
 };
 
 /// All combinations. Each degree is lowered once and priced for every hardware, link and batch.
+/// Throws Error as resolve() does, and for a link that a profile has not.
 SweepDocument sweep(const Query& query, const SweepAxes& axes);
+
+/// The rows as a table, then the findings.
 std::string sweep_text(const SweepDocument& document);
+
+/// A header and one line per row; figures of an infeasible row are empty. Times in seconds.
 std::string sweep_csv(const SweepDocument& document);
 
 }  // namespace tplan

@@ -70,25 +70,35 @@ NumericsCheck check_of(std::string what, const Deviation& deviation, double tole
             deviation.finite ? deviation.max_rel : kWorst, tolerance, pass};
 }
 
-/// The architecture in small, through planner and executor at this degree, against the scalar
-/// reference.
-NumericsCheck against_reference(const PlanDocument& plan, const RunRequest& request) {
-    const auto small = small_copy(read_model_config(plan.model, "plan/model"), plan.tp);
-    const auto model = build_model(small);
+/// The small copy under the plan's own layout.
+Program small_program(const PlanDocument& plan, const ModelConfig& small, const Model& model) {
     auto options = plan.request.plan;
     options.tp = plan.tp;
+    if (plan.layout) {
+        const auto laid_out = apply_layout(model, options, small_layout(model, *plan.layout));
+        return lower(laid_out.model, laid_out.plan, DType::fp32);
+    }
     const auto planned = make_plan(small, model, options);
     if (!planned.plan) {
         throw Error("numerics", "the small copy of the model has no plan at this degree: " +
                                     planned.feasibility.violations.front().message);
     }
+    return lower(model, *planned.plan, DType::fp32);
+}
+
+/// The architecture in small, through planner and executor at this degree, against the scalar
+/// reference.
+NumericsCheck against_reference(const PlanDocument& plan, const RunRequest& request) {
+    const auto small = small_copy(read_model_config(plan.model, "plan/model"), plan.tp);
+    const auto model = build_model(small);
+    const auto program = small_program(plan, small, model);
     auto workload = plan.workload;
     workload.batch = std::min<std::int64_t>(workload.batch, 2);
     workload.input = std::min<std::int64_t>(workload.input, 12);
     workload.context = std::min<std::int64_t>(workload.context, 12);
     auto run = options_of(plan, request, true);
     run.dtype = DType::fp32;
-    Runner runner(lower(model, *planned.plan, DType::fp32), workload, run);
+    Runner runner(program, workload, run);
     runner.run();
     const auto outputs = runner.outputs();
     const auto tokens = synthetic_tokens(request.seed, workload.rows(Rows::tokens), small.vocab);

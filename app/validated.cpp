@@ -1,9 +1,11 @@
 #include "app/validated.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
 #include "core/files.h"
+#include "core/statistics.h"
 
 namespace tplan {
 namespace {
@@ -11,12 +13,95 @@ namespace {
 constexpr double kMinCleanFraction = 0.5;
 constexpr double kMaxMedianOverP10 = 1.15;
 constexpr double kMaxDrift = 0.10;
-constexpr std::string_view kValidatedSchema = "tplan.validated/1";
 constexpr std::array kValidationKeys = {"measured", "numerics", "comparison", "verdict"};
 constexpr const char* kLastSteps = "last_steps";  // only in a run that was cut short
 
+/// The text under "schema"; empty when there is none.
+std::string named_schema(const Json& document) {
+    if (!document.is_object()) return {};
+    const auto found = document.find("schema");
+    return found != document.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
+}
+
+/// Measured times as a file has them: beyond these a quotient of two would not be a number.
+void require_times(const Measured& measured, const std::string& where) {
+    constexpr double kShortest = 1e-12, kLongest = 1e9;
+    const auto check = [&](Seconds time, const std::string& path) {
+        if (time.value == 0 || (time.value >= kShortest && time.value <= kLongest)) return;
+        throw Error(where + "/measured/" + path, fmt::format("{} s is out of range", time.value),
+                    fmt::format("0, or {} to {} s was expected", kShortest, kLongest));
+    };
+    for (std::size_t i = 0; i < measured.step_samples.size(); ++i)
+        check(measured.step_samples[i].time, fmt::format("step_samples/{}/time_s", i));
+    for (std::size_t i = 0; i < measured.ops.size(); ++i)
+        check(measured.ops[i].time, fmt::format("ops/{}/time_s", i));
+    check(measured.step_tp1.median, "step_tp1_s/median");
+    for (std::size_t i = 0; i < measured.probes.size(); ++i) {
+        check(measured.probes[i].now, fmt::format("probes/{}/now_s", i));
+        check(measured.probes[i].then, fmt::format("probes/{}/then_s", i));
+    }
+}
+
+/// Buffers that a section reads before it writes them.
+std::vector<int> carried_into(const Section& section) {
+    std::vector<int> carried, written;
+    for (const auto& step : section.steps) {
+        for (const int b : step.inputs) {
+            if (!std::ranges::count(written, b) && !std::ranges::count(carried, b))
+                carried.push_back(b);
+        }
+        written.insert(written.end(), step.outputs.begin(), step.outputs.end());
+    }
+    return carried;
+}
+
+/// Does `next` begin with what `section` leaves with its last step, or anywhere before the
+/// layers?
+bool hands_on(const Section& section, const Section& next, bool layer) {
+    std::vector<int> left;
+    for (const auto& step : section.steps) {
+        if (layer) left.clear();
+        left.insert(left.end(), step.outputs.begin(), step.outputs.end());
+    }
+    return std::ranges::all_of(carried_into(next),
+                               [&](int buffer) { return std::ranges::count(left, buffer) > 0; });
+}
+
+/// Names of the parameters a section works with: layers of one kind have the same.
+std::vector<std::string> parameters_of(const Program& program, const Section& section) {
+    std::vector<std::string> names;
+    for (const auto& step : section.steps) {
+        for (const auto& weight : step.weights)
+            names.push_back(program.tensors[static_cast<std::size_t>(weight.tensor)].name);
+    }
+    return names;
+}
+
+/// The last layer may lie otherwise than those before it (the head needs every row on every
+/// rank): a program cut short ends with the layout of its kind that the head can begin with.
+void end_as_the_head_begins(Program& program) {
+    if (program.order.size() < 3) return;
+    const auto section = [&](std::size_t place) -> const Section& {
+        return program.sections[static_cast<std::size_t>(program.order[place])];
+    };
+    const auto last = program.order.size() - 2;
+    const auto& head = section(last + 1);
+    if (hands_on(section(last), head, true)) return;
+    const auto kind = parameters_of(program, section(last));
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        const auto& other = program.sections[s];
+        if (parameters_of(program, other) != kind || !hands_on(other, head, true) ||
+            !hands_on(section(last - 1), other, last > 1))
+            continue;
+        program.order[last] = static_cast<int>(s);
+        return;
+    }
+    throw Error("--layers", fmt::format("the plan cannot be cut to {} layers", last),
+                "its last layer lies otherwise than the first ones: give more layers");
 }
 
 }  // namespace
@@ -27,10 +112,10 @@ void derive(const PlanDocument& plan, Validation& validation) {
     measured.clean_fraction = clean_fraction(measured.step_samples);
     measured.step = spread_of(measured.step_samples);
     measured.ranks = plan.tp;
-    measured.speedup_vs_tp1 = 0;  // of a run without repetitions
-    if (measured.step.median.value > 0)
-        measured.speedup_vs_tp1 =
-            plan.tp == 1 ? 1.0 : measured.step_tp1.median / measured.step.median;
+    measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0
+                              : measured.step.median.value > 0
+                                  ? measured.step_tp1.median / measured.step.median
+                                  : 0;
     auto& numerics = validation.numerics;
     numerics.max_abs_diff = numerics.max_rel_diff = numerics.tolerance = 0;
     numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
@@ -51,8 +136,9 @@ Comparison compare(const Estimate& predicted, const Measured& measured) {
     comparison.interval_90 = predicted.interval_90;
     comparison.step_error = error_of(predicted.step, measured.step.median);
     std::vector<double> ratios;
-    for (const auto& probe : measured.probes) ratios.push_back(probe.now / probe.then);
-    std::ranges::sort(ratios);
+    for (const auto& probe : measured.probes) {
+        if (probe.then.value > 0) ratios.push_back(probe.now / probe.then);
+    }
     if (!ratios.empty()) comparison.drift = quantile(ratios, 0.5);
     comparison.step_error_recalibrated =
         error_of(predicted.step * comparison.drift, measured.step.median);
@@ -88,8 +174,10 @@ Program first_layers(const Program& program, int layers) {
         cut.order.push_back(program.order[i]);
         cut.order_layer.push_back(program.order_layer[i]);
     }
-    for (auto& section : cut.sections)
-        std::erase_if(section.layers, [&](int layer) { return layer >= layers; });
+    end_as_the_head_begins(cut);
+    for (auto& section : cut.sections) section.layers.clear();
+    for (std::size_t i = 0; i < cut.order.size(); ++i)
+        cut.sections[static_cast<std::size_t>(cut.order[i])].layers.push_back(cut.order_layer[i]);
     return cut;
 }
 
@@ -108,14 +196,16 @@ Json write_validated(const PlanDocument& plan, const Validation& validation) {
 }
 
 PlanFile read_plan_file(const std::string& path) {
-    PlanFile file{load_json(path), {}};
-    const auto schema = file.plan.is_object() ? file.plan.find("schema") : file.plan.end();
-    if (schema == file.plan.end() || !file.plan.is_object() || *schema != kValidatedSchema)
-        return file;
+    return take_apart(load_json(path), path);
+}
+
+PlanFile take_apart(Json document, const std::string& where) {
+    PlanFile file{std::move(document), {}};
+    if (named_schema(file.plan) != kValidatedSchema) return file;
     auto extra = Json::object();
     for (const auto* key : kValidationKeys) {
         if (!file.plan.contains(key))
-            throw Error(path + "/" + key, "missing key", "make the file again with `tplan run`");
+            throw Error(where + "/" + key, "missing key", "make the file again with `tplan run`");
         extra[key] = file.plan[key];
         file.plan.erase(key);
     }
@@ -123,18 +213,29 @@ PlanFile read_plan_file(const std::string& path) {
         extra[kLastSteps] = file.plan[kLastSteps];
         file.plan.erase(kLastSteps);
     }
-    file.plan["schema"] = "tplan.plan/1";
-    file.validation = from_json<Validation>(extra, path);
+    file.plan["schema"] = PlanDocument{}.schema;
+    file.validation = from_json<Validation>(extra, where);
     return file;
 }
 
+bool is_plan_file(const std::string& path) {
+    std::error_code ignored;
+    if (!std::filesystem::is_regular_file(path, ignored)) return false;
+    const auto schema = named_schema(load_json(path));
+    return schema == PlanDocument{}.schema || schema == kValidatedSchema;
+}
+
 CheckReport check_file(const std::string& path) {
-    const auto file = read_plan_file(path);
+    return check_plan_file(read_plan_file(path), path);
+}
+
+CheckReport check_plan_file(const PlanFile& file, const std::string& where) {
     CheckReport report;
-    report.file = path;
-    report.differences = check_plan(file.plan, path);
+    report.file = where;
+    report.differences = check_plan(file.plan, where);
     if (file.validation && report.differences.empty()) {
-        const auto plan = read_plan(file.plan, path);
+        const auto plan = read_plan(file.plan, where);
+        require_times(file.validation->measured, where);
         auto expected = *file.validation;
         derive(plan, expected);
         // What cut a run short is in none of its numbers.
@@ -143,6 +244,24 @@ CheckReport check_file(const std::string& path) {
     }
     report.ok = report.differences.empty();
     return report;
+}
+
+std::string check_text(const CheckReport& report) {
+    if (report.ok) return report.file + ": everything recomputes to the same\n";
+    std::string text;
+    for (const auto& difference : report.differences) {
+        text += fmt::format("{}: found {}, expected {}\n", difference.path, difference.found,
+                            difference.expected);
+    }
+    return text;
+}
+
+std::string check_refusal(const CheckReport& report) {
+    const auto& first = report.differences.front();
+    return fmt::format(
+        "{}: {} values differ, the first at {}: found {}, expected {}; make the plan again with "
+        "`tplan plan`",
+        report.file, report.differences.size(), first.path, first.found, first.expected);
 }
 
 std::string validation_text(const PlanDocument& plan, const Validation& validation) {

@@ -106,6 +106,15 @@ void write_file(const std::string& path, std::string_view text) {
     if (::rename(beside.c_str(), place.c_str()) != 0) drop("replaced");
 }
 
+void require_writable(const std::string& path) {
+    const bool exists = ::access(path.c_str(), F_OK) == 0;
+    const auto folder = fs::path(path).parent_path();
+    const auto& place = exists ? fs::path(path) : folder.empty() ? fs::path(".") : folder;
+    if (!fs::is_directory(path) && ::access(place.c_str(), W_OK) == 0) return;
+    if (fs::is_directory(path)) errno = EISDIR;
+    throw Error(path, fmt::format("cannot be written: {}", reason()), "choose another output path");
+}
+
 std::string resource_path(std::string_view relative) {
     const auto program = program_folder();
     std::vector<fs::path> roots;

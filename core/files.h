@@ -18,6 +18,10 @@ std::string read_file(const std::string& path, std::size_t max_bytes);
 /// pipe is written to directly.
 void write_file(const std::string& path, std::string_view text);
 
+/// Throws the Error of write_file() now, for a path that long work would write to at its end, where
+/// its folder is missing or may not be written. Writes nothing.
+void require_writable(const std::string& path);
+
 /// A file or folder of the program's data, e.g. "data/hardware". Looked for below $TPLAN_DATA, then
 /// beside the program (an installation's share/tplan, a build tree's source), then in the source
 /// tree it was built from.

@@ -4,8 +4,18 @@
 
 namespace tplan {
 
+void wrong_type(const std::string& where, std::string_view expected, const Json& got) {
+    // A container may be large and says little.
+    const auto text = got.is_object()  ? "an object"
+                      : got.is_array() ? fmt::format("an array of {}", got.size())
+                      : got.is_string()
+                          ? fmt::format("\"{}\"", shown(got.get_ref<const std::string&>()))
+                          : got.dump();
+    throw Error(where, fmt::format("expected {}, got {}", expected, text));
+}
+
 void require_schema(const Json& document, std::string_view schema, const std::string& where) {
-    if (!document.is_object()) json_detail::wrong_type(where, "an object", document);
+    if (!document.is_object()) wrong_type(where, "an object", document);
     const auto found = document.find("schema");
     if (found == document.end() || !found->is_string()) {
         throw Error(where, fmt::format("no \"schema\" key; expected \"{}\"", schema));
@@ -68,16 +78,6 @@ void TextWriter::json(const Json& in) {
     } else {
         text += in.dump();
     }
-}
-
-void wrong_type(const std::string& where, std::string_view expected, const Json& got) {
-    // A container may be large and says little.
-    const auto text = got.is_object()  ? "an object"
-                      : got.is_array() ? fmt::format("an array of {}", got.size())
-                      : got.is_string()
-                          ? fmt::format("\"{}\"", shown(got.get_ref<const std::string&>()))
-                          : got.dump();
-    throw Error(where, fmt::format("expected {}, got {}", expected, text));
 }
 
 double read_double(const Json& in, const std::string& where) {

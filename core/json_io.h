@@ -14,14 +14,14 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/names.h"
 #include "core/text.h"
 #include "core/units.h"
 
 /// Strict JSON in, deterministic JSON out. A struct lists its fields once:
 ///     static void fields(auto& self, auto&& field) { field("latency_s", self.latency); ... }
-/// and from_json<T>(), json_text() and to_json() all use that list. Enums map through
-/// `enum_names(E)`, found by argument-dependent lookup: a std::array of names indexed by the
-/// enumerator's value.
+/// and from_json<T>(), json_text(), to_json() and describe() (core/schema.h) all use that list.
+/// Enums map through their `enum_names` (core/names.h).
 ///
 /// Types: bool, integers, double, Quantity, std::string, enums, vectors, std::array, structs with
 /// fields, std::optional (left out when empty), Nullable (written as null when empty), Named (an
@@ -62,6 +62,9 @@ Json load_json(const std::string& path);
 /// Throws Error unless `document` is an object whose "schema" equals `schema`.
 void require_schema(const Json& document, std::string_view schema, const std::string& where);
 
+/// Throws Error: "expected an object, got 3.7". `expected` says what was wanted at `where`.
+[[noreturn]] void wrong_type(const std::string& where, std::string_view expected, const Json& got);
+
 namespace json_detail {
 
 template <class T>
@@ -96,7 +99,6 @@ struct IsQuantity : std::false_type {};
 template <int F, int B, int S>
 struct IsQuantity<Quantity<F, B, S>> : std::true_type {};
 
-[[noreturn]] void wrong_type(const std::string& where, std::string_view expected, const Json& got);
 double read_double(const Json& in, const std::string& where);
 std::int64_t read_integer(const Json& in, const std::string& where, std::int64_t low,
                           std::int64_t high);
@@ -259,7 +261,7 @@ void TextWriter::value(const T& in) {
     } else if constexpr (std::same_as<T, std::string>) {
         string(in);
     } else if constexpr (std::is_enum_v<T>) {
-        string(enum_names(T{})[static_cast<std::size_t>(in)]);
+        string(name_of(in));
     } else if constexpr (std::integral<T>) {
         number(static_cast<std::int64_t>(in));
     } else if constexpr (std::floating_point<T>) {
@@ -326,12 +328,6 @@ std::string json_text(const T& value) {
 template <class T>
 Json to_json(const T& value) {
     return parse_json(json_text(value), "json");
-}
-
-/// The name of an enumerator, as JSON and the command line spell it.
-template <class E>
-requires std::is_enum_v<E> std::string_view name_of(E value) {
-    return enum_names(E{})[static_cast<std::size_t>(value)];
 }
 
 /// The enumerator of that name. Throws Error naming `where`, the choices and the nearest one.

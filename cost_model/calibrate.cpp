@@ -6,7 +6,11 @@
 #include <map>
 #include <optional>
 
+#include "core/statistics.h"
+#include "cost_model/attention_table.h"
+#include "cost_model/expert_table.h"
 #include "cost_model/op_cost.h"
+#include "cost_model/product_table.h"
 #include "cost_model/tables.h"
 
 namespace tplan {
@@ -15,16 +19,12 @@ namespace {
 
 constexpr double kNarrowest = 0.10;  // run-to-run spread of a quiet machine; see derivation.md
 constexpr double kWidest = 0.5;
+constexpr double kSameTwice = 0.03;              // the same op measured twice; see derivation.md
+constexpr std::size_t kMostLayoutsLeftOut = 60;  // of a table laid over a profile
 constexpr double kUnknownWidth = 0.2;
 constexpr std::size_t kLeastPoints = 8;    // left-out points that make a quantile
 constexpr std::size_t kMostLeftOut = 200;  // of a large table, evenly spaced ones
 constexpr double kFewRows = 2;             // products of so few rows read weights and little else
-
-double quantile(std::vector<double> values, double q) {
-    std::sort(values.begin(), values.end());
-    const auto last = static_cast<double>(values.size() - 1);
-    return values[static_cast<std::size_t>(std::lround(q * last))];
-}
 
 double share(double value) {
     return std::clamp(value, 1e-3, 1.0);
@@ -167,15 +167,16 @@ void set_source(HardwareProfile& profile, const std::string& key, const Source& 
     profile.sources.emplace_back(key, source);
 }
 
-void fit_interval(HardwareProfile& out, const Source& measured) {
+/// What the fit misses and what the machine does not repeat are independent.
+void fit_interval(HardwareProfile& out, double repeatability, const Source& measured) {
     const double width = left_out_width(out);
     if (width <= 0) {
-        out.interval_compute = kUnknownWidth;
+        out.interval_compute = std::max(kUnknownWidth, repeatability);
         set_source(out, "interval_compute",
                    {SourceKind::assumed, "too few points to judge the fit", measured.date});
         return;
     }
-    out.interval_compute = std::clamp(width, kNarrowest, kWidest);
+    out.interval_compute = std::clamp(std::hypot(width, repeatability), kNarrowest, kWidest);
     set_source(out, "interval_compute", measured);
 }
 
@@ -192,8 +193,6 @@ HardwareProfile fit_profile(const MachineFacts& facts, const Tables& tables) {
     out.sm_count = facts.sm_count;
     out.memory = facts.memory;
     out.l2_cache = facts.l2_cache;
-    out.workspace = facts.workspace;
-    out.communication_buffers = facts.communication_buffers;
 
     fit_products(out, tables.gemm);
     fit_memory(out, tables.gemm, facts.streaming);
@@ -201,8 +200,8 @@ HardwareProfile fit_profile(const MachineFacts& facts, const Tables& tables) {
     fit_launch(out, tables.elementwise);
     fit_link(out, tables.collectives, facts.link);
     out.attention_launch = out.launch;
-    out.interval_attention = kUnknownWidth;
-    out.interval_collective = kUnknownWidth;
+    out.interval_attention = std::max(kUnknownWidth, facts.repeatability);
+    out.interval_collective = std::max(kUnknownWidth, facts.repeatability);
     out.tables = tables;
 
     const Source measured{SourceKind::measured, facts.method, facts.date};
@@ -214,19 +213,28 @@ HardwareProfile fit_profile(const MachineFacts& facts, const Tables& tables) {
     assume("attention_launch_s", "as of other steps");
     assume("interval_attention", "too few head layouts to judge the fit");
     assume("interval_collective", "waiting for a preempted peer is not modelled");
-    assume("workspace_bytes", "given by the backend");
-    assume("communication_buffer_bytes", "given by the backend");
+    assume("workspace_bytes", "none: the kernels' scratch is small against the activations");
+    assume("communication_buffer_bytes", "none: ranks read each other's activations");
     if (tables.attention.empty()) assume("attention_efficiency", "as products: none was measured");
     if (tables.elementwise.empty()) assume("launch_s", "no small step was measured");
-    fit_interval(out, measured);
+    fit_interval(out, facts.repeatability, measured);
     return out;
 }
 
 HardwareProfile with_tables(HardwareProfile base, const Tables& tables, const Source& source) {
     base.tables = tables;
+    base.tables.widths = {};
     if (tables.empty()) return base;
     set_source(base, "tables", source);
-    if (!tables.gemm.empty()) fit_interval(base, source);
+    const auto at_least = [](std::array<double, 3> widths) {
+        for (double& w : widths) {
+            if (w > 0) w = std::clamp(w, kSameTwice, kWidest);
+        }
+        return widths;
+    };
+    base.tables.widths.products = at_least(product_widths(base, kMostLayoutsLeftOut));
+    base.tables.widths.attention = at_least(attention_widths(base, kMostLayoutsLeftOut));
+    base.tables.widths.experts = at_least(expert_widths(base));
     return base;
 }
 

@@ -20,10 +20,9 @@ struct MachineFacts {
     Bytes l2_cache;
     Bandwidth streaming;  // of one device while all of them read; 0 = unknown
     LinkKind link = LinkKind::shared_memory;
-    Bytes workspace;  // libraries' scratch per device
-    Bytes communication_buffers;
-    std::string method;  // for `sources`: "tplan calibrate, 8 rounds of 8, clean median"
-    std::string date;    // ISO, "2026-01-31"
+    double repeatability = 0;  // share by which nine in ten repeated measurements differ at most
+    std::string method;        // for `sources`: "tplan calibrate, 8 rounds of 8, clean median"
+    std::string date;          // ISO, "2026-01-31"
 };
 
 /// Fits a profile to the points and keeps them as its tables. The best rate seen is the peak, the

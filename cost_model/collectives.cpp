@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <limits>
 
 #include "core/text.h"
@@ -161,7 +162,7 @@ CollectiveLine line_of(const CollectiveCost& row, const Group& g) {
     CollectiveLine line{.from = row.from_bytes(g.ranks),
                         .to = row.to_bytes(g.ranks),
                         .implementation = row.implementation,
-                        .algorithm = row.algorithm};
+                        .algorithm = std::string(row.algorithm)};
     if (g.nodes == 1) {
         line.alpha = row.base_factor * g.link.base_latency.value +
                      row.hop_factor * row.steps(l) * g.link.latency.value;
@@ -188,10 +189,85 @@ bool covers(const CollectiveCost& row, OpKind op, Impl implementation, const Gro
            (group.nodes == 1 ? row.applies(group.ranks, group.link) : row.across_nodes);
 }
 
-std::vector<std::string> link_names(const HardwareProfile& hardware) {
-    std::vector<std::string> names;
-    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
-    return names;
+/// The implementation's own rules of which groups it serves; rows of a link add sizes.
+bool serves(Impl implementation, const Group& group) {
+    if (implementation == Impl::vllm) return vllm_group(group.ranks, group.link);
+    if (implementation == Impl::trtllm) return trtllm_group(group.ranks, group.link);
+    return true;
+}
+
+/// Lines of the link's fitted rows; none when the group spans nodes or no row has its ranks.
+void add_fitted_lines(std::vector<CollectiveLine>& lines, OpKind op, Impl implementation,
+                      const Group& group, const CollectiveUse& use) {
+    if (group.nodes > 1 || !serves(implementation, group)) return;
+    const auto& rows = group.link.algorithms;
+    const auto of_mode = [&](CollectiveMode mode) {
+        return std::any_of(rows.begin(), rows.end(), [&](const CollectiveFit& row) {
+            return row.op == op && row.implementation == implementation && row.mode == mode;
+        });
+    };
+    auto mode = use.mode.value_or(usual_mode(implementation));
+    if (!of_mode(mode)) mode = usual_mode(implementation);
+    double from = 0;
+    for (const auto& row : rows) {
+        if (row.op != op || row.implementation != implementation || row.mode != mode) continue;
+        if (!covers_ranks(row, group.ranks) || (use.one_byte && row.one_byte_factor <= 0)) continue;
+        const auto fit = fit_at(row, group.ranks);
+        if (fit.to <= from) continue;
+        const double factor = use.one_byte ? row.one_byte_factor : 1;
+        lines.push_back({.alpha = factor * fit.latency,
+                         .beta = factor * bus_factor(op, group.ranks) /
+                                 (fit.bandwidth_share * group.link.bandwidth.value),
+                         .ramp = factor * fit.ramp,
+                         .ramp_from = fit.ramp_from,
+                         .sharpness = fit.sharpness,
+                         .from = from,
+                         .to = fit.to,
+                         .half_width = fit.half_width,
+                         .fitted = true,
+                         .near = fit.fitted && !group.link.transferred,
+                         .implementation = implementation,
+                         .algorithm = row.algorithm});
+        from = fit.to;
+    }
+}
+
+/// A named algorithm is kept for every size: a plan was made for one workload, and may be priced
+/// for another.
+void keep_named(std::vector<CollectiveLine>& lines, std::string_view algorithm) {
+    std::erase_if(lines, [&](const CollectiveLine& line) { return line.algorithm != algorithm; });
+    for (auto& line : lines) {
+        line.from = 0;
+        line.to = kNoLimit;
+    }
+}
+
+/// What the implementation leaves over is NCCL's (on a CPU: messages in a ring). TensorRT-LLM
+/// chooses NCCL wherever a line of its own is slower, the others only beyond their limits.
+template <class Add>
+void add_rest(std::vector<CollectiveLine>& lines, Impl implementation, const Group& group,
+              const Add& add) {
+    const bool chooses = implementation == Impl::trtllm && (lines.empty() || !lines.front().fitted);
+    double covered = 0;
+    for (const auto& line : lines) covered = std::max(covered, line.to);
+    const auto own = lines.size();
+    if (chooses || covered < kNoLimit) {
+        add(group.link.kind == LinkKind::shared_memory ? Impl::mpi : Impl::nccl);
+    }
+    if (chooses) return;
+    for (auto i = own; i < lines.size(); ++i) lines[i].from = std::max(lines[i].from, covered);
+    std::erase_if(lines, [](const CollectiveLine& line) { return line.to <= line.from; });
+}
+
+/// No size costs more than the padded message that a later line begins with.
+void cap_lines(std::vector<CollectiveLine>& lines) {
+    for (auto& line : lines) {
+        for (const auto& later : lines) {
+            if (later.from < line.to || later.from <= 0) continue;
+            const double start = line_time(later, later.from);
+            line.cap = line.cap > 0 ? std::min(line.cap, start) : start;
+        }
+    }
 }
 
 }  // namespace
@@ -212,15 +288,7 @@ Group make_group(const HardwareProfile& hardware, int ranks, int nodes, const st
                         names.empty() ? "it joins no devices" : "links: " + join(names, ", "));
         }
     }
-    const int most = nodes * hardware.devices;
-    if (ranks > most) {
-        const int needed = (ranks + hardware.devices - 1) / hardware.devices;
-        throw Error(fmt::format("--tp {}", ranks),
-                    fmt::format("{} node{} of {} {} have {}", nodes, nodes == 1 ? "" : "s",
-                                hardware.devices, hardware.name, most),
-                    fmt::format("nearest valid: --tp {}{}", most,
-                                hardware.network ? fmt::format(", or --nodes {}", needed) : ""));
-    }
+    require_devices(hardware, ranks, nodes);
     Group group;
     group.ranks = ranks;
     group.nodes = (ranks + hardware.devices - 1) / hardware.devices;
@@ -247,15 +315,20 @@ Group make_group(const HardwareProfile& hardware, int ranks, int nodes, const st
 }
 
 std::vector<CollectiveLine> collective_lines(OpKind op, CollectiveImpl implementation,
-                                             const Group& group, std::string_view algorithm) {
+                                             const Group& group, std::string_view algorithm,
+                                             const CollectiveUse& use) {
     if (group.ranks == 1) return {};
     const bool any = algorithm.empty() || algorithm == "auto";
-    const auto keep = [&](const CollectiveCost& row) { return any || row.algorithm == algorithm; };
     std::vector<CollectiveLine> lines;
     const auto add = [&](Impl from) {
-        for (const auto& row : kCollectiveCosts) {
-            if (keep(row) && covers(row, op, from, group)) lines.push_back(line_of(row, group));
+        const auto before = lines.size();
+        add_fitted_lines(lines, op, from, group, use);
+        if (lines.size() == before) {
+            for (const auto& row : kCollectiveCosts) {
+                if (covers(row, op, from, group)) lines.push_back(line_of(row, group));
+            }
         }
+        if (!any) keep_named(lines, algorithm);
     };
     add(implementation);
     if (!any) {
@@ -268,28 +341,35 @@ std::vector<CollectiveLine> collective_lines(OpKind op, CollectiveImpl implement
         }
         return lines;
     }
-    if (implementation == Impl::nccl) return lines;
-    // What the implementation leaves over is NCCL's (on a CPU: messages in a ring). TensorRT-LLM
-    // chooses NCCL wherever it is faster, the others only beyond their limits.
-    const bool chooses = implementation == Impl::trtllm;
-    double covered = 0;
-    for (const auto& line : lines) covered = std::max(covered, line.to);
-    const auto own = lines.size();
-    if (chooses || covered < kNoLimit) {
-        add(group.link.kind == LinkKind::shared_memory ? Impl::mpi : Impl::nccl);
-    }
-    if (!chooses) {
-        for (auto i = own; i < lines.size(); ++i) lines[i].from = std::max(lines[i].from, covered);
-    }
+    if (implementation != Impl::nccl) add_rest(lines, implementation, group, add);
+    cap_lines(lines);
     return lines;
+}
+
+CollectiveMode usual_mode(Impl implementation) {
+    const bool engine = implementation == Impl::vllm || implementation == Impl::trtllm;
+    return engine ? CollectiveMode::graph : CollectiveMode::eager;
+}
+
+double line_time(const CollectiveLine& line, double bytes) {
+    double fixed = line.alpha;
+    if (line.ramp > 0) {
+        constexpr double kOctaves = 3;  // of the ramp
+        fixed += line.ramp * std::clamp(std::log2(bytes / line.ramp_from) / kOctaves, 0.0, 1.0);
+    }
+    const double wire = line.beta * bytes, p = line.sharpness;
+    const double time =
+        p == 1 ? fixed + wire : fixed * std::pow(1 + std::pow(wire / fixed, p), 1 / p);
+    return line.cap > 0 ? std::min(time, line.cap) : time;
 }
 
 const CollectiveLine* cheapest_line(std::span<const CollectiveLine> lines, double bytes) {
     const CollectiveLine* best = nullptr;
     double least = kNoLimit;
     for (const auto& line : lines) {
-        if (bytes < line.from || bytes > line.to) continue;
-        const double time = line.alpha + line.beta * bytes;
+        const bool takes = bytes > line.from || line.from <= 0;
+        if (!takes || bytes > line.to) continue;
+        const double time = line_time(line, bytes);
         if (time < least) {
             least = time;
             best = &line;

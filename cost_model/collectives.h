@@ -32,13 +32,25 @@ struct CollectiveCost {
 /// All rows, NCCL's first.
 std::span<const CollectiveCost> collective_costs();
 
-/// One line of the lower envelope: alpha + beta * bytes for tensors in [from, to].
+/// One algorithm in one group, for tensors in (from, to]. A row of the table above is a straight
+/// line, alpha + beta * bytes, on top of a launch; a fitted row of the link has a ramp and a
+/// sharpness (see CollectiveFit) and includes the launch.
 struct CollectiveLine {
-    double alpha = 0, beta = 0;  // seconds, seconds per byte
-    double from = 0, to = 0;     // bytes
+    double alpha = 0, beta = 0;      // seconds, seconds per byte
+    double ramp = 0, ramp_from = 1;  // seconds, bytes
+    double sharpness = 1;
+    double from = 0, to = 0;  // bytes
+    double cap = 0;           // a padded message costs no more; 0 = none
+    double half_width = 0;    // of the 90 % interval; 0 = the profile's
+    bool fitted = false;      // to measurements of this kind of link
+    bool near = true;         // .. of this device's link and this number of ranks
     CollectiveImpl implementation = CollectiveImpl::nccl;
-    std::string_view algorithm;
+    std::string algorithm{};
 };
+
+/// Seconds of the transfer; without the launch for a line that is not fitted. Never falls as the
+/// bytes grow, across the lines of one list too.
+double line_time(const CollectiveLine& line, double bytes);
 
 /// How a group of ranks is joined.
 struct Group {
@@ -56,11 +68,22 @@ struct Group {
 /// and for several nodes without a network; each names the valid choices.
 Group make_group(const HardwareProfile& hardware, int ranks, int nodes, const std::string& link);
 
-/// The lines of one collective in a group. An implementation that does not cover the group, or a
-/// size, is priced as NCCL (or, on a CPU, as a ring of messages) there. `algorithm` other than
-/// empty or "auto" keeps that one; throws Error when no row has it.
+/// How a collective is called.
+struct CollectiveUse {
+    std::optional<CollectiveMode> mode{};  // none: as served
+    bool one_byte = false;                 // elements of one byte
+};
+
+/// In a CUDA graph for engines' own all-reduces, by the host for the rest.
+CollectiveMode usual_mode(CollectiveImpl implementation);
+
+/// The lines of one collective in a group: fitted rows of the group's link where it has some for
+/// this op, implementation and number of ranks, else rows of the table. An implementation that does
+/// not cover the group, or a size, is priced as NCCL (or, on a CPU, as a ring of messages) there.
+/// `algorithm` other than empty or "auto" keeps that one; throws Error when no row has it.
 std::vector<CollectiveLine> collective_lines(OpKind op, CollectiveImpl implementation,
-                                             const Group& group, std::string_view algorithm);
+                                             const Group& group, std::string_view algorithm,
+                                             const CollectiveUse& use = {});
 
 /// The cheapest line at `bytes` of the whole tensor; nullptr when `lines` is empty (one rank).
 const CollectiveLine* cheapest_line(std::span<const CollectiveLine> lines, double bytes);

@@ -2,6 +2,7 @@
 #include <cassert>
 
 #include "core/text.h"
+#include "cost_model/collective_tables.h"
 #include "cost_model/estimate.h"
 
 namespace tplan {
@@ -31,39 +32,6 @@ struct Context {
     CollectiveImpl implementation;
 };
 
-/// The measured times of a collective at the nearest rank count, scaled by the analytic ratio when
-/// that is not the group's own.
-TimeCurve collective_curve(const Context& c, OpKind op, std::span<const CollectiveLine> lines) {
-    const int ranks = c.group.ranks;
-    int nearest = 0;
-    const auto usable = [&](const CollectivePoint& p) {
-        return p.op == op && p.implementation == c.implementation;
-    };
-    for (const auto& p : c.hardware.tables.collectives) {
-        if (!usable(p)) continue;
-        const int d = std::abs(p.ranks - ranks), best = std::abs(nearest - ranks);
-        if (nearest == 0 || d < best || (d == best && p.ranks > nearest)) nearest = p.ranks;
-    }
-    if (nearest == 0 || c.group.nodes > 1) return {};
-    Group measured = c.group;
-    measured.ranks = measured.per_node = nearest;
-    const auto measured_lines = collective_lines(op, c.implementation, measured, "auto");
-    std::vector<std::pair<double, double>> pairs;
-    for (const auto& p : c.hardware.tables.collectives) {
-        if (!usable(p) || p.ranks != nearest) continue;
-        double time = p.time.value;
-        if (nearest != ranks) {
-            const auto* here = cheapest_line(lines, p.bytes);
-            const auto* there = cheapest_line(measured_lines, p.bytes);
-            time *= (here->alpha + here->beta * p.bytes) / (there->alpha + there->beta * p.bytes);
-        }
-        pairs.emplace_back(p.bytes, time);
-    }
-    auto curve = make_time_curve(std::move(pairs));
-    curve.exact = nearest == ranks;
-    return curve;
-}
-
 /// Says where the implementation asked for does not serve a collective.
 void note_substitute(CompiledProgram& out, const Context& c, OpKind op,
                      std::span<const CollectiveLine> lines) {
@@ -89,56 +57,115 @@ void compile_collective(CompiledProgram& out, CompiledStep& step, const Context&
     step.collective = true;
     step.free = c.group.ranks == 1;
     if (step.free) return;
-    const auto lines = collective_lines(source.kind, c.implementation, c.group, source.algorithm);
+    const CollectiveUse use{.mode = c.options.mode.value, .one_byte = c.options.one_byte_payload};
+    const auto lines =
+        collective_lines(source.kind, c.implementation, c.group, source.algorithm, use);
     note_substitute(out, c, source.kind, lines);
     step.first_line = static_cast<int>(out.lines.size());
     step.lines = static_cast<int>(lines.size());
     out.lines.insert(out.lines.end(), lines.begin(), lines.end());
-    if (source.algorithm.empty() || source.algorithm == "auto") {
-        if (auto curve = collective_curve(c, source.kind, lines); !curve.empty()) {
-            step.time_curve = push(out.time_curves, std::move(curve));
-        }
-    }
+    // Points are measured with the algorithm that the implementation chose itself, which is also
+    // the one a plan names.
+    auto table = collective_table(c.hardware, source.kind, c.implementation, use, c.group, lines);
+    if (!table.empty()) step.collective_table = push(out.collective_tables, std::move(table));
+}
+
+/// A product by its tiles, where the profile has parameters for it.
+void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, DType compute) {
+    const auto* parameters = gemm_parameters(c.hardware, compute);
+    const double n = step.shape.n, k = step.shape.k;
+    if (parameters == nullptr || n < 1) return;
+    const auto elements = gemm_elements(compute, step.shape.weight_element, step.shape.activation);
+    const auto& sides = parameters->sides;
+    const bool inside = std::min(n, k) >= sides[0] && std::max(n, k) <= sides[1];
+    step.gemm = push(out.gemms, CompiledGemm{.kernel = gemm_kernel(gemm_device(c.hardware, compute),
+                                                                   *parameters, n, k, elements),
+                                             .width = parameters->width,
+                                             .least_rows = parameters->rows[0],
+                                             .most_rows = parameters->rows[1],
+                                             .fitted = inside && !borrows(*parameters, compute),
+                                             .transferred = parameters->transferred});
 }
 
 void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c, const Step& source,
                      DType compute) {
     step.quantises = quantises(c.hardware, source.weight_dtype, c.options.quant_dynamic);
     if (step.quantises) {
-        const double k = step.shape.k > 0 ? step.shape.k : step.shape.hidden;
-        step.quantise_fixed = quantise_seconds(c.hardware, 0, k);
-        step.quantise_per_row = quantise_seconds(c.hardware, 1, k) - step.quantise_fixed;
+        step.quantiser = quantiser(c.hardware, step.shape.k > 0 ? step.shape.k : step.shape.hidden);
     }
-    if (step.shape.k <= 0) return;  // experts: no table of grouped products yet
+    if (step.shape.kind == OpKind::moe_experts) {
+        if (c.hardware.experts && step.shape.experts > 0) {
+            step.experts = push(out.experts, make_expert_pricer(c.hardware, step.shape, compute));
+        }
+        auto curve = expert_curve(c.hardware, step.shape, stored_dtype(source.dtype));
+        if (!curve.empty()) step.expert_curve = push(out.expert_curves, std::move(curve));
+        return;
+    }
+    if (step.shape.k <= 0) return;
+    compile_gemm(out, step, c, compute);
+    const auto residency = c.options.residency;
     const auto analytic = [&](double m) {
+        const double quantise = step.quantises ? step.quantiser.seconds(m) : 0;
+        if (step.gemm >= 0) {
+            return gemm_time(out.gemms.back().kernel, m, 1, residency).seconds + quantise;
+        }
         const WorkSize work{.batch = m, .tokens = m};
         const auto& row = op_cost(step.shape.kind);
         return step.line.seconds(row.flops(step.shape, work), row.bytes(step.shape, work)) +
-               step.quantise_fixed + step.quantise_per_row * m;
+               quantise;
     };
     const auto dtype = usable_dtype(c.hardware, compute);
-    auto curve = product_curve(
-        c.hardware, {.dtype = dtype, .ranks = c.program.tp, .n = step.shape.n, .k = step.shape.k},
-        analytic);
+    auto curve = product_curve(c.hardware,
+                               {.dtype = dtype,
+                                .ranks = c.program.tp,
+                                .n = step.shape.n,
+                                .k = step.shape.k,
+                                .residency = residency},
+                               analytic);
     curve.inside = curve.inside && dtype == compute;
     if (!curve.empty()) step.product_curve = push(out.product_curves, std::move(curve));
 }
 
-void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& c, DType kv) {
-    AttentionKey key{.kv_dtype = kv,
-                     .ranks = c.program.tp,
-                     .decode = true,
-                     .heads = step.shape.heads,
-                     .kv_heads = step.shape.kv_heads,
-                     .head_dim = step.shape.head_dim};
-    step.grid_kv_bytes = bytes_of(kv);
-    if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
-        step.decode_grid = push(out.attention_grids, std::move(grid));
+void compile_attention(CompiledProgram& out, CompiledStep& step, const Context& c, DType wide) {
+    if (c.hardware.attention) {
+        step.attention = push(out.attention, make_attention_pricer(c.hardware, step.shape, wide));
     }
-    key.decode = false;
-    if (auto grid = attention_grid(c.hardware, key); !grid.empty()) {
-        step.prefill_grid = push(out.attention_grids, std::move(grid));
-    }
+    const auto grid = [&](bool decode, DType kv_dtype) {
+        auto found = attention_grid(c.hardware, {.kv_dtype = kv_dtype,
+                                                 .ranks = c.program.tp,
+                                                 .decode = decode,
+                                                 .heads = step.shape.heads,
+                                                 .kv_heads = step.shape.kv_heads,
+                                                 .head_dim = step.shape.head_dim,
+                                                 .residency = c.options.residency});
+        return found.empty() ? -1 : push(out.attention_grids, std::move(found));
+    };
+    if (c.hardware.tables.attention.empty() || step.shape.latent_width > 0) return;
+    step.grid_kv_bytes = bytes_of(wide);
+    step.prefill_grid = grid(false, wide);
+    step.decode_grid = grid(true, wide);
+    step.narrow_decode_grid = grid(true, DType::fp8);
+}
+
+/// Bytes per row and those of the weights come from the op's own count.
+void compile_pass(CompiledProgram& out, CompiledStep& step, const Context& c) {
+    if (!c.hardware.passes) return;
+    const auto bytes = [&](double rows) {
+        return op_cost(step.shape.kind).bytes(step.shape, {.batch = rows, .tokens = rows});
+    };
+    const double fixed = bytes(0), row = bytes(1) - fixed;
+    const double columns = row / step.shape.activation;
+    step.pass =
+        push(out.passes, make_pass_pricer(c.hardware, step.shape.kind, columns, row, fixed));
+}
+
+/// Says where a device has no arithmetic of the type that was asked for.
+void note_dtype(CompiledProgram& out, const Context& c, const Step& source, DType compute) {
+    const auto asked = source.weight_dtype == DType::fp8 ? DType::fp8 : compute;
+    const auto used = usable_dtype(c.hardware, compute);
+    if (used == asked) return;
+    note(out, fmt::format("{} has no {} arithmetic: products run in {}", c.hardware.name,
+                          name_of(asked), name_of(used)));
 }
 
 CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& source) {
@@ -153,10 +180,12 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
     if (is_collective(source.kind)) {
         compile_collective(out, step, c, source);
     } else if (row.engine == Engine::product) {
+        note_dtype(out, c, source, compute);
         compile_product(out, step, c, source, compute);
     } else if (row.engine == Engine::attention) {
         compile_attention(out, step, c, stored_dtype(source.dtype));
     } else if (!step.free) {
+        compile_pass(out, step, c);
         auto curve = elementwise_curve(c.hardware, source.kind, c.program.tp);
         if (!curve.empty()) step.time_curve = push(out.time_curves, std::move(curve));
     }
@@ -177,9 +206,13 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
 
     CompiledProgram out;
     out.tp = program.tp;
+    out.link =
+        context.group.ranks > 1 ? std::string(name_of(context.group.link.kind)) : options.link;
     out.notes = context.group.notes;
     out.calibrated = !hardware.tables.empty();
-    out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty();
+    out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty() ||
+                     !hardware.tables.moe.empty();
+    out.widths = hardware.tables.widths;
     out.interval_compute = hardware.interval_compute;
     out.interval_attention = hardware.interval_attention;
     out.interval_collective = hardware.interval_collective;

@@ -6,12 +6,14 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <optional>
 
 namespace tplan {
 
 namespace {
 
-constexpr double kExtrapolatedWidening = 2;  // of the half width outside the measured range
+constexpr double kExtrapolatedWidening = 2;   // of the half width outside the measured range
+constexpr double kTransferredWidening = 1.5;  // .. for parameters of another device or group
 constexpr double kWidest = 0.9;
 constexpr double kUnmeasuredWidth = 0.3;  // at least, for an op kind a calibration left out
 
@@ -26,14 +28,18 @@ struct Sizes {
     double log_rows(Rows rows) const { return rows == Rows::tokens ? log_tokens : log_batch; }
 };
 
-Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
-    Sizes sizes{.work = work_size(workload)};
+Sizes sizes_of(const CompiledProgram& program, const WorkSize& work) {
+    Sizes sizes{.work = work};
     if (program.logarithms) {
         sizes.log_tokens = std::log(sizes.work.tokens);
         sizes.log_batch = std::log(sizes.work.batch);
         sizes.log_cached = std::log(sizes.work.cached);
     }
     return sizes;
+}
+
+Sizes sizes_of(const CompiledProgram& program, const Workload& workload) {
+    return sizes_of(program, work_size(workload));
 }
 
 std::size_t at(int i) {
@@ -54,8 +60,32 @@ void set_trust(StepCost& cost, const CompiledProgram& program, bool measured, bo
     if (!measured) cost.half_width = std::max(cost.half_width, kUnmeasuredWidth);
 }
 
+/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here. With
+/// few rows it matters most where the weights lie, and the fit is to weights in memory.
+void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows, Residency weights) {
+    const bool inside =
+        gemm.fitted && !gemm.transferred && rows >= gemm.least_rows && rows <= gemm.most_rows;
+    cost.provenance = gemm.transferred ? Provenance::datasheet : Provenance::predicted;
+    cost.domain = inside ? Domain::interpolated : Domain::extrapolated;
+    const auto regime = gemm_regime(rows);
+    const bool as_fitted = weights == Residency::cold || regime > 0;
+    const bool near = gemm.fitted && rows <= gemm.most_rows && as_fitted;
+    cost.half_width = std::min(gemm.width[regime] * (near ? 1 : kExtrapolatedWidening), kWidest);
+}
+
 std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const CompiledStep& step) {
     return std::span(program.lines).subspan(at(step.first_line), at(step.lines));
+}
+
+/// How far a fitted line is trusted: on the link and the numbers of ranks it was fitted to, and for
+/// the sizes that were measured.
+void trust_line(StepCost& cost, const CollectiveLine& line) {
+    constexpr double kSmallest = 256, kLargest = 2147483648;  // bytes, a factor of two beyond
+    const bool inside = cost.payload.value >= kSmallest && cost.payload.value <= kLargest;
+    cost.provenance = Provenance::predicted;
+    cost.domain = line.near && inside ? Domain::interpolated : Domain::extrapolated;
+    cost.half_width = line.half_width * (line.near ? 1 : kTransferredWidening);
+    if (!inside) cost.half_width *= kExtrapolatedWidening;
 }
 
 StepCost price_collective(const CompiledProgram& program, const CompiledStep& step,
@@ -64,24 +94,47 @@ StepCost price_collective(const CompiledProgram& program, const CompiledStep& st
     StepCost cost;
     cost.payload = Bytes(payload);
     cost.bytes = Bytes(op_cost(step.shape.kind).bytes(step.shape, sizes.work));
-    if (step.time_curve >= 0) {
-        const auto& curve = program.time_curves[at(step.time_curve)];
-        const double time = curve.at(payload), floor = curve.seconds.front();
-        cost.time = Seconds(time);
-        cost.launch = Seconds(std::min(step.line.launch, time));
-        cost.bound = time > 2 * floor ? Bound::link : Bound::latency;
-        set_trust(cost, program, true, curve.exact && curve.covers(payload),
-                  program.interval_collective);
-        return cost;
-    }
     const auto* line = cheapest_line(lines_of(program, step), payload);
     assert(line != nullptr);
-    const double beta = line->beta * payload;
-    cost.launch = Seconds(step.line.launch);
-    cost.time = Seconds(step.line.launch + line->alpha + beta);
-    cost.bound = beta > line->alpha + step.line.launch ? Bound::link : Bound::latency;
-    set_trust(cost, program, false, false, program.interval_collective);
+    double time = line_time(*line, payload) + (line->fitted ? 0 : step.line.launch);
+    const double fixed = line->alpha + (line->fitted ? 0 : step.line.launch);
+    cost.bound = time > 2 * fixed ? Bound::link : Bound::latency;
+    if (step.collective_table >= 0) {
+        const auto& table = program.collective_tables[at(step.collective_table)];
+        time = table.correct(payload, time);
+        set_trust(cost, program, true, table.covers(payload), table.half_width);
+    } else if (line->fitted) {
+        trust_line(cost, *line);
+    } else {
+        set_trust(cost, program, false, false, program.interval_collective);
+    }
+    cost.time = Seconds(time);
+    cost.launch = Seconds(std::min(step.line.launch, time));
     return cost;
+}
+
+/// The grid that corrects an attention: of its phase and width of cache; -1 when there is none.
+int grid_of(const CompiledStep& step, const WorkSize& work) {
+    if (!work.decode) return step.prefill_grid;
+    return work.kv_bytes < 2 ? step.narrow_decode_grid : step.decode_grid;
+}
+
+/// Half width of what a table corrects: that of its regime, where leaving points out told one.
+double table_width(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes,
+                   bool attention) {
+    const auto& work = sizes.work;
+    const auto regime = gemm_regime(work.rows(step.shape.rows));
+    double own = 0;
+    if (attention) {
+        own = program.widths.attention[attention_regime(work.decode, work.batch, work.cached)];
+    } else if (step.product_curve >= 0) {
+        own = program.widths.products[regime];
+    } else if (step.expert_curve >= 0) {
+        own = program.widths.experts[regime];
+        if (!work.balanced) own = std::max(own, program.interval_compute);
+    }
+    if (own > 0) return own;
+    return attention ? program.interval_attention : program.interval_compute;
 }
 
 /// Corrects the analytic time by what was measured; returns whether the shape lies inside.
@@ -98,14 +151,55 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
         time = curve.at(bytes);
         return curve.exact && curve.covers(bytes);
     }
-    const auto& grid =
-        program.attention_grids[at(sizes.work.decode ? step.decode_grid : step.prefill_grid)];
+    const auto& grid = program.attention_grids[at(grid_of(step, sizes.work))];
     time *= std::exp(grid.at(sizes.log_batch, sizes.log_cached));
     return grid.covers(sizes.log_batch, sizes.log_cached) &&
-           sizes.work.kv_bytes == step.grid_kv_bytes;
+           (sizes.work.kv_bytes == step.grid_kv_bytes || sizes.work.kv_bytes < 2);
 }
 
-StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
+/// The rows of the fullest rank where the ranks share them. A collective moves equal parts: the
+/// last one is padded.
+Sizes shared_rows(Sizes sizes, const CompiledStep& step, bool logarithms) {
+    const double parts = step.shape.row_parts, own = std::ceil(sizes.work.tokens / parts);
+    sizes.work.tokens = step.collective ? own * parts : own;
+    if (logarithms) sizes.log_tokens = std::log(sizes.work.tokens);
+    return sizes;
+}
+
+/// The price that a model of the step's kernels gives, if it has one.
+std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const CompiledStep& step,
+                                      const Sizes& sizes) {
+    if (step.attention >= 0) {
+        return attention_cost(program.attention[at(step.attention)], sizes.work);
+    }
+    if (step.experts >= 0) return expert_cost(program.experts[at(step.experts)], sizes.work);
+    if (step.pass >= 0) {
+        return pass_cost(program.passes[at(step.pass)], sizes.work.rows(step.shape.rows));
+    }
+    if (step.gemm >= 0) {
+        const auto product = gemm_time(program.gemms[at(step.gemm)].kernel,
+                                       sizes.work.rows(step.shape.rows), 1, sizes.work.residency);
+        return KernelCost{.seconds = product.seconds,
+                          .launch = product.launch,
+                          .compute = product.compute,
+                          .memory = product.memory};
+    }
+    return std::nullopt;
+}
+
+/// The roofline in the same form.
+KernelCost roofline_cost(const CompiledProgram& program, const CompiledStep& step, double flops,
+                         double bytes) {
+    return {.seconds = step.line.seconds(flops, bytes),
+            .launch = step.line.launch,
+            .compute = flops * step.line.per_flop,
+            .memory = bytes * step.line.per_byte,
+            .half_width = op_cost(step.shape.kind).engine == Engine::attention
+                              ? program.interval_attention
+                              : program.interval_compute};
+}
+
+StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
     if (step.free) {
         StepCost cost;
         cost.half_width = 0;
@@ -120,26 +214,42 @@ StepCost price_one(const CompiledProgram& program, const CompiledStep& step, con
     const auto& row = op_cost(step.shape.kind);
     const double flops = row.flops(step.shape, sizes.work);
     const double bytes = row.bytes(step.shape, sizes.work);
-    const double compute = flops * step.line.per_flop, memory = bytes * step.line.per_byte;
-    double time = step.line.seconds(flops, bytes);
+    const double rows = sizes.work.rows(step.shape.rows);
+    const auto modelled = kernel_cost(program, step, sizes);
+    const auto kernel = modelled ? *modelled : roofline_cost(program, step, flops, bytes);
+    double time = kernel.seconds, launch = kernel.launch;
     if (step.quantises) {
-        time += step.quantise_fixed + step.quantise_per_row * sizes.work.rows(step.shape.rows);
+        time += step.quantiser.seconds(rows);
+        launch += step.quantiser.fixed;
     }
-    const int grid = sizes.work.decode ? step.decode_grid : step.prefill_grid;
-    const bool measured = step.product_curve >= 0 || step.time_curve >= 0 || grid >= 0;
+    const bool measured =
+        step.product_curve >= 0 || step.time_curve >= 0 || grid_of(step, sizes.work) >= 0;
     const bool inside = measured && correct(program, step, sizes, bytes, time);
 
     StepCost cost;
     cost.flops = Flops(flops);
     cost.bytes = Bytes(bytes);
     cost.time = Seconds(time);
-    cost.launch = Seconds(std::min(step.line.launch, time));
-    cost.bound = compute > memory ? Bound::compute : Bound::memory;
-    if (step.line.launch > std::max(compute, memory)) cost.bound = Bound::launch;
-    set_trust(
-        cost, program, measured, inside,
-        row.engine == Engine::attention ? program.interval_attention : program.interval_compute);
+    cost.launch = Seconds(std::min(launch, time));
+    cost.bound = kernel.compute > kernel.memory ? Bound::compute : Bound::memory;
+    if (launch > std::max(kernel.compute, kernel.memory)) cost.bound = Bound::launch;
+    if (modelled && !measured) {
+        cost.provenance = Provenance::predicted;
+        cost.domain = kernel.inside ? Domain::interpolated : Domain::extrapolated;
+        cost.half_width = kernel.half_width;
+        if (step.gemm >= 0) {
+            trust_gemm(cost, program.gemms[at(step.gemm)], rows, sizes.work.residency);
+        }
+        return cost;
+    }
+    const bool attention = row.engine == Engine::attention;
+    set_trust(cost, program, measured, inside, table_width(program, step, sizes, attention));
     return cost;
+}
+
+StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
+    if (step.shape.row_parts == 1) return price_rows(program, step, sizes);
+    return price_rows(program, step, shared_rows(sizes, step, program.logarithms));
 }
 
 MemoryUse memory_use(const MemoryTerms& terms, const Workload& workload) {
@@ -221,18 +331,23 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
     return totals;
 }
 
-StepCost price_step(const CompiledProgram& program, int section, int step,
-                    const Workload& workload) {
+StepCost price_counts(const CompiledProgram& program, int section, int step, const WorkSize& work) {
     const auto& s = program.sections[at(section)];
     assert(step >= 0 && step < s.steps);
-    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, workload));
+    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, work));
+}
+
+StepCost price_step(const CompiledProgram& program, int section, int step,
+                    const Workload& workload) {
+    return price_counts(program, section, step, work_size(workload));
 }
 
 std::string_view collective_algorithm(const CompiledProgram& program, int section, int step,
                                       const Workload& workload) {
     const auto& s = program.steps[at(program.sections[at(section)].first_step + step)];
     if (!s.collective || s.free) return "";
-    const auto sizes = sizes_of(program, workload);
+    auto sizes = sizes_of(program, workload);
+    if (s.shape.row_parts > 1) sizes = shared_rows(sizes, s, program.logarithms);
     const double payload = sizes.work.rows(s.shape.rows) * s.shape.n * s.shape.activation;
     return cheapest_line(lines_of(program, s), payload)->algorithm;
 }

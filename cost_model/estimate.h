@@ -21,7 +21,11 @@ struct CostOptions {
     std::string link{};  // "nvlink" or "pcie"; empty = the profile's fastest
     int nodes = 1;
     Nullable<CollectiveImpl> collectives{};  // null: nccl on GPUs, cpu-shm on a CPU
-    bool quant_dynamic = true;               // fp8 activations pay their own quantisation
+    /// Null: as served, see usual_mode(). Not in documents: a plan is served.
+    Nullable<CollectiveMode> mode{};
+    Residency residency = Residency::cold;  // of weights and cache; as `mode`
+    bool one_byte_payload = false;          // collectives move elements of one byte; as `mode`
+    bool quant_dynamic = true;              // fp8 activations pay their own quantisation
     double memory_fraction = 0.9;
     Bytes reserve{};
 
@@ -144,6 +148,9 @@ Totals price(const CompiledProgram& program, const Workload& workload);
 /// Price of one step of a section; `price` sums exactly these.
 StepCost price_step(const CompiledProgram& program, int section, int step,
                     const Workload& workload);
+
+/// The same for counts that no workload of serving has: a prefill over a prefix, warm weights.
+StepCost price_counts(const CompiledProgram& program, int section, int step, const WorkSize& work);
 
 /// The algorithm that prices a collective step at this workload ("ring-ll", "one-shot", ..); empty
 /// for other steps and for one rank.

@@ -6,13 +6,13 @@
 
 #include "core/files.h"
 #include "core/text.h"
+#include "cost_model/kernel.h"
 
 namespace tplan {
 
 namespace {
 
 constexpr std::string_view kFolder = "data/hardware";
-constexpr std::string_view kSchema = "tplan.hardware/1";
 
 /// The dtypes a product may run in instead, nearest first: each holds every value of the one asked.
 constexpr std::array<std::array<DType, 4>, 5> kWider{{
@@ -30,20 +30,14 @@ void require(bool holds, const std::string& where, const std::string& key, doubl
     throw Error(where + "/" + key, fmt::format("expected {}, got {}", expected, value));
 }
 
-void require_positive(double value, const std::string& where, const std::string& key) {
-    require(value > 0, where, key, value, "more than 0");
-}
-
-void require_fraction(double value, const std::string& where, const std::string& key) {
-    require(value > 0 && value <= 1, where, key, value, "more than 0 and at most 1");
-}
-
 void check_link(const LinkProfile& link, const std::string& where) {
     require(link.devices >= 2, where, "devices", link.devices, "at least 2");
     require_positive(link.bandwidth.value, where, "bytes_per_s");
     require(link.latency.value >= 0, where, "latency_s", link.latency.value, "at least 0");
     require(link.base_latency.value >= 0, where, "base_latency_s", link.base_latency.value,
             "at least 0");
+    for (std::size_t i = 0; i < link.algorithms.size(); ++i)
+        check_fit(link.algorithms[i], fmt::format("{}/algorithms/{}", where, i));
 }
 
 void check_points(const Tables& tables, const std::string& where) {
@@ -81,6 +75,75 @@ void check_points(const Tables& tables, const std::string& where) {
         require_positive(p.bytes, at, "bytes");
         require_positive(p.time.value, at, "time_s");
     }
+    const auto check_widths = [&](const std::array<double, 3>& widths, const char* key) {
+        for (const double w : widths) {
+            require(w >= 0 && w < 10, where + "/widths", key, w, "at least 0 and below 10");
+        }
+    };
+    check_widths(tables.widths.products, "products");
+    check_widths(tables.widths.attention, "attention");
+    check_widths(tables.widths.experts, "experts");
+    for (std::size_t i = 0; i < tables.moe.size(); ++i) {
+        const auto& p = tables.moe[i];
+        const auto at = fmt::format("{}/moe/{}", where, i);
+        const auto least = std::min({p.tokens, p.hidden, p.ffn, p.top_k, p.experts});
+        require(least >= 1, at, "tokens, hidden, ffn, top_k, experts", static_cast<double>(least),
+                "at least 1");
+        require_positive(p.time.value, at, "time_s");
+    }
+}
+
+void check_gemm(const HardwareProfile& h, const std::string& where) {
+    const auto has_peak = [&h](DType dtype) {
+        return std::any_of(h.peaks.begin(), h.peaks.end(),
+                           [dtype](const PeakRate& peak) { return peak.dtype == dtype; });
+    };
+    if (!h.gemm.empty() && !has_peak(DType::fp32)) {
+        throw Error(where + "/gemm", "its ratios need the peak rate of fp32", "add it to peaks");
+    }
+    for (std::size_t i = 0; i < h.gemm.size(); ++i) {
+        const auto& p = h.gemm[i];
+        const auto at = fmt::format("{}/gemm/{}", where, i);
+        if (!has_peak(p.dtype)) {
+            throw Error(at + "/dtype", fmt::format("no peak rate for {}", name_of(p.dtype)));
+        }
+        for (std::size_t j = 0; j < i; ++j) {
+            if (h.gemm[j].dtype == p.dtype) {
+                throw Error(at + "/dtype", fmt::format("a second {}", name_of(p.dtype)));
+            }
+        }
+        require_fraction(p.peak_share, at, "peak_share");
+        require_fraction(p.memory_share, at, "memory_share");
+        require_positive(p.sm_l2_ratio, at, "sm_l2_ratio");
+        require_positive(p.sm_memory_ratio, at, "sm_memory_ratio");
+        require_positive(p.l2_ratio, at, "l2_ratio");
+        require_positive(p.least_split, at, "least_split");
+        require(p.wave_rounding >= 0 && p.wave_rounding <= 1, at, "wave_rounding", p.wave_rounding,
+                "between 0 and 1");
+        const std::array<std::pair<const char*, double>, 12> at_least_0{
+            {{"tile_loss", p.tile_loss},
+             {"power_droop", p.power_droop},
+             {"wave_s", p.wave.value},
+             {"step_s", p.step.value},
+             {"rows_loss", p.rows_loss},
+             {"reread", p.reread},
+             {"launch_s", p.launch.value},
+             {"cold_s", p.cold.value},
+             {"split_s", p.split.value},
+             {"split_traffic", p.split_traffic},
+             {"overlap_loss", p.overlap_loss},
+             {"cold_overlap_loss", p.cold_overlap_loss}}};
+        for (const auto& [key, value] : at_least_0) {
+            require(value >= 0, at, key, value, "at least 0");
+        }
+        for (const double width : p.width) {
+            require(width > 0 && width < 1, at, "width", width, "between 0 and 1");
+        }
+        require(p.rows[0] >= 1 && p.rows[0] <= p.rows[1], at, "fitted_rows", p.rows[0],
+                "at least 1, the least first");
+        require(p.sides[0] >= 1 && p.sides[0] <= p.sides[1], at, "fitted_sides", p.sides[0],
+                "at least 1, the least first");
+    }
 }
 
 void check_ranges(const HardwareProfile& h, const std::string& where) {
@@ -109,7 +172,12 @@ void check_ranges(const HardwareProfile& h, const std::string& where) {
     require(h.launch.value >= 0, where, "launch_s", h.launch.value, "at least 0");
     require(h.attention_launch.value >= 0, where, "attention_launch_s", h.attention_launch.value,
             "at least 0");
+    if (h.attention) check_attention_model(*h.attention, where + "/attention");
+    if (h.experts) check_expert_model(*h.experts, where + "/experts");
+    if (h.passes) check_pass_models(*h.passes, where + "/passes");
     require(h.quantise.value >= 0, where, "quantise_s", h.quantise.value, "at least 0");
+    require_fraction(h.quantise_efficiency, where, "quantise_efficiency");
+    check_gemm(h, where);
     if (h.links.empty() && h.devices > 1) {
         throw Error(where + "/links", "expected a link that joins the devices, got none");
     }
@@ -170,7 +238,9 @@ std::string find_calibrated(const std::string& hw) {
 
 }  // namespace
 
-HardwareProfile load_hardware(const std::string& hw) {
+namespace {
+
+HardwareProfile find_hardware(const std::string& hw) {
     if (hw == "this" || hw == "this-cpu" || hw == "this-cuda") {
         const auto path = find_calibrated(hw);
         return read_hardware(load_json(path), path);
@@ -186,8 +256,16 @@ HardwareProfile load_hardware(const std::string& hw) {
                 hint.empty() ? "profiles: " + join(names, ", ") + ", this" : hint);
 }
 
+}  // namespace
+
+HardwareProfile load_hardware(const std::string& hw) {
+    auto hardware = find_hardware(hw);
+    hardware.origin = hw;
+    return hardware;
+}
+
 HardwareProfile read_hardware(const Json& document, const std::string& where) {
-    require_schema(document, kSchema, where);
+    require_schema(document, HardwareProfile{}.schema, where);
     auto hardware = from_json<HardwareProfile>(document, where);
     check_ranges(hardware, where);
     check_sources(hardware, where);
@@ -208,17 +286,29 @@ std::vector<std::string> figure_keys(const HardwareProfile& hardware) {
     for (const auto& peak : hardware.peaks) {
         keys.push_back(fmt::format("peaks/{}", name_of(peak.dtype)));
     }
-    keys.insert(keys.end(), {"gemm_efficiency", "attention_efficiency", "memory_efficiency",
-                             "launch_s", "attention_launch_s", "quantise_s"});
+    keys.insert(keys.end(),
+                {"gemm_efficiency", "attention_efficiency", "memory_efficiency", "launch_s",
+                 "attention_launch_s", "quantise_s", "quantise_efficiency"});
+    for (const auto& gemm : hardware.gemm) {
+        keys.push_back(fmt::format("gemm/{}", name_of(gemm.dtype)));
+    }
+    if (hardware.attention) keys.insert(keys.end(), {"attention/prefill", "attention/decode"});
+    if (hardware.experts) keys.emplace_back("experts");
+    if (hardware.passes) keys.emplace_back("passes");
     const auto add_link = [&](const std::string& path) {
         for (const auto* figure : {"devices", "bytes_per_s", "latency_s", "base_latency_s"}) {
             keys.push_back(path + "/" + figure);
         }
     };
-    for (const auto& link : hardware.links) add_link(fmt::format("links/{}", name_of(link.kind)));
+    for (const auto& link : hardware.links) {
+        const auto path = fmt::format("links/{}", name_of(link.kind));
+        add_link(path);
+        if (!link.algorithms.empty()) keys.push_back(path + "/algorithms");
+    }
     if (hardware.network) add_link("network");
     keys.insert(keys.end(), {"interval_compute", "interval_attention", "interval_collective",
                              "workspace_bytes", "communication_buffer_bytes"});
+    if (hardware.usd_per_hour) keys.emplace_back("usd_per_hour");
     if (!hardware.tables.empty()) keys.emplace_back("tables");
     return keys;
 }
@@ -229,6 +319,29 @@ std::vector<std::string> assumed_figures(const HardwareProfile& hardware) {
         if (source.kind == SourceKind::assumed) keys.push_back(key);
     }
     return keys;
+}
+
+bool is_assumed(const HardwareProfile& hardware, std::string_view group) {
+    return std::any_of(hardware.sources.begin(), hardware.sources.end(), [&](const auto& entry) {
+        return entry.second.kind == SourceKind::assumed && entry.first.starts_with(group);
+    });
+}
+
+std::vector<std::string> link_names(const HardwareProfile& hardware) {
+    std::vector<std::string> names;
+    for (const auto& link : hardware.links) names.emplace_back(name_of(link.kind));
+    return names;
+}
+
+void require_devices(const HardwareProfile& hardware, int ranks, int nodes) {
+    const auto most = std::int64_t{nodes} * hardware.devices;
+    if (ranks <= most) return;
+    const auto needed = (std::int64_t{ranks} + hardware.devices - 1) / hardware.devices;
+    throw Error(fmt::format("--tp {}", ranks),
+                fmt::format("{} node{} of {} {} have {} GPUs", nodes, nodes == 1 ? "" : "s",
+                            hardware.devices, hardware.name, most),
+                fmt::format("nearest valid: --tp {}{}", most,
+                            hardware.network ? fmt::format(", or --nodes {}", needed) : ""));
 }
 
 DType usable_dtype(const HardwareProfile& hardware, DType dtype) {

@@ -6,6 +6,11 @@
 #include <vector>
 
 #include "core/json_io.h"
+#include "cost_model/attention.h"
+#include "cost_model/collective_fit.h"
+#include "cost_model/gemm.h"
+#include "cost_model/moe.h"
+#include "cost_model/passes.h"
 #include "models/graph.h"
 #include "models/points.h"
 
@@ -50,6 +55,9 @@ struct LinkProfile {
     Seconds latency;                // per message hop
     Seconds base_latency;           // per collective, launch excluded
     bool switch_reduction = false;  // the switch can add (NVLink SHARP)
+    bool transferred = false;       // `algorithms` were fitted on another device's link
+    std::vector<CollectiveFit>
+        algorithms{};  // fitted; a collective without rows is an alpha-beta line
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
@@ -59,6 +67,8 @@ struct LinkProfile {
         field("latency_s", self.latency);
         field("base_latency_s", self.base_latency);
         field("switch_reduction", self.switch_reduction);
+        field("transferred", self.transferred);
+        field("algorithms", self.algorithms);
     }
     bool operator==(const LinkProfile&) const = default;
 };
@@ -74,20 +84,38 @@ struct PeakRate {
     bool operator==(const PeakRate&) const = default;
 };
 
+/// Half widths of the 90 % intervals of what tables correct, by regime; 0: the profile's own.
+struct TableWidths {
+    std::array<double, 3> products{};   // m <= 64, below 1024, above
+    std::array<double, 3> attention{};  // prefill of fewer than 4,096 tokens, of more, decode
+    std::array<double, 3> experts{};    // tokens, as products
+    static void fields(auto& self, auto&& field) {
+        field("products", self.products);
+        field("attention", self.attention);
+        field("experts", self.experts);
+    }
+    bool operator==(const TableWidths&) const = default;
+};
+
 /// Measured points on top of the analytic model; empty in shipped profiles.
 struct Tables {
     std::vector<GemmPoint> gemm;
     std::vector<AttentionPoint> attention;
     std::vector<ElementwisePoint> elementwise;
     std::vector<CollectivePoint> collectives;
+    std::vector<MoePoint> moe;
+    TableWidths widths;
     bool empty() const {
-        return gemm.empty() && attention.empty() && elementwise.empty() && collectives.empty();
+        return gemm.empty() && attention.empty() && elementwise.empty() && collectives.empty() &&
+               moe.empty();
     }
     static void fields(auto& self, auto&& field) {
         field("gemm", self.gemm);
         field("attention", self.attention);
         field("elementwise", self.elementwise);
         field("collectives", self.collectives);
+        field("moe", self.moe);
+        field("widths", self.widths);
     }
     bool operator==(const Tables&) const = default;
 };
@@ -111,6 +139,7 @@ struct Source {
 /// A node of `devices` equal devices and the links between them.
 struct HardwareProfile {
     std::string schema = "tplan.hardware/1";
+    std::string origin;  // what load_hardware() was asked for; not in the document
     std::string name;
     std::string description;
     std::string backend;       // "cuda" or "cpu": which executor backend measures it
@@ -126,15 +155,21 @@ struct HardwareProfile {
     double memory_efficiency = 1;     // share of the memory bandwidth that streaming reaches
     Seconds launch;  // fixed cost of a kernel inside a CUDA graph; of a step's dispatch on a CPU
     Seconds attention_launch;  // likewise of an attention core: split, combine, cache append
+    std::optional<AttentionModel> attention;       // attention cores; none: the roofline
+    std::optional<ExpertModel> experts;            // routed experts; none: the roofline
+    std::optional<std::vector<PassModel>> passes;  // norms and the like; none: the roofline
     Seconds quantise;  // fixed part of quantising activations to fp8 at run time (abs-max, scale)
+    double quantise_efficiency = 1;      // share of the memory bandwidth that quantising reaches
+    std::vector<GemmParameters> gemm;    // one per dtype fitted; empty: products by the roofline
     std::vector<LinkProfile> links;      // fastest first
     std::optional<LinkProfile> network;  // between nodes, per device
     double interval_compute =
         0.3;  // half width, as a fraction, of the 90 % interval of a compute step
-    double interval_attention = 0.5;   // likewise of an attention core
-    double interval_collective = 0.4;  // likewise of a collective
-    Bytes workspace;                   // libraries' scratch per device
-    Bytes communication_buffers;       // collectives' own buffers per device, when tp > 1
+    double interval_attention = 0.5;     // likewise of an attention core
+    double interval_collective = 0.4;    // likewise of a collective
+    Bytes workspace;                     // libraries' scratch per device
+    Bytes communication_buffers;         // collectives' own buffers per device, when tp > 1
+    std::optional<double> usd_per_hour;  // of one device; what cost per token is reckoned from
     Tables tables;
     Named<Source> sources;  // one per figure_keys()
 
@@ -155,7 +190,12 @@ struct HardwareProfile {
         field("memory_efficiency", self.memory_efficiency);
         field("launch_s", self.launch);
         field("attention_launch_s", self.attention_launch);
+        field("attention", self.attention);
+        field("experts", self.experts);
+        field("passes", self.passes);
         field("quantise_s", self.quantise);
+        field("quantise_efficiency", self.quantise_efficiency);
+        field("gemm", self.gemm);
         field("links", self.links);
         field("network", self.network);
         field("interval_compute", self.interval_compute);
@@ -163,6 +203,7 @@ struct HardwareProfile {
         field("interval_collective", self.interval_collective);
         field("workspace_bytes", self.workspace);
         field("communication_buffer_bytes", self.communication_buffers);
+        field("usd_per_hour", self.usd_per_hour);
         field("tables", self.tables);
         field("sources", self.sources);
     }
@@ -186,12 +227,21 @@ std::vector<std::string> hardware_names();
 std::string calibrated_profile_path(const std::string& backend);
 
 /// The keys of `sources`: the path of every figure below the profile. Peaks go by dtype and links
-/// by kind: "memory_bytes", "peaks/bf16", "links/nvlink/latency_s", "network/bytes_per_s", "tables"
-/// (when there are points).
+/// by kind: "memory_bytes", "peaks/bf16", "gemm/bf16", "links/nvlink/latency_s",
+/// "network/bytes_per_s", "tables" (when there are points).
 std::vector<std::string> figure_keys(const HardwareProfile& hardware);
 
 /// The figures whose source is `assumed`: every report made from the profile says so.
 std::vector<std::string> assumed_figures(const HardwareProfile& hardware);
+
+/// Whether a figure whose key begins with `group` is assumed: taken over from another device.
+bool is_assumed(const HardwareProfile& hardware, std::string_view group);
+
+/// Names of the node's links, fastest first.
+std::vector<std::string> link_names(const HardwareProfile& hardware);
+
+/// Throws Error naming the highest degree unless `ranks` devices are there: nodes x devices.
+void require_devices(const HardwareProfile& hardware, int ranks, int nodes);
 
 /// The dtype that arithmetic on `dtype` runs in: itself, or the nearest wider one the device has a
 /// peak for. Throws Error when there is none.

@@ -87,10 +87,10 @@ std::vector<bool> carried_buffers(const Program& program) {
     return carried;
 }
 
+/// Columns of a rank for each row of the whole; a share of the rows counts as a share of columns.
 double local_columns(const Buffer& buffer) {
-    return static_cast<double>(buffer.layout.kind == LayoutKind::split
-                                   ? largest_extent(buffer.layout.split, buffer.width)
-                                   : buffer.width);
+    const auto width = static_cast<double>(largest_width(buffer.layout, buffer.width));
+    return buffer.layout.splits_rows() ? width / buffer.layout.split.parts : width;
 }
 
 /// Buffers of the last section from its last product on: the logits and their gathered copy.

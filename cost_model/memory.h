@@ -43,9 +43,19 @@ double weight_bytes_per_rank(const Program& program);
 /// The workload-free terms of a program; `workspace`, `communication` and `capacity` stay 0.
 MemoryTerms memory_terms(const Program& program);
 
+/// Bytes of the cache of `batch` sequences of `cached` tokens, `kv_element` bytes an element;
+/// layers with a window keep no more tokens than that.
 double kv_cache_bytes(const MemoryTerms& terms, double batch, double cached, double kv_element);
+
+/// Bytes of the activations alive at the fullest step, with `query` new tokens of each of `batch`
+/// sequences.
 double activation_bytes(const MemoryTerms& terms, double batch, double query);
+
+/// Bytes of the head's output for `batch` sequences with `query` new tokens each.
 double logits_bytes(const MemoryTerms& terms, double batch, double query);
+
+/// Bytes of everything the fullest rank holds: weights, workspace, communication buffers and the
+/// three above.
 double total_bytes(const MemoryTerms& terms, double batch, double query, double cached,
                    double kv_element);
 

@@ -12,9 +12,16 @@ namespace {
 
 double local_columns(const Program& program, int buffer) {
     const auto& b = program.buffers[static_cast<std::size_t>(buffer)];
-    const auto columns =
-        b.layout.kind == LayoutKind::split ? largest_extent(b.layout.split, b.width) : b.width;
-    return static_cast<double>(columns);
+    return static_cast<double>(largest_width(b.layout, b.width));
+}
+
+/// Over how many ranks the rows of the buffers are spread; 1 when every rank has all.
+double row_parts(const Program& program, const std::vector<int>& buffers) {
+    for (const int buffer : buffers) {
+        const auto& layout = program.buffers[static_cast<std::size_t>(buffer)].layout;
+        if (layout.splits_rows()) return layout.split.parts;
+    }
+    return 1;
 }
 
 // -- formulas -------------------------------------------------------------------------------------
@@ -175,6 +182,7 @@ StepShape step_shape(const Step& step, const Program& program) {
                 .activation = bytes_of(stored_dtype(step.dtype))};
     for (const int b : step.inputs) s.in_columns += local_columns(program, b);
     for (const int b : step.outputs) s.out_columns += local_columns(program, b);
+    s.row_parts = std::max(row_parts(program, step.inputs), row_parts(program, step.outputs));
     if (step.inputs.empty()) s.in_columns = as_double(step.k > 0 ? step.k : step.n);
     if (step.outputs.empty()) s.out_columns = as_double(step.n);
     if (const auto& a = step.spec.attention) {
@@ -238,9 +246,51 @@ bool quantises(const HardwareProfile& hardware, DType weight, bool quant_dynamic
            compute_dtype(hardware, weight, DType::bf16) == DType::fp8;
 }
 
-double quantise_seconds(const HardwareProfile& hardware, double m, double k) {
-    return hardware.quantise.value +
-           5 * m * k / (hardware.memory_bandwidth.value * hardware.memory_efficiency);
+const GemmParameters* gemm_parameters(const HardwareProfile& hardware, DType compute) {
+    const auto dtype = usable_dtype(hardware, compute);
+    const GemmParameters* found = nullptr;
+    for (const auto& p : hardware.gemm) {
+        if (p.dtype == dtype) return &p;
+        if (p.dtype == DType::bf16 || p.dtype == DType::fp16) found = &p;
+    }
+    return found;
+}
+
+bool borrows(const GemmParameters& parameters, DType compute) {
+    const auto tensor_core = [](DType dtype) { return dtype == DType::fp16 ? DType::bf16 : dtype; };
+    return tensor_core(parameters.dtype) != tensor_core(compute);
+}
+
+GemmElements gemm_elements(DType compute, double weight, double activation) {
+    return {
+        .weight = weight, .input = std::min(activation, bytes_of(compute)), .output = activation};
+}
+
+GemmDevice gemm_device(const HardwareProfile& hardware, DType compute) {
+    return {.sm_count = static_cast<double>(hardware.sm_count),
+            .peak = peak_rate(hardware, compute).value,
+            .fp32_peak = peak_rate(hardware, DType::fp32).value,
+            .memory_bandwidth = hardware.memory_bandwidth.value,
+            .l2_bytes = hardware.l2_cache.value};
+}
+
+double Quantiser::seconds(double rows) const {
+    const double in_l2 = l2_resident(rows * l2_per_row);
+    return fixed + rows * (in_l2 * per_row_in_l2 + (1 - in_l2) * per_row);
+}
+
+Quantiser quantiser(const HardwareProfile& hardware, double k) {
+    const double bytes = 5 * k, resident = 2 * k;
+    Quantiser out{
+        .fixed = hardware.quantise.value,
+        .per_row = bytes / (hardware.memory_bandwidth.value * hardware.quantise_efficiency),
+        .l2_per_row = resident / hardware.l2_cache.value};
+    out.per_row_in_l2 = out.per_row;
+    if (const auto* parameters = gemm_parameters(hardware, DType::fp8)) {
+        const double fp32_peak = peak_rate(hardware, DType::fp32).value;
+        out.per_row_in_l2 = std::min(out.per_row, bytes / (parameters->l2_ratio * fp32_peak));
+    }
+    return out;
 }
 
 double attended_pairs(double query, double cached, double window) {

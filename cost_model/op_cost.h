@@ -4,6 +4,7 @@
 
 #include "core/units.h"
 #include "cost_model/hardware.h"
+#include "models/points.h"
 #include "models/program.h"
 
 /// What one op asks of a device: floating point operations and bytes of memory traffic, one table
@@ -34,11 +35,13 @@ constexpr auto enum_names(CostKind) {
 /// A workload as the formulas need it: counts as doubles, products taken once.
 struct WorkSize {
     bool decode = true;
-    double batch = 1;     // sequences
-    double query = 1;     // new tokens per sequence
-    double cached = 1;    // tokens attended per sequence, the new ones included
-    double tokens = 1;    // rows of Rows::tokens
-    double kv_bytes = 2;  // per element of the cache
+    double batch = 1;                       // sequences
+    double query = 1;                       // new tokens per sequence
+    double cached = 1;                      // tokens attended per sequence, the new ones included
+    double tokens = 1;                      // rows of Rows::tokens
+    double kv_bytes = 2;                    // per element of the cache
+    Residency residency = Residency::cold;  // of weights and cache
+    bool balanced = false;  // tokens routed to experts as evenly as whole tokens allow
     double rows(Rows kind) const { return kind == Rows::tokens ? tokens : batch; }
 };
 
@@ -49,6 +52,7 @@ WorkSize work_size(const Workload& workload);
 struct StepShape {
     OpKind kind = OpKind::linear;
     Rows rows = Rows::tokens;
+    double row_parts = 1;                       // ranks that share the rows (sequence parallelism)
     double n = 0, k = 0;                        // columns out and in (linear); n: payload columns
     double in_columns = 0, out_columns = 0;     // of all activations read and written
     double weight_bytes = 0;                    // of all weights read when all are touched
@@ -92,6 +96,9 @@ struct Roofline {
     double launch = 0;
     double seconds(double flops, double bytes) const;
 };
+
+/// The device for one engine with arithmetic in `compute`. Throws Error when the profile has no
+/// peak for that dtype or a wider one.
 Roofline roofline(const HardwareProfile& hardware, Engine engine, DType compute);
 
 /// The dtype a product of such weights and activations is computed in: fp8 weights in fp8 where the
@@ -101,8 +108,30 @@ DType compute_dtype(const HardwareProfile& hardware, DType weight, DType activat
 /// Whether activations are quantised to fp8 at run time before a product.
 bool quantises(const HardwareProfile& hardware, DType weight, bool quant_dynamic);
 
-/// Time of that: a fixed part and 5 m k bytes (read twice at two bytes, written at one).
-double quantise_seconds(const HardwareProfile& hardware, double m, double k);
+/// Parameters of a product computed in `compute`: the dtype's own; bf16 and fp16 share theirs, as
+/// they share the tensor cores; any other dtype borrows theirs. Null when the profile has none:
+/// such products are priced by the roofline.
+const GemmParameters* gemm_parameters(const HardwareProfile& hardware, DType compute);
+
+/// Whether those were fitted to products of another kind of arithmetic.
+bool borrows(const GemmParameters& parameters, DType compute);
+
+/// Bytes per element of a product computed in `compute` whose weights and activations are stored
+/// as given: fp8 products read quantised activations.
+GemmElements gemm_elements(DType compute, double weight, double activation);
+
+/// The figures of the profile that the parameters are ratios to.
+GemmDevice gemm_device(const HardwareProfile& hardware, DType compute);
+
+/// What quantising activations of k columns costs: a fixed part, and 5 k bytes a row (read twice at
+/// two bytes, written at one), which come from L2 as far as the activations fit there. Seconds, per
+/// row where it says so.
+struct Quantiser {
+    double fixed = 0, per_row = 0, per_row_in_l2 = 0;
+    double l2_per_row = 0;  // share of L2 that a row takes
+    double seconds(double rows) const;
+};
+Quantiser quantiser(const HardwareProfile& hardware, double k);
 
 /// Query-key pairs one head of one sequence scores: causal, each query with at most `window` keys
 /// (0 = all). `query` new tokens end at position `cached`.

@@ -30,61 +30,6 @@ struct TimeCurve {
 /// Sorts, averages repeated sizes and makes monotone.
 TimeCurve make_time_curve(std::vector<std::pair<double, double>> bytes_and_seconds);
 
-/// Residual of one product [m, n, k] with n and k fixed, over log m. Between two points the time is
-/// kept between theirs, so that it never falls as m grows.
-struct ProductCurve {
-    struct Point {
-        double log_m = 0;
-        double residual = 0;  // log(measured / analytic)
-        double seconds = 0;   // at this point
-    };
-    std::vector<Point> points;  // ascending in m
-    bool inside = true;         // n, k and ranks lie on or inside the measured grid
-
-    bool empty() const { return points.empty(); }
-    /// Corrects the analytic time of m rows.
-    double at(double log_m, double analytic) const;
-    bool covers(double log_m) const;
-};
-
-/// Residual of one attention over log batch x log tokens, bilinear.
-struct AttentionGrid {
-    std::vector<double> log_batch, log_tokens;  // ascending
-    std::vector<double> residual;               // [batch][tokens]
-    bool inside = true;
-
-    bool empty() const { return residual.empty(); }
-    double at(double log_batch_, double log_tokens_) const;
-    bool covers(double log_batch_, double log_tokens_) const;
-};
-
-/// What a lookup is made for.
-struct ProductKey {
-    DType dtype = DType::fp32;
-    int ranks = 1;
-    double n = 0, k = 0;
-};
-struct AttentionKey {
-    DType kv_dtype = DType::fp32;
-    int ranks = 1;
-    bool decode = true;
-    double heads = 0, kv_heads = 0, head_dim = 0;
-};
-
-/// Analytic time of the product at m rows, as the step that looks up prices it.
-using AnalyticProduct = std::function<double(double m)>;
-
-/// Builds the curve of one product from the points of its dtype and of the nearest rank count;
-/// empty when the dtype was not measured.
-ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& key,
-                           const AnalyticProduct& analytic);
-
-/// The analytic time of a measured point: m x n x k with weights and activations of one dtype.
-double analytic_product(const HardwareProfile& hardware, DType dtype, double m, double n, double k);
-
-/// Likewise for an attention, from the measured head layout nearest to the one asked for.
-AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key);
-
 /// Passes over memory: the points of this op kind, else of one of its document kind, else of any.
 TimeCurve elementwise_curve(const HardwareProfile& hardware, OpKind op, int ranks);
 

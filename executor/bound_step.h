@@ -44,6 +44,7 @@ struct BoundStep {
     std::int64_t batch = 1;           // sequences
     std::int64_t query_tokens = 1;    // per sequence; rows = batch * query_tokens for Rows::tokens
     std::int64_t first_position = 0;  // of the first query token of each sequence
+    std::int64_t first_row = 0;       // of the output: above 0 where ranks have their own rows
     const std::int32_t* token_ids = nullptr;  // embedding: [rows], on the device
     std::int64_t first_vocab_row = 0;         // embedding: table row 0 is this token
 

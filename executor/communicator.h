@@ -36,8 +36,9 @@ class Communicator {
     /// out = sum over ranks of in. Both [rows, width], the same shape on every rank; out may be in.
     virtual double all_reduce(const Matrix& in, const Matrix& out, const CollectiveTag& tag) = 0;
 
-    /// out [rows, width] = the columns that all ranks hold; in [rows, local_extent(from, width)],
-    /// widths may differ between ranks. Where ranks hold copies of a column, one of them is taken.
+    /// out [rows, width] = the columns that all ranks hold, or the rows where `from` cuts them; in
+    /// [rows, local_extent(from, width)], widths may differ between ranks. Where ranks hold copies
+    /// of a column, one of them is taken.
     virtual double all_gather(const Matrix& in, const Split& from, const Matrix& out,
                               const CollectiveTag& tag) = 0;
 
@@ -45,7 +46,8 @@ class Communicator {
     virtual double reduce_scatter(const Matrix& in, const Matrix& out, const Split& to,
                                   const CollectiveTag& tag) = 0;
 
-    /// Columns of a [rows, width] activation change owners: in is cut by `from`, out by `to`.
+    /// Parts of a [rows, width] activation change owners: in is cut by `from`, out by `to`, at most
+    /// one of them by rows.
     virtual double all_to_all(const Matrix& in, const Split& from, const Matrix& out,
                               const Split& to, std::int64_t width, const CollectiveTag& tag) = 0;
 

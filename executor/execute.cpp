@@ -64,8 +64,8 @@ void refuse_memory(const MemoryNeeds& needs, bool force) {
     if (needs.fits() || force) return;
     throw Error(
         "memory",
-        fmt::format("the run needs {}, {} are there\n{}", format_bytes(Bytes(needs.total())),
-                    format_bytes(Bytes(needs.available)), needs.table()),
+        fmt::format("the run needs {}, {} are there; {}", format_bytes(Bytes(needs.total())),
+                    format_bytes(Bytes(needs.available)), needs.text()),
         "run fewer layers, a smaller batch or a shorter context");
 }
 

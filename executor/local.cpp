@@ -50,8 +50,15 @@ std::vector<Slice> owned(const Split& split, std::int64_t n, int rank) {
     return slices(split, n, split.kind == SplitKind::whole ? 0 : rank);
 }
 
+Slice owned_rows(const Buffer& buffer, const Workload& workload, int rank) {
+    const auto rows = workload.rows(buffer.rows);
+    if (!buffer.layout.splits_rows()) return {0, rows};
+    const auto own = slices(buffer.layout.split, rows, rank);
+    return own.empty() ? Slice{rows, 0} : own.front();
+}
+
 std::vector<Slice> owned_columns(const Buffer& buffer, int rank) {
-    if (buffer.layout.kind != LayoutKind::split) return {{0, buffer.width}};
+    if (!buffer.layout.splits_columns()) return {{0, buffer.width}};
     return owned(buffer.layout.split, buffer.width, rank);
 }
 
@@ -83,7 +90,7 @@ LocalWeight local_weight(const ShardedTensor& tensor, int rank) {
 
 LocalWeight local_bias(const ShardedTensor& tensor, const Buffer& buffer, int rank) {
     auto local = local_weight(tensor, rank);
-    if (tensor.split.kind == SplitKind::whole && buffer.layout.kind == LayoutKind::split) {
+    if (tensor.split.kind == SplitKind::whole && buffer.layout.splits_columns()) {
         local = {{{0, 1}}, owned_columns(buffer, rank)};
     }
     return local;
@@ -125,7 +132,7 @@ BufferPlaces place_buffers(const Program& program, int rank) {
             column += width(b);
         }
         result.widths.push_back(column);
-        result.rows.push_back(program.buffers[static_cast<std::size_t>(buffers.front())].rows);
+        result.first.push_back(buffers.front());
     };
     for (const auto& section : program.sections) {
         for (const auto& step : section.steps) {

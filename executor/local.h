@@ -10,17 +10,22 @@
 
 namespace tplan {
 
-/// One step of the running order: every layer's instance of every step of its section.
+/// One step of the running order.
 struct ExecutedStep {
     int section = 0;
     int step = 0;    // of the section
     int layer = -1;  // -1 outside the layers
     std::string id;  // step_id()
 };
+
+/// The program unrolled in running order: every layer's instance of every step of its section.
 std::vector<ExecutedStep> executed_steps(const Program& program);
 
 /// slices() for any split: a whole one is the same on every rank.
 std::vector<Slice> owned(const Split& split, std::int64_t n, int rank);
+
+/// The rows of a buffer that a rank holds: all of them unless they are cut.
+Slice owned_rows(const Buffer& buffer, const Workload& workload, int rank);
 
 /// The columns of a buffer that a rank holds, and how many.
 std::vector<Slice> owned_columns(const Buffer& buffer, int rank);
@@ -59,7 +64,7 @@ struct Place {
 struct BufferPlaces {
     std::vector<Place> places;         // one per buffer
     std::vector<std::int64_t> widths;  // of the allocations, in elements per row
-    std::vector<Rows> rows;            // of the allocations
+    std::vector<int> first;            // a buffer of each allocation: all have the same rows
 };
 /// Throws Error naming the step when two steps want the same buffers in different company.
 BufferPlaces place_buffers(const Program& program, int rank);

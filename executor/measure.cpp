@@ -3,15 +3,9 @@
 #include <algorithm>
 #include <vector>
 
-namespace tplan {
+#include "core/statistics.h"
 
-double quantile(std::span<const double> sorted, double q) {
-    if (sorted.empty()) return 0;
-    const double at = q * static_cast<double>(sorted.size() - 1);
-    const auto low = static_cast<std::size_t>(at);
-    const auto high = std::min(low + 1, sorted.size() - 1);
-    return sorted[low] + (sorted[high] - sorted[low]) * (at - static_cast<double>(low));
-}
+namespace tplan {
 
 Spread spread_of(std::span<const TimedSample> samples) {
     std::vector<double> clean, all;
@@ -19,10 +13,21 @@ Spread spread_of(std::span<const TimedSample> samples) {
         all.push_back(sample.time.value);
         if (sample.clean) clean.push_back(sample.time.value);
     }
-    auto& times = clean.size() >= 2 ? clean : all;
-    std::ranges::sort(times);
+    const auto& times = clean.size() >= 2 ? clean : all;
     return {Seconds(quantile(times, 0.5)), Seconds(quantile(times, 0.1)),
             Seconds(quantile(times, 0.9))};
+}
+
+Seconds clean_mean(std::span<const TimedSample> samples) {
+    const bool any_clean = std::ranges::any_of(samples, &TimedSample::clean);
+    Seconds sum;
+    int count = 0;
+    for (const auto& sample : samples) {
+        if (any_clean && !sample.clean) continue;
+        sum += sample.time;
+        ++count;
+    }
+    return count > 0 ? sum / count : sum;
 }
 
 double clean_fraction(std::span<const TimedSample> samples) {

@@ -35,11 +35,10 @@ struct Spread {
 /// when fewer than two are clean. Zero for none.
 Spread spread_of(std::span<const TimedSample> samples);
 
+/// Mean of the clean samples; of all samples when none is clean. Zero for none.
+Seconds clean_mean(std::span<const TimedSample> samples);
+
 /// Share of clean samples; 0 for none.
 double clean_fraction(std::span<const TimedSample> samples);
-
-/// Value at quantile `q` in [0, 1] of ascending numbers, by straight line between neighbours; 0 for
-/// none.
-double quantile(std::span<const double> sorted, double q);
 
 }  // namespace tplan

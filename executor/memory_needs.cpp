@@ -39,7 +39,8 @@ void add_weights(const Program& program, const Workload& workload, DType dtype,
         const auto& input = buffer_of(program, step.inputs[0]);
         const auto k = local_width(input, rank);
         const auto n = k == 0 ? 0 : static_cast<std::int64_t>(plain / kFloat) / k;
-        const double packed = backend.packed_bytes({workload.rows(input.rows), n, k, dtype});
+        const double packed =
+            backend.packed_bytes({owned_rows(input, workload, rank).extent, n, k, dtype});
         if (packed > 0) {
             needs.weights += packed;
             needs.loading = std::max(needs.loading, fresh);
@@ -73,15 +74,6 @@ double experts_workspace(const Program& program, const Workload& workload, const
     return static_cast<double>(workload.rows(input.rows) * (2 * input.width + 3 * ffn)) * kFloat;
 }
 
-std::vector<std::string> table_row(const std::string& name, const RankNeeds& needs) {
-    return {name,
-            format_bytes(Bytes(needs.weights)),
-            format_bytes(Bytes(needs.cache)),
-            format_bytes(Bytes(needs.activations)),
-            format_bytes(Bytes(needs.loading)),
-            format_bytes(Bytes(needs.total()))};
-}
-
 }  // namespace
 
 double MemoryNeeds::total() const {
@@ -90,19 +82,20 @@ double MemoryNeeds::total() const {
     return sum;
 }
 
-std::string MemoryNeeds::table() const {
-    std::vector<std::vector<std::string>> rows = {
-        {"rank", "weights", "KV cache", "activations", "loading", "total"}};
-    RankNeeds all;
-    for (std::size_t r = 0; r < ranks.size(); ++r) {
-        rows.push_back(table_row(std::to_string(r), ranks[r]));
-        all.weights += ranks[r].weights;
-        all.cache += ranks[r].cache;
-        all.activations += ranks[r].activations;
-        all.loading += ranks[r].loading;
+std::string MemoryNeeds::text() const {
+    std::vector<std::string> parts;
+    for (std::size_t first = 0, last = 0; first < ranks.size(); first = last + 1) {
+        last = first;
+        while (last + 1 < ranks.size() && ranks[last + 1] == ranks[first]) ++last;
+        const auto& own = ranks[first];
+        parts.push_back(
+            fmt::format("{}: weights {}, KV cache {}, activations {}, while loading {}",
+                        first == last ? fmt::format("rank {}", first)
+                                      : fmt::format("ranks {} to {}, each", first, last),
+                        format_bytes(Bytes(own.weights)), format_bytes(Bytes(own.cache)),
+                        format_bytes(Bytes(own.activations)), format_bytes(Bytes(own.loading))));
     }
-    rows.push_back(table_row("all", all));
-    return format_table(rows) + "available: " + format_bytes(Bytes(available)) + "\n";
+    return join(parts, "; ");
 }
 
 MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType dtype,
@@ -126,9 +119,9 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
         }
         own.activations = workspace;
         for (const auto& buffer : program.buffers) {
-            own.activations +=
-                static_cast<double>(workload.rows(buffer.rows) * local_width(buffer, rank)) *
-                element;
+            own.activations += static_cast<double>(owned_rows(buffer, workload, rank).extent *
+                                                   local_width(buffer, rank)) *
+                               element;
         }
     }
     return needs;

@@ -14,6 +14,7 @@ struct RankNeeds {
     double activations = 0;
     double loading = 0;  // for a while, when weights are brought into the backend's form
     double total() const { return weights + cache + activations + loading; }
+    bool operator==(const RankNeeds&) const = default;
 };
 
 struct MemoryNeeds {
@@ -21,8 +22,8 @@ struct MemoryNeeds {
     double available = 0;  // to all ranks together
     double total() const;
     bool fits() const { return total() <= available; }
-    /// One row per rank, a sum, and what is there.
-    std::string table() const;
+    /// What each rank needs and for what, in one line; ranks with equal needs together.
+    std::string text() const;
 };
 
 /// What a run of the program would take. Allocates nothing on the devices.

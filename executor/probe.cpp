@@ -11,7 +11,18 @@ namespace {
 
 constexpr double kRotatedBytes = 96e6;  // per rank: past any cache of the machine
 constexpr std::int64_t kMostLayers = 48, kFewestLayers = 4;
-constexpr std::int64_t kFeedWidth = 512, kPassWidth = 1024, kPassHeadDim = 128, kProbeVocab = 16384;
+/// Of the product that feeds another op: weights as of a layer, which leave little of what lay in
+/// the caches (a norm after them takes three times as long as after a small product); narrower
+/// where many rows would make it slow and are themselves more than a cache holds.
+constexpr double kFeedBytes = 8e6;
+constexpr std::int64_t kFewestFeedColumns = 256, kMostFeedColumns = 2048, kManyRows = 256;
+constexpr std::int64_t kPassWidth = 1024, kPassHeadDim = 128, kProbeVocab = 16384;
+
+std::int64_t feed_columns(std::int64_t outputs, std::int64_t rows) {
+    if (rows > kManyRows) return kFewestFeedColumns;
+    const auto columns = std::llround(kFeedBytes / 4 / static_cast<double>(outputs));
+    return std::clamp<std::int64_t>(columns, kFewestFeedColumns, kMostFeedColumns);
+}
 
 /// A program of one section that repeats one step, every rank doing the whole of it. Ops other than
 /// products are fed by a product in front of them, which is not timed: in a model their inputs come
@@ -34,25 +45,29 @@ struct Builder {
     }
     Step& step() { return probe.program.sections.front().steps.back(); }
 
-    /// Puts a product in front that writes the step's inputs.
+    /// Puts a product in front that writes the step's inputs. The sum that a fused norm adds to is
+    /// not fed: in a model it was last touched half a layer ago.
     void feed() {
-        const auto targets = step().inputs;
+        auto targets = step().inputs;
+        if (step().kind == OpKind::add_norm) targets.erase(targets.begin());
         Step product;
         product.kind = OpKind::linear;
         product.name = "feed";
-        product.inputs = {buffer("feed_in", kFeedWidth)};
-        product.k = kFeedWidth;
         product.outputs = targets;
         for (const int target : targets) {
+            product.n += probe.program.buffers[static_cast<std::size_t>(target)].width;
+        }
+        product.k = feed_columns(product.n, probe.workload.rows(Rows::tokens));
+        product.inputs = {buffer("feed_in", product.k)};
+        for (const int target : targets) {
             const auto fed = probe.program.buffers[static_cast<std::size_t>(target)];
-            const int weight = tensor(fed.name + ".weight", {fed.width, kFeedWidth});
+            const int weight = tensor(fed.name + ".weight", {fed.width, product.k});
             if (fed.layout.kind == LayoutKind::split) {
                 auto& cut = probe.program.tensors[static_cast<std::size_t>(weight)].split;
                 cut = fed.layout.split;
                 cut.dim = 0;
             }
             product.weights.push_back({weight});
-            product.n += fed.width;
         }
         auto& steps = probe.program.sections.front().steps;
         steps.insert(steps.begin(), std::move(product));
@@ -258,7 +273,7 @@ std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, 
             }
             layers.push_back(slowest);
         }
-        samples.push_back({spread_of(layers).median, clean_fraction(layers) >= 0.5});
+        samples.push_back({clean_mean(layers), clean_fraction(layers) >= 0.5});
     }
     return samples;
 }

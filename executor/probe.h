@@ -21,17 +21,17 @@ struct Probe {
 /// The op of a point; its time is not looked at.
 Probe probe_of(const GemmPoint& point);
 Probe probe_of(const AttentionPoint& point);
-Probe probe_of(
-    const ElementwisePoint& point);  // norm, add_norm, activation, rope; bytes read plus written
+/// Of one row of kPasses in the .cpp; bytes read plus written.
+Probe probe_of(const ElementwisePoint& point);
 Probe probe_of(const CollectivePoint& point);  // cpu-shm
 
 /// Memory read at full speed by every rank: bytes per second of one rank, from a product of one
 /// row.
 Bandwidth streaming_rate(const GemmPoint& one_row);
 
-/// Runs the probe once to warm up, then `reps` times; one sample per repetition: the median over
-/// its layers of the slowest rank's step, waiting for other ranks left out. Throws Error as Runner
-/// does. `world`: see RunOptions.
+/// Runs the probe once to warm up, then `reps` times; one sample per repetition: the mean over
+/// its layers of the slowest rank's step, waiting for other ranks left out. The mean, because a
+/// model's step is a sum over layers. Throws Error as Runner does. `world`: see RunOptions.
 std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, int reps,
                                 const World* world = nullptr);
 

@@ -70,7 +70,8 @@ void RankProgram::place() {
     const auto places = place_buffers(program, rank_);
     std::vector<Matrix> allocations;
     for (std::size_t i = 0; i < places.widths.size(); ++i) {
-        Matrix m{nullptr, setup_.workload.rows(places.rows[i]), places.widths[i], places.widths[i],
+        const auto rows = owned_rows(buffer_of(program, places.first[i]), setup_.workload, rank_);
+        Matrix m{nullptr, rows.extent, places.widths[i], places.widths[i],
                  backend_.activation_dtype(setup_.dtype)};
         memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes()),
                                         MemoryUse::exchanged));
@@ -108,6 +109,8 @@ void RankProgram::bind(const ExecutedStep& at) {
     bound.query_tokens = workload.query_tokens();
     bound.first_position = workload.cached_tokens() - workload.query_tokens();
     bound.token_ids = token_ids_;
+    const auto& made = buffer_of(setup_.program, bound.step->outputs[0]);
+    bound.first_row = owned_rows(made, workload, rank_).offset;
     for (const int b : bound.step->inputs) bound.inputs.push_back(buffer(b));
     for (const int b : bound.step->outputs) bound.outputs.push_back(buffer(b));
     bind_weights(bound, at);
@@ -198,6 +201,8 @@ void RankProgram::bind_experts(BoundStep& bound, const std::vector<WeightUse>& u
 void RankProgram::bind_attention(BoundStep& bound) {
     const auto& step = *bound.step;
     const auto& spec = *step.spec.attention;
+    require(bound.outputs[0].rows == setup_.workload.rows(Rows::tokens), bound, rank_,
+            "attention over some of the tokens");
     bound.kv_of_head = kv_of_heads(setup_.program, step, rank_);
     bound.cache.tokens = cached_tokens(spec, setup_.workload);
     const bool latent = spec.latent_width > 0;
@@ -262,6 +267,9 @@ void RankProgram::bind_reshard(BoundStep& bound) {
     bound.to = out.layout.split;
     bound.width = out.width;
     if (bound.step->kind == OpKind::slice) bound.columns = owned_columns(out, rank_);
+    const bool rows = in.layout.splits_rows() || out.layout.splits_rows();
+    require(!rows || bound.step->rows == Rows::tokens, bound, rank_,
+            "only rows that are tokens can be cut");
     require(in.width == out.width && in.rows == out.rows, bound, rank_,
             "input and output of different shapes");
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <functional>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -175,9 +176,36 @@ PackedWeights RankWeights::load_linear(const std::vector<WeightUse>& uses, std::
     return backend_.pack(rank_, shape, all.view, all.owner);
 }
 
+RankWeights::Loaded RankWeights::load_summed_biases(const ExecutedStep& at, const Step& step) {
+    const auto& buffer = program_.buffers[static_cast<std::size_t>(step.outputs[0])];
+    std::vector<float> sum(static_cast<std::size_t>(local_width(buffer, rank_)));
+    for (const auto& bias : step.biases) {
+        WeightUse use;
+        use.instance = resolve(bias, program_, at.section, at.layer);
+        use.role = WeightRole::bias;
+        use.local = local_bias(tensor_of(program_, use.instance), buffer, rank_);
+        std::vector<float> part;
+        for (const auto& columns : use.local.columns) {
+            const auto begin = part.size();
+            part.resize(begin + static_cast<std::size_t>(columns.extent));
+            source_(part_of(program_, use, {0, 1}, columns, columns.extent), part.data() + begin);
+        }
+        if (part.size() != sum.size()) {
+            throw Error("program/" + at.id,
+                        fmt::format("bias of {} elements on {} columns of rank {}", part.size(),
+                                    sum.size(), rank_));
+        }
+        std::transform(sum.begin(), sum.end(), part.begin(), sum.begin(), std::plus<>());
+    }
+    auto loaded = allocate(1, static_cast<std::int64_t>(sum.size()));
+    backend_.upload(rank_, loaded.view, sum.data());
+    return loaded;
+}
+
 RankWeights::Loaded RankWeights::load_bias(const ExecutedStep& at, const Step& step) {
     if (step.biases.empty()) return {};
     std::vector<float> all;
+    if (is_collective(step.kind)) return load_summed_biases(at, step);
     for (std::size_t i = 0; i < step.outputs.size(); ++i) {
         const auto& buffer = program_.buffers[static_cast<std::size_t>(step.outputs[i])];
         const auto begin = all.size();

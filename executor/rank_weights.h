@@ -52,6 +52,7 @@ class RankWeights {
     void fill(const Matrix& to, const WeightUse& use);
     void fill_transposed(const Matrix& to, const WeightUse& use, std::span<const Slice> rows);
     Loaded allocate(std::int64_t rows, std::int64_t columns, DType dtype = DType::fp32);
+    Loaded load_summed_biases(const ExecutedStep& at, const Step& step);
 
     Backend& backend_;
     int rank_;

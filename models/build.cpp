@@ -140,6 +140,17 @@ void require_known_quantisation(const ModelConfig& config) {
     }
 }
 
+/// What the family has apart; names of the whole as vLLM has them.
+std::vector<FusedModules> fused_modules(const ModelConfig& config) {
+    const auto& names = config.modules;
+    std::vector<FusedModules> fused;
+    if (names.qkv.empty() && !config.traits.latent_attention)
+        fused.push_back({{names.q, names.k, names.v}, "qkv_proj"});
+    if (names.gate_up.empty() && config.traits.gated)
+        fused.push_back({{names.gate, names.up}, "gate_up_proj"});
+    return fused;
+}
+
 }  // namespace
 
 Model build_model(const ModelConfig& config) {
@@ -149,7 +160,6 @@ Model build_model(const ModelConfig& config) {
     model.model_type = config.model_type;
     model.base_prefix =
         config.umbrella.empty() ? config.modules.base : config.traits.umbrella_prefix;
-    model.notes = config.notes;
 
     if (config.settings.qk_norm && config.traits.qk_norm == QkNorm::per_head_weights) {
         model.notes.push_back(
@@ -171,6 +181,7 @@ Model build_model(const ModelConfig& config) {
     }
     model.blocks.push_back(build_head(config, model.base_prefix));
     model.sequence.push_back({static_cast<int>(model.blocks.size()) - 1, -1});
+    model.fused = fused_modules(config);
     name_on_disk(config, model);
     refuse_huge(config, model);
     return model;

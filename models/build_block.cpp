@@ -10,8 +10,7 @@ bool is_quantised(const BlockDraft& draft, const std::string& module) {
     if (draft.layers == 0 || draft.config.quant_method.empty()) return false;
     const auto full = draft.block.prefix + "." + module;
     for (const auto& [pattern, layers] : draft.config.settings.unquantised) {
-        // As in transformers, a pattern is looked for at the start or at the end of the name.
-        if (!full.starts_with(pattern) && !full.ends_with(pattern)) continue;
+        if (!names_module(pattern, full)) continue;
         if (layers == 0 || layers >= draft.layers) return false;
         throw Error(draft.config.source + "/quantization_config/modules_to_not_convert",
                     fmt::format("{} is named for {} of {} layers alike; layers that differ in "

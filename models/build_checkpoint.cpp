@@ -39,11 +39,11 @@ void name_on_disk(const ModelConfig& config, Model& model) {
     for (auto& block : model.blocks) {
         for (auto& tensor : block.tensors) {
             if (tensor.tied) continue;
-            const auto prefix = block.prefix.empty() ? std::string() : block.prefix + ".";
             std::vector<std::string> names;
             for (const auto& part : parts(config, tensor))
-                names.push_back(below_umbrella(config, prefix + part));
-            if (names != std::vector{prefix + tensor.name}) tensor.checkpoint_names = names;
+                names.push_back(below_umbrella(config, below(block.prefix, part)));
+            if (names != std::vector{below(block.prefix, tensor.name)})
+                tensor.checkpoint_names = names;
         }
     }
 }

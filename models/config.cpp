@@ -11,7 +11,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPresets = "models/configs";
-constexpr std::string_view kPresetSchema = "tplan.preset/1";
 
 /// Keys of any config.json that say nothing about the graph: generation, training, bookkeeping.
 constexpr std::array<std::string_view, 78> kHarmless = {
@@ -182,14 +181,13 @@ void read_by_family(const Family& family, KeyReader& reader, ModelConfig& config
     note_other_keys(reader, family, config);
 }
 
-const Json& unwrap_preset(const Json& document, const std::string& source) {
-    if (!document.is_object()) json_detail::wrong_type(source, "an object", document);
+Json unwrap_preset(const Json& document, const std::string& source) {
+    if (!document.is_object()) wrong_type(source, "an object", document);
     const auto schema = document.find("schema");
-    if (schema == document.end() || *schema != kPresetSchema) return document;
-    const auto config = document.find("config");
-    if (config == document.end()) throw Error(source + "/config", "missing key");
-    if (!config->is_object()) json_detail::wrong_type(source + "/config", "an object", *config);
-    return *config;
+    if (schema == document.end() || *schema != Preset{}.schema) return document;
+    auto preset = from_json<Preset>(document, source);
+    if (!preset.config.is_object()) wrong_type(source + "/config", "an object", preset.config);
+    return std::move(preset.config);
 }
 
 }  // namespace
@@ -212,7 +210,7 @@ ModelConfig read_model_config(const Json& document, const std::string& source) {
     std::string where = source;
     if (const auto nested = outer.find("text_config"); !family && nested != outer.end()) {
         where += "/text_config";
-        if (!nested->is_object()) json_detail::wrong_type(where, "an object", *nested);
+        if (!nested->is_object()) wrong_type(where, "an object", *nested);
         text = &*nested;
         config.umbrella = config.model_type;
         config.model_type += "_text";
@@ -261,6 +259,10 @@ ModelConfig load_model_config(const std::string& model) {
         "MODEL",
         fmt::format("\"{}\" is no preset, no config.json and no directory with one", shown(model)),
         nearest.empty() ? "see tplan models" : nearest);
+}
+
+bool names_module(std::string_view pattern, std::string_view module) {
+    return module.starts_with(pattern) || module.ends_with(pattern);
 }
 
 std::vector<std::string> preset_names() {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/json_io.h"
@@ -100,6 +101,18 @@ struct ModelConfig {
     Settings settings;
 };
 
+/// A file of models/configs: a config.json with where its shapes were published.
+struct Preset {
+    std::string schema = "tplan.preset/1";
+    std::string source;
+    Json config;
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("source", self.source);
+        field("config", self.config);
+    }
+};
+
 /// Resolves MODEL: a preset name (models/configs/<name>.json), a path to a config.json, or a
 /// directory holding one. Throws Error for anything unreadable, wrong-typed, out of range
 /// (sizes 1..2^31, layers up to 10,000) or unsupported, naming the key; for an unknown preset with
@@ -110,6 +123,10 @@ ModelConfig load_model_config(const std::string& model);
 /// The same from a parsed document: a config.json, or a preset that wraps one. `source` is used in
 /// messages.
 ModelConfig read_model_config(const Json& document, const std::string& source);
+
+/// Does an entry of `unquantised` name this module? As in transformers, it is looked for at the
+/// start or at the end of the full name.
+bool names_module(std::string_view pattern, std::string_view module);
 
 /// Names of the presets, sorted.
 std::vector<std::string> preset_names();

@@ -6,7 +6,7 @@ namespace tplan {
 namespace {
 
 /// Whether null in config.json stands for "none" (transformers' `int | None`).
-enum class Null { refused, none };
+enum class Null { refused, none, as_default };  // as_default: where the class has null too
 
 struct SizeField {
     std::string_view name;
@@ -34,7 +34,7 @@ constexpr std::array kSizes = {
     SizeField{"heads", [](Config& c) -> Size& { return c.heads; }, 1, kMax},
     SizeField{"kv_heads", [](Config& c) -> Size& { return c.kv_heads; }, 1, kMax, Null::none},
     SizeField{"head_dim", [](Config& c) -> Size& { return c.head_dim; }, 1, kMax, Null::none},
-    SizeField{"ffn", [](Config& c) -> Size& { return c.ffn; }, 1, kMax, Null::none},
+    SizeField{"ffn", [](Config& c) -> Size& { return c.ffn; }, 1, kMax, Null::as_default},
     SizeField{"vocab", [](Config& c) -> Size& { return c.vocab; }, 1, kMax},
     SizeField{"max_positions", [](Config& c) -> Size& { return c.max_positions; }, 1, kMax},
     SizeField{"experts", [](Config& c) -> Size& { return c.experts; }, 1, kMax},
@@ -176,7 +176,7 @@ bool read_grouping(const Json& in, const std::string& where) {
 std::vector<std::int64_t> read_layer_numbers(const Json& in, const std::string& where) {
     std::vector<std::int64_t> numbers;
     if (in.is_null()) return numbers;
-    if (!in.is_array()) json_detail::wrong_type(where, "an array of layer numbers", in);
+    if (!in.is_array()) wrong_type(where, "an array of layer numbers", in);
     for (std::size_t i = 0; i < in.size(); ++i) {
         numbers.push_back(read_size(in[i], where + "/" + std::to_string(i), 0, kMostLayers));
     }
@@ -200,7 +200,7 @@ std::int64_t read_size(const Json& in, const std::string& where, std::int64_t lo
     if (integer && !huge) {
         if (const auto value = in.get<std::int64_t>(); value >= low && value <= high) return value;
     }
-    json_detail::wrong_type(where, fmt::format("an integer from {} to {}", low, high), in);
+    wrong_type(where, fmt::format("an integer from {} to {}", low, high), in);
 }
 
 double read_positive(const Json& in, const std::string& where, double high) {
@@ -208,12 +208,12 @@ double read_positive(const Json& in, const std::string& where, double high) {
         if (const auto value = in.get<double>(); value > 0 && value <= high) return value;
     }
     const bool bounded = high < std::numeric_limits<double>::max();
-    json_detail::wrong_type(
-        where, bounded ? fmt::format("a number above 0 up to {}", high) : "a number above 0", in);
+    wrong_type(where, bounded ? fmt::format("a number above 0 up to {}", high) : "a number above 0",
+               in);
 }
 
 ActivationKind read_activation(const Json& in, const std::string& where) {
-    if (!in.is_string()) json_detail::wrong_type(where, "the name of an activation", in);
+    if (!in.is_string()) wrong_type(where, "the name of an activation", in);
     const auto& name = in.get_ref<const std::string&>();
     if (const auto row = find_row(kActivations, name); row != kActivations.end()) return row->kind;
     std::vector<std::string> choices;
@@ -235,14 +235,15 @@ void read_field(const KeyRule& rule, KeyReader& reader, ModelConfig& config) {
     }
     const auto is_none = [&](Null null) {
         // A family file writes null where the class default is None or worked out from others.
-        return value.is_null() && (null == Null::none || !given);
+        return value.is_null() && (null == Null::none || !given ||
+                                   (null == Null::as_default && rule.fallback.is_null()));
     };
     if (const auto row = find_row(kSizes, rule.field); row != kSizes.end()) {
         row->at(config) = is_none(row->null) ? 0 : read_size(value, path, row->low, row->high);
     } else if (const auto number = find_row(kNumbers, rule.field); number != kNumbers.end()) {
         number->at(config) = is_none(number->null) ? 0 : read_positive(value, path);
     } else if (const auto flag = find_row(kFlags, rule.field); flag != kFlags.end()) {
-        if (!value.is_boolean()) json_detail::wrong_type(path, "true or false", value);
+        if (!value.is_boolean()) wrong_type(path, "true or false", value);
         flag->at(config) = value.get<bool>();
     } else if (rule.field == "activation") {
         auto& kind = config.settings.activation;

@@ -14,7 +14,7 @@ constexpr std::array<std::string_view, 5> kFrequencyTypes = {"llama3", "yarn", "
 /// One {rope_type, factor, rope_theta, ..}. `scale` and `theta` take what it says.
 void read_rope_entry(const Json& in, const std::string& where, double& theta, double* scale,
                      ModelConfig& config) {
-    if (!in.is_object()) json_detail::wrong_type(where, "an object or null", in);
+    if (!in.is_object()) wrong_type(where, "an object or null", in);
     std::string type = "default";
     for (const auto* key : {"rope_type", "type"}) {
         if (const auto found = in.find(key); found != in.end()) {
@@ -49,7 +49,7 @@ void read_rope_entry(const Json& in, const std::string& where, double& theta, do
 
 std::vector<bool> read_layer_types(const Json& in, const std::string& where, std::int64_t layers) {
     if (!in.is_array() || in.size() != static_cast<std::size_t>(layers)) {
-        json_detail::wrong_type(where, fmt::format("an array of {} layer types", layers), in);
+        wrong_type(where, fmt::format("an array of {} layer types", layers), in);
     }
     std::vector<bool> sliding;
     for (std::size_t i = 0; i < in.size(); ++i) {
@@ -63,21 +63,6 @@ std::vector<bool> read_layer_types(const Json& in, const std::string& where, std
         sliding.push_back(type == "sliding_attention");
     }
     return sliding;
-}
-
-/// "model.layers.3.mlp" as "model.layers.*.mlp".
-std::string generic_name(const std::string& name) {
-    std::string out;
-    for (std::size_t start = 0; start <= name.size();) {
-        const auto end = std::min(name.find('.', start), name.size());
-        const auto part = name.substr(start, end - start);
-        const bool number =
-            !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
-        if (start > 0) out += '.';
-        out += number ? "*" : part;
-        start = end + 1;
-    }
-    return out;
 }
 
 bool slides(const ModelConfig& config, std::int64_t layer) {
@@ -147,14 +132,13 @@ void read_layer_traits(KeyReader& reader, ModelConfig& config) {
 
 void read_quantisation(const Json& in, const std::string& where, ModelConfig& config) {
     if (in.is_null()) return;
-    if (!in.is_object()) json_detail::wrong_type(where, "an object or null", in);
+    if (!in.is_object()) wrong_type(where, "an object or null", in);
     const auto method = in.find("quant_method");
     if (method == in.end()) throw Error(where + "/quant_method", "missing key");
     config.quant_method = from_json<std::string>(*method, where + "/quant_method");
     if (const auto block = in.find("weight_block_size"); block != in.end() && !block->is_null()) {
         const auto path = where + "/weight_block_size";
-        if (!block->is_array() || block->size() != 2)
-            json_detail::wrong_type(path, "[rows, columns]", *block);
+        if (!block->is_array() || block->size() != 2) wrong_type(path, "[rows, columns]", *block);
         for (std::size_t i = 0; i < 2; ++i) {
             config.quant_block[i] =
                 read_size((*block)[i], path + "/" + std::to_string(i), 1, kLargestSize);
@@ -169,7 +153,7 @@ void read_quantisation(const Json& in, const std::string& where, ModelConfig& co
         const auto kept = in.find(key);
         if (kept == in.end() || kept->is_null()) continue;
         for (const auto& name : from_json<std::vector<std::string>>(*kept, where + "/" + key)) {
-            const auto pattern = generic_name(name);
+            const auto pattern = numbers_as_stars(name);
             auto& all = config.settings.unquantised;
             auto row = std::find_if(all.begin(), all.end(),
                                     [&](const auto& entry) { return entry.first == pattern; });

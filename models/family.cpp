@@ -12,7 +12,7 @@ constexpr std::string_view kFolder = "models/families";
 /// Reads a struct whose absent keys keep the value the struct is born with.
 template <class T>
 T read_over_defaults(const Json& in, const std::string& where) {
-    if (!in.is_object()) json_detail::wrong_type(where, "an object", in);
+    if (!in.is_object()) wrong_type(where, "an object", in);
     auto full = to_json(T{});
     for (const auto& [key, value] : in.items()) full[key] = value;
     return from_json<T>(full, where);
@@ -20,7 +20,7 @@ T read_over_defaults(const Json& in, const std::string& where) {
 
 /// "hidden": ["hidden_size", 4096]: the key's names, then the value when all are absent.
 KeyRule read_rule(const std::string& field, const Json& in, const std::string& where) {
-    if (!in.is_array() || in.empty()) json_detail::wrong_type(where, "[key.., default]", in);
+    if (!in.is_array() || in.empty()) wrong_type(where, "[key.., default]", in);
     KeyRule rule{.field = field, .keys = {}, .fallback = in.back()};
     for (std::size_t i = 0; i + 1 < in.size(); ++i) {
         rule.keys.push_back(from_json<std::string>(in[i], where));
@@ -30,7 +30,8 @@ KeyRule read_rule(const std::string& field, const Json& in, const std::string& w
 
 /// The file as it is; read_over_defaults then fills `traits` and `modules`.
 struct FamilyFile {
-    std::string schema, source;
+    std::string schema = "tplan.family/1";
+    std::string source;
     Named<Json> keys;
     std::optional<Named<std::vector<Json>>> only;
     std::vector<std::string> harmless;
@@ -50,6 +51,18 @@ struct FamilyFile {
 
 }  // namespace
 
+SchemaOf family_schema() {
+    auto schema = schema_of<FamilyFile>();
+    // Of these two, a key left out has its usual value.
+    const auto add = [&](const std::string& group, std::vector<SchemaRow> rows) {
+        for (auto& row : rows)
+            schema.rows.push_back({group + "/" + row.path, row.type, "may be absent"});
+    };
+    add("traits", describe<Traits>());
+    add("modules", describe<ModuleNames>());
+    return schema;
+}
+
 std::vector<std::string> family_names() {
     return resource_names(kFolder);
 }
@@ -59,7 +72,7 @@ std::optional<Family> load_family(const std::string& model_type) {
     if (!std::binary_search(names.begin(), names.end(), model_type)) return std::nullopt;
     const auto path = resource_path(std::string(kFolder) + "/" + model_type + ".json");
     const auto document = load_json(path);
-    require_schema(document, "tplan.family/1", path);
+    require_schema(document, FamilyFile{}.schema, path);
     auto file = from_json<FamilyFile>(document, path);
 
     Family family;

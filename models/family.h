@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/json_io.h"
+#include "core/schema.h"
 #include "models/graph.h"
 
 /// One model family as data (models/families/<model_type>.json): which config.json key feeds which
@@ -162,6 +163,9 @@ struct Family {
 /// The family that serves a model type, read from its one file; nullopt when there is none. Throws
 /// Error for a malformed file.
 std::optional<Family> load_family(const std::string& model_type);
+
+/// What a family's file looks like.
+SchemaOf family_schema();
 
 /// Names of all families, sorted.
 std::vector<std::string> family_names();

@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <cassert>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,7 +22,9 @@ constexpr auto enum_names(DType) {
 /// bits.
 constexpr double bytes_of(DType dtype) {
     constexpr std::array<double, 5> kBytes{4, 2, 2, 1, 4.25 / 8};
-    return kBytes[static_cast<std::size_t>(dtype)];
+    const auto at = static_cast<std::size_t>(dtype);
+    assert(at < kBytes.size());
+    return kBytes[at];
 }
 
 /// What a tensor's dimension counts. Divisibility rules and the shard map are by axis.
@@ -320,15 +323,34 @@ struct BlockUse {
     bool operator==(const BlockUse&) const = default;
 };
 
+/// Linears that serving engines join when they read the same value: modules of one group, by their
+/// last names.
+struct FusedModules {
+    std::vector<std::string> parts;  // in the order of their outputs
+    std::string whole;               // what the joined one is called
+    bool operator==(const FusedModules&) const = default;
+};
+
 struct Model {
     std::string model_type;
     std::string base_prefix;  // "model", "transformer", "gpt_neox", "model.language_model": where
                               // plan keys start
     std::vector<Block> blocks;
     std::vector<BlockUse> sequence;  // embedding, layers in order, head
-    std::vector<std::string> notes;  // what a reader should know: keys passed over, approximations
+    std::vector<FusedModules> fused;
+    std::vector<std::string> notes;  // of the graph itself; those of the reading are in ModelConfig
     bool operator==(const Model&) const = default;
 };
+
+/// `name` below the module `prefix`: "model.norm"; the name itself below "".
+std::string below(const std::string& prefix, const std::string& name);
+
+/// Numbers that stand alone between dots, or after the last one, as '*': "layers.3.mlp" is
+/// "layers.*.mlp".
+std::string numbers_as_stars(const std::string& name);
+
+/// The name in one layer: its number in place of the first '*'. `layer` -1 keeps the '*'.
+std::string of_layer(std::string name, int layer);
 
 /// transformers' parameter name: prefix + name, with the layer number in place of '*'. `layer` -1
 /// keeps the '*'.

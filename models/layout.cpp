@@ -4,6 +4,26 @@
 #include <cassert>
 
 namespace tplan {
+namespace {
+
+/// First of the units that `rank` owns when `units` are balanced over `parts`: earlier ranks get
+/// the larger shares.
+std::int64_t balanced_begin(std::int64_t units, std::int64_t parts, std::int64_t rank) {
+    return (rank * units + parts - 1) / parts;
+}
+
+/// Appends one slice per KV head that serves the rank's share of the query heads.
+void add_covering(std::vector<Slice>& owned, const Split& split, std::int64_t offset,
+                  std::int64_t kv_heads, std::int64_t rank) {
+    const std::int64_t share = split.blocks, heads = kv_heads * share;
+    const auto begin = balanced_begin(heads, split.parts, rank);
+    const auto end = balanced_begin(heads, split.parts, rank + 1);
+    if (begin == end) return;
+    for (auto head = begin / share; head <= (end - 1) / share; ++head)
+        owned.push_back({offset + head * split.unit, split.unit});
+}
+
+}  // namespace
 
 std::vector<Slice> slices(const Split& split, std::int64_t n, int rank) {
     assert(rank >= 0 && rank < std::max(split.parts, 1));
@@ -24,8 +44,13 @@ std::vector<Slice> slices(const Split& split, std::int64_t n, int rank) {
         case SplitKind::packed: {
             const auto block = n / split.blocks;
             const auto part = block / parts;
+            const auto units = (block + split.unit - 1) / split.unit;
+            const auto edge = [&](int r) {
+                if (split.unit == 1) return r * part;
+                return std::min(balanced_begin(units, parts, r) * split.unit, block);
+            };
             for (int b = 0; b < split.blocks; ++b)
-                add(b * block + rank * part, b * block + (rank + 1) * part);
+                add(b * block + edge(rank), b * block + edge(rank + 1));
             break;
         }
         case SplitKind::grouped: {
@@ -40,6 +65,24 @@ std::vector<Slice> slices(const Split& split, std::int64_t n, int rank) {
             }
             break;
         }
+        case SplitKind::balanced: {
+            const auto units = (n + split.unit - 1) / split.unit;
+            add(balanced_begin(units, parts, rank) * split.unit,
+                std::min(balanced_begin(units, parts, rank + 1) * split.unit, n));
+            break;
+        }
+        case SplitKind::covering:
+            add_covering(owned, split, 0, n / split.unit, rank);
+            break;
+        case SplitKind::qkv: {
+            const auto kv_heads = n / split.unit / (split.blocks + 2);
+            const auto heads = kv_heads * split.blocks;
+            add(balanced_begin(heads, parts, rank) * split.unit,
+                balanced_begin(heads, parts, rank + 1) * split.unit);
+            add_covering(owned, split, heads * split.unit, kv_heads, rank);
+            add_covering(owned, split, (heads + kv_heads) * split.unit, kv_heads, rank);
+            break;
+        }
     }
     return owned;
 }
@@ -51,7 +94,16 @@ std::int64_t local_extent(const Split& split, std::int64_t n, int rank) {
 }
 
 std::int64_t largest_extent(const Split& split, std::int64_t n) {
-    return local_extent(split, n, 0);  // every rule gives rank 0 at least as much as any other
+    if (split.kind != SplitKind::covering && split.kind != SplitKind::qkv)
+        return local_extent(split, n, 0);
+    std::int64_t largest = 0;
+    for (int rank = 0; rank < split.parts; ++rank)
+        largest = std::max(largest, local_extent(split, n, rank));
+    return largest;
+}
+
+std::int64_t largest_width(const Layout& layout, std::int64_t width) {
+    return layout.splits_columns() ? largest_extent(layout.split, width) : width;
 }
 
 }  // namespace tplan

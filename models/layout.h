@@ -17,18 +17,28 @@ enum class SplitKind {
              // lost (see Violation)
     grouped,  // whole groups of `unit`: ceil-chunked while there are enough, copied when parts pass
               // the groups (KV heads)
+    balanced,  // whole units of `unit` (the last may be short), as even as they go: no rank has two
+               // more than another
+    covering,  // KV heads of `unit`, `blocks` query heads each: those that the rank's balanced
+               // share of the query heads reads; one piece per KV head, copied where a boundary
+               // crosses it
+    qkv,  // [Q|K|V] in one dimension: Q balanced by heads of `unit`, K and V covering (`blocks`
+          // query heads per KV head)
 };
 constexpr auto enum_names(SplitKind) {
-    return std::array<std::string_view, 4>{"whole", "chunk", "packed", "grouped"};
+    return std::array<std::string_view, 7>{"whole",    "chunk",    "packed", "grouped",
+                                           "balanced", "covering", "qkv"};
 }
 
 /// A cut of one dimension into `parts`.
 struct Split {
     SplitKind kind = SplitKind::whole;
-    int dim = 0;            // which dimension of the tensor; for activations always the columns
-    int parts = 1;          // ranks
-    int blocks = 2;         // packed: how many halves
-    std::int64_t unit = 1;  // grouped: extent of one group
+    int dim = 0;     // which dimension of the tensor; of activations 0 rows (tokens), 1 columns
+    int parts = 1;   // ranks
+    int blocks = 2;  // packed: how many halves; covering, qkv: query heads per KV head
+    /// Extent of what stays together; packed: halves are balanced by it when it is above 1, so that
+    /// no row is lost.
+    std::int64_t unit = 1;
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
@@ -54,7 +64,8 @@ std::vector<Slice> slices(const Split& split, std::int64_t n, int rank);
 /// Total extent of `slices`: the local size.
 std::int64_t local_extent(const Split& split, std::int64_t n, int rank);
 
-/// The largest local size over all ranks: what the slowest rank computes.
+/// The largest local size over all ranks: what the slowest rank computes. Every kind but covering
+/// and qkv gives it to rank 0.
 std::int64_t largest_extent(const Split& split, std::int64_t n);
 
 enum class LayoutKind { replicated, split, partial };
@@ -70,7 +81,16 @@ struct Layout {
 
     static Layout replicated() { return {}; }
     static Layout partial() { return {LayoutKind::partial, {}}; }
-    static Layout columns(const Split& how) { return {LayoutKind::split, how}; }
+    static Layout columns(Split how) {
+        how.dim = 1;
+        return {LayoutKind::split, how};
+    }
+    /// Every rank has its own rows: sequence parallelism. Ranks past the rows have none.
+    static Layout tokens(int parts) {
+        return {LayoutKind::split, {.kind = SplitKind::chunk, .dim = 0, .parts = parts}};
+    }
+    bool splits_rows() const { return kind == LayoutKind::split && split.dim == 0; }
+    bool splits_columns() const { return kind == LayoutKind::split && split.dim != 0; }
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
@@ -78,5 +98,8 @@ struct Layout {
     }
     bool operator==(const Layout&) const = default;
 };
+
+/// Columns of an activation of `width` columns that the fullest rank holds.
+std::int64_t largest_width(const Layout& layout, std::int64_t width);
 
 }  // namespace tplan

@@ -117,7 +117,7 @@ struct Step {
     std::vector<WeightRef> weights{};  // as OpKind says; linear: the weights alone, one per output
     /// linear: one per weight, tensor -1 where it has none; empty without any. A linear that leaves
     /// partial sums must add its bias once, not once per rank: it then stands on the collective
-    /// that sums them, which adds it after the reduction.
+    /// that sums them, which adds it after the reduction (all of them, where sums were summed).
     std::vector<WeightRef> biases{};
     OpSpec spec{};  // heads, experts etc. are the largest rank's
 
@@ -128,8 +128,10 @@ struct Step {
     double weight_bytes = 0;  // local, of the weights and biases read
     DType weight_dtype = DType::bf16;
     DType dtype = DType::bf16;  // of the activations
-    std::string algorithm{};    // collective: "ring", "two-shot", .. or "auto"
-    int stream = 0;             // 0 compute, 1 communication
+    /// Collective: the algorithm that its price assumes ("ring-ll", "two-shot"), "auto" before it
+    /// is priced. Another implementation than the priced one runs its own.
+    std::string algorithm{};
+    int stream = 0;  // 0 compute, 1 communication
     std::vector<int>
         after{};  // steps of the same section that must have finished; empty = the step before
 

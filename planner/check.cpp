@@ -4,14 +4,15 @@
 #include <map>
 #include <numeric>
 
+#include "planner/requirements.h"
+
 namespace tplan {
 namespace {
 
 constexpr std::size_t kLimit = 50;
 
-std::string shorten(const Json& value) {
-    auto text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-    return text.size() > 80 ? text.substr(0, 77) + "..." : text;
+std::string shown(const Json& value) {
+    return tplan::shown(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 bool same_number(const Json& a, const Json& b, double tolerance) {
@@ -38,14 +39,14 @@ struct Comparison {
                 const auto inside = path.empty() ? key : path + "/" + key;
                 const auto it = found.find(key);
                 if (it == found.end()) {
-                    differ(inside, "missing", shorten(value));
+                    differ(inside, "missing", shown(value));
                 } else {
                     compare(*it, value, inside);
                 }
             }
             for (const auto& [key, value] : found.items()) {
                 if (!expected.contains(key)) {
-                    differ(path.empty() ? key : path + "/" + key, shorten(value), "no such key");
+                    differ(path.empty() ? key : path + "/" + key, shown(value), "no such key");
                 }
             }
         } else if (found.is_array() && expected.is_array()) {
@@ -59,18 +60,41 @@ struct Comparison {
             }
         } else if (found.is_number() && expected.is_number()) {
             if (!same_number(found, expected, tolerance))
-                differ(path, shorten(found), shorten(expected));
+                differ(path, shown(found), shown(expected));
         } else if (found != expected) {
-            differ(path, shorten(found), shorten(expected));
+            differ(path, shown(found), shown(expected));
         }
     }
 };
 
-/// A premise that came from the shipped data must still be that data: an edit to a figure that this
-/// prediction happens not to use would otherwise pass.
-void compare_premise(const Json& found, const Json& shipped, const std::string& key,
-                     std::vector<Difference>& differences) {
-    for (auto& difference : compare_json(found, shipped, kLimit, 0)) {
+bool calibrated_anew(const Json& found, const Json& source) {
+    const auto tables = [](const Json& profile) {
+        const auto at = profile.find("tables");
+        return at == profile.end() ? Json() : at->value("gemm", Json::array());
+    };
+    const auto a = tables(found), b = tables(source);
+    if (!a.is_array() || !b.is_array() || b.empty()) return false;
+    if (a.size() != b.size()) return true;
+    std::size_t other = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) other += a[i]["time_s"] != b[i]["time_s"] ? 1 : 0;
+    return 2 * other > a.size();
+}
+
+/// A premise must still be what it was taken from, where that can be read: an edit to a figure that
+/// this prediction happens not to use would otherwise pass. `load` gives the source's document.
+/// More than half of a profile's measured times differing is not an edit: the machine was
+/// calibrated anew.
+template <class Load>
+void compare_premise(const Json& found, const std::string& key,
+                     std::vector<Difference>& differences, const Load& load) {
+    Json source;
+    try {
+        source = load();
+    } catch (const Error&) {
+        return;  // moved, or on another machine: the recomputation alone must do
+    }
+    if (calibrated_anew(found, source)) return;
+    for (auto& difference : compare_json(found, source, kLimit, 0)) {
         difference.path = key + "/" + difference.path;
         differences.push_back(std::move(difference));
     }
@@ -136,8 +160,10 @@ std::vector<Difference> compare_json(const Json& found, const Json& expected, st
 }
 
 PlanDocument read_plan(const Json& document, const std::string& where) {
-    require_schema(document, "tplan.plan/1", where);
-    return from_json<PlanDocument>(document, where);
+    require_schema(document, PlanDocument{}.schema, where);
+    auto plan = from_json<PlanDocument>(document, where);
+    require_ranges(plan.request, where + "/request");
+    return plan;
 }
 
 std::vector<Difference> check_plan(const Json& document, const std::string& where) {
@@ -146,19 +172,24 @@ std::vector<Difference> check_plan(const Json& document, const std::string& wher
     config.source = plan.model_source;
     // The profile is read with the same range checks as a profile file; its figures are the
     // premises of the plan.
-    const auto hardware = read_hardware(to_json(plan.hardware), where + "/hardware");
+    auto hardware = read_hardware(to_json(plan.hardware), where + "/hardware");
+    hardware.origin = plan.hardware_source;
     const auto result = make_plan_document(config, hardware, plan.request);
     if (!result.document) {
         return {{"tp", std::to_string(plan.tp), "no feasible plan for the embedded configuration"}};
     }
     auto differences = compare_json(document, to_json(*result.document), kLimit);
-    if (std::ranges::count(hardware_names(), hardware.name)) {
-        compare_premise(document["hardware"], to_json(load_hardware(hardware.name)), "hardware",
-                        differences);
-    }
-    if (std::ranges::count(preset_names(), plan.model_source)) {
-        compare_premise(document["model"], load_model_config(plan.model_source).document, "model",
-                        differences);
+    compare_premise(document["hardware"], "hardware", differences,
+                    [&] { return to_json(load_hardware(plan.hardware_source)); });
+    compare_premise(document["model"], "model", differences,
+                    [&] { return load_model_config(plan.model_source).document; });
+    if (plan.certificate && plan.layout) {
+        auto options = plan.request.plan;
+        options.tp = plan.tp;
+        const auto fault =
+            certificate_fault(build_model(config), options, hardware, plan.request.cost,
+                              plan.workload, *plan.layout, *plan.certificate);
+        if (!fault.empty()) differences.push_back({"certificate", fault, "a proof that holds"});
     }
     for (const auto& tensor : plan.tensors) {
         if (differences.size() >= kLimit) break;

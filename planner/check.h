@@ -21,7 +21,7 @@ struct Difference {
 
 /// Numbers recomputed elsewhere by the same formulas may round differently in their last bits; an
 /// edit does not hide below that.
-constexpr double kRoundingTolerance = 1e-9;
+constexpr double kRoundingTolerance = 1e-12;
 
 /// Compares two documents value by value; numbers differ when they are further apart than
 /// `tolerance` of the larger (0: at all). Stops after `limit` differences.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 namespace tplan {
 namespace {
@@ -24,14 +23,6 @@ Split packed(int dim, int parts) {
     return {.kind = SplitKind::packed, .dim = dim, .parts = parts, .blocks = 2};
 }
 
-bool cuts_output(const Style& style) {
-    return style.weight_dim.value == -2;
-}
-
-bool cuts_input(const Style& style) {
-    return style.weight_dim.value == -1;
-}
-
 /// Does the output hold [Q|K|V], so that a plain cut would give one rank queries and another
 /// values?
 bool mixes_qkv(const Block& block, int output) {
@@ -49,12 +40,12 @@ Cut cut_output(const Style& style, const WeightPlace& place, int dim, int parts,
     if (style.packed && !halves) return refuse("its weight is not packed in halves");
     if (!style.packed && !gathered && halves)
         return refuse(
-            "its weight is gate over up, and a plain cut would mix the two; packed_colwise "
-            "cuts each half");
+            "its weight is gate over up, and a plain cut would mix the two; a packed style cuts "
+            "each half");
     if (!gathered && mixes_qkv(*place.block, place.op->outputs[0])) {
         return refuse(
             "its rows are all queries, then keys, then values, and a plain cut would mix them; "
-            "colwise_gather_output gathers them whole");
+            "a style that gathers its output has them whole again");
     }
     if (style.packed) return accept(packed(dim, parts));
     if (copy_kv && !gathered && out.axis == Axis::kv_heads) {
@@ -86,8 +77,8 @@ Cut cut_linear(const Style& style, const WeightPlace& place, int parts, bool cop
 }
 
 Cut cut_embedding(const Style& style, const WeightPlace& place, int parts) {
-    const bool table = place.op->kind == OpKind::embedding && style.name.starts_with("embedding_");
-    if (!table) return refuse("an embedding cannot carry it");
+    if (place.op->kind != OpKind::embedding || !cuts_table(style))
+        return refuse("an embedding cannot carry it");
     return accept(chunk(*style.weight_dim.value, parts));
 }
 
@@ -97,14 +88,14 @@ Cut cut_experts(const Style& style, const WeightPlace& place, int parts) {
     const auto& tensor = *place.tensor;
     if (style.expert_parallel) return accept(chunk(0, parts));
     if (place.slot > 1) {
-        return refuse("biases of experts can be cut by whole experts only (grouped_gemm)");
+        return refuse("biases of experts can be cut by whole experts only");
     }
     const auto inner = std::find(tensor.axes.begin(), tensor.axes.end(), Axis::ffn);
     if (inner == tensor.axes.end()) return refuse("it has no inner width to cut");
     const int dim = static_cast<int>(inner - tensor.axes.begin());
     if (style.packed != (tensor.packed_halves == 2)) {
         return refuse(style.packed ? "its weight is not packed in halves"
-                                   : "its weight is gate over up; packed_colwise cuts each half");
+                                   : "its weight is gate over up; a packed style cuts each half");
     }
     return accept(style.packed ? packed(dim, parts) : chunk(dim, parts));
 }
@@ -119,6 +110,11 @@ bool is_cut(const TensorPlan& plan) {
     return plan.split.kind != SplitKind::whole;
 }
 
+/// Weights of experts are [experts, ..].
+bool is_cut_by_experts(const TensorPlan& plan) {
+    return is_cut(plan) && plan.split.dim == 0;
+}
+
 std::string experts_problem(const Op& op, const Style* style, const std::vector<TensorPlan>& cut) {
     const auto plan_of = [&](std::size_t slot) {
         return cut[static_cast<std::size_t>(op.weights[slot])];
@@ -126,12 +122,11 @@ std::string experts_problem(const Op& op, const Style* style, const std::vector<
     const bool any = std::any_of(op.weights.begin(), op.weights.end(), [&](int tensor) {
         return is_cut(cut[static_cast<std::size_t>(tensor)]);
     });
-    const bool by_experts = is_cut(plan_of(0)) && plan_of(0).style == "grouped_gemm";
+    const bool by_experts = is_cut_by_experts(plan_of(0));
     for (std::size_t slot = 0; slot < op.weights.size(); ++slot) {
         const bool same =
             slot < 2 ? is_cut(plan_of(slot)) == any : is_cut(plan_of(slot)) == by_experts;
-        const bool kind =
-            !is_cut(plan_of(slot)) || (plan_of(slot).style == "grouped_gemm") == by_experts;
+        const bool kind = !is_cut(plan_of(slot)) || is_cut_by_experts(plan_of(slot)) == by_experts;
         if (!same || !kind) return "its weights are cut in ways that do not fit together";
     }
     if (any && !by_experts && op.weights.size() > 2) {
@@ -164,7 +159,10 @@ Cut cut_weight(const Style& style, const WeightPlace& place, int parts, bool cop
 Split cut_scales(const Split& weight, const Tensor& scaled, const Tensor& scales) {
     auto split = weight;
     const auto dim = static_cast<std::size_t>(weight.dim);
-    if (weight.kind == SplitKind::grouped) {
+    const bool units = weight.kind == SplitKind::grouped || weight.kind == SplitKind::balanced ||
+                       weight.kind == SplitKind::covering || weight.kind == SplitKind::qkv ||
+                       (weight.kind == SplitKind::packed && weight.unit > 1);
+    if (units) {
         const auto first = scaled.shape.size() - 2;
         const auto block = dim >= first ? scaled.quant_block[dim - first] : 1;
         split.unit = std::max<std::int64_t>(1, weight.unit / std::max<std::int64_t>(1, block));
@@ -175,12 +173,7 @@ Split cut_scales(const Split& weight, const Tensor& scaled, const Tensor& scales
 }
 
 std::string op_problem(const Op& op, const Style* style, const std::vector<TensorPlan>& cut) {
-    static constexpr std::array<std::string_view, 4> kRefused = {
-        "sequence_parallel", "moe_identity_expert", "megamoe_router", "megamoe_experts"};
-    if (style && std::find(kRefused.begin(), kRefused.end(), style->name) != kRefused.end())
-        return "tplan does not run this style";
-    if (style && style->name == "all_reduce")
-        return "its ranks hold equal results, and the sum would count each of them";
+    if (style && style->refused) return *style->refused;
     if (op.kind == OpKind::moe_experts) return experts_problem(op, style, cut);
     return {};
 }

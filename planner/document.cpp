@@ -1,9 +1,9 @@
 #include "planner/document.h"
 
 #include <algorithm>
-#include <functional>
+#include <cmath>
 
-#include "planner/lower.h"
+#include "planner/requirements.h"
 
 namespace tplan {
 namespace {
@@ -24,57 +24,6 @@ std::vector<ShardPiece> pieces_of(const Tensor& tensor, const Split& split, int 
     return pieces;
 }
 
-/// A degree that can be planned, priced.
-struct Candidate {
-    int tp = 1;
-    Program program;
-    Totals totals;
-    std::vector<std::string> notes;
-};
-
-/// Smaller is better. Memory asks for the fewest bytes on the fullest rank, throughput for tokens/s
-/// per GPU.
-double cost_of(const Candidate& candidate, Objective objective) {
-    switch (objective) {
-        case Objective::latency:
-            return candidate.totals.step.value;
-        case Objective::throughput:
-            return -candidate.totals.tokens_per_s / candidate.tp;
-        case Objective::memory:
-            return candidate.totals.memory.total.value;
-    }
-    return 0;
-}
-
-std::string describe(const Candidate& candidate, Objective objective) {
-    switch (objective) {
-        case Objective::latency:
-            return format_time(candidate.totals.step) + " a step";
-        case Objective::throughput:
-            return fmt::format("{:.0f} tokens/s per GPU",
-                               candidate.totals.tokens_per_s / candidate.tp);
-        case Objective::memory:
-            return format_bytes(candidate.totals.memory.total) + " per GPU";
-    }
-    return {};
-}
-
-/// Why a candidate is out before objectives are compared; empty when it is in.
-std::string refusal(const Candidate& candidate, const PlanRequest& request) {
-    const auto& totals = candidate.totals;
-    if (!totals.memory.fits) {
-        return fmt::format("does not fit: needs {} of {} per GPU",
-                           format_bytes(totals.memory.total), format_bytes(totals.memory.capacity));
-    }
-    const bool decode = request.workload.phase == Phase::decode;
-    const auto& bound = decode ? request.max_tpot : request.max_ttft;
-    if (bound.value && totals.step > *bound.value) {
-        return fmt::format("{} is above the bound of {}", format_time(totals.step),
-                           format_time(*bound.value));
-    }
-    return {};
-}
-
 std::string first_message(const Feasibility& feasibility) {
     return feasibility.violations.empty() ? "infeasible" : feasibility.violations.front().message;
 }
@@ -82,10 +31,7 @@ std::string first_message(const Feasibility& feasibility) {
 std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProfile& hardware) {
     const int most = hardware.devices * request.cost.nodes;
     const int asked = request.gpus.value.value_or(request.plan.tp);
-    if (asked < 1 || asked > most) {
-        throw Error("--tp", fmt::format("{} GPUs asked, {} has {}", asked, hardware.name, most),
-                    fmt::format("give 1 to {}, or more nodes with --nodes", most));
-    }
+    require_devices(hardware, asked, request.cost.nodes);
     std::vector<int> degrees;
     for (int tp = 1; tp <= (request.gpus.value ? asked : std::max(asked, std::min(most, 8)));
          ++tp) {
@@ -94,17 +40,98 @@ std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProf
     return degrees;
 }
 
-void note_of(Estimate& estimate, const HardwareProfile& hardware) {
+void add_notes(Estimate& estimate, const HardwareProfile& hardware) {
     estimate.notes.emplace_back(
         "times are of an isolated step: queueing and mixed prefill/decode steps are not modelled "
         "yet");
-    std::vector<std::string> assumed;
-    for (const auto& [key, source] : hardware.sources) {
-        if (source.kind == SourceKind::assumed) assumed.push_back(key);
-    }
-    if (!assumed.empty()) {
+    if (const auto assumed = assumed_figures(hardware); !assumed.empty()) {
         estimate.notes.push_back("assumed figures in the profile: " + join(assumed, ", "));
     }
+}
+
+/// Names in every collective step the algorithm that its price assumes.
+void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        auto& steps = program.sections[s].steps;
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const auto name =
+                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
+            if (!name.empty()) steps[i].algorithm = name;
+        }
+    }
+}
+
+/// What transformers would make of the same degree.
+HfComparison compare_with_hf(const ModelConfig& config, const Model& model,
+                             const HardwareProfile& hardware, const PlanRequest& request,
+                             const Candidate& chosen) {
+    auto options = request.plan;
+    options.tp = chosen.tp;
+    options.layout = LayoutChoice::hf;
+    const auto hf = plan_program(config, model, options, hardware, request.cost, request.workload);
+    HfComparison comparison;
+    if (!hf.program) {
+        comparison.reason = first_message(hf.feasibility);
+        return comparison;
+    }
+    const auto& totals = hf.program->totals;
+    comparison.feasible = true;
+    comparison.step.value = totals.step;
+    comparison.fits.value = totals.memory.fits;
+    if (!totals.memory.fits) {
+        comparison.reason =
+            fmt::format("does not fit: needs {} of {} per GPU", format_bytes(totals.memory.total),
+                        format_bytes(totals.memory.capacity));
+    }
+    comparison.differences = differences(chosen.planned.program, hf.program->program);
+    return comparison;
+}
+
+std::string describe(const HfComparison& hf, Seconds step) {
+    if (!hf.feasible) return "; transformers' own plan does not work here: " + hf.reason;
+    if (!*hf.fits.value) return "; transformers' own plan " + hf.reason;
+    if (hf.differences.empty()) return "; transformers' own plan is the same";
+    return fmt::format("; transformers' own plan takes {} a step ({:+.1f} %)",
+                       format_time(*hf.step.value), 100 * (*hf.step.value / step - 1));
+}
+
+void fill_document(PlanResult& result, const ModelConfig& config, const Model& model,
+                   const HardwareProfile& hardware, const PlanRequest& request,
+                   const Candidate& chosen) {
+    auto options = request.plan;
+    options.tp = chosen.tp;
+    auto& document = result.document.emplace();
+    const auto& planned = chosen.planned;
+    document.model_source = config.source;
+    document.model = config.document;
+    document.hardware_source = hardware.origin;
+    document.hardware = hardware;
+    document.request = request;
+    document.workload = request.workload;
+    document.tp = chosen.tp;
+    document.mesh.tp = chosen.tp;
+    document.tensors = shard_tensors(planned.model, planned.plan);
+    document.program = planned.program;
+    name_algorithms(document.program, compile(planned.program, hardware, request.cost),
+                    request.workload);
+    document.predicted = make_estimate(config.source, document.program, hardware, options,
+                                       request.cost, request.workload);
+    document.why = request.gpus.value
+                       ? fmt::format("TP {} has the best {} of the degrees 1..{} that fit: {}",
+                                     chosen.tp, name_of(request.objective), *request.gpus.value,
+                                     describe(chosen, request.objective))
+                       : fmt::format("TP {} was asked for: {}", chosen.tp,
+                                     describe(chosen, request.objective));
+    if (planned.certificate) {
+        document.layout = planned.layout;
+        document.certificate = planned.certificate;
+        document.hf = compare_with_hf(config, model, hardware, request, chosen);
+        if (chosen.tp > 1) document.why += describe(*document.hf, planned.totals.step);
+    }
+    document.alternatives = result.alternatives;
+    document.diagnostics = planned.plan.notes;
+    for (const auto& notes : {config.notes, model.notes})
+        document.diagnostics.insert(document.diagnostics.end(), notes.begin(), notes.end());
 }
 
 }  // namespace
@@ -120,6 +147,11 @@ std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
             const auto& cut = plan.tensors[at][t];
             auto& entry = all.emplace_back();
             entry.name = full_name(block, tensor, use.layer);
+            if (!tensor.checkpoint_names.empty()) {
+                auto& names = entry.checkpoint_names.emplace();
+                for (const auto& name : tensor.checkpoint_names)
+                    names.push_back(of_layer(name, use.layer));
+            }
             entry.shape = tensor.shape;
             entry.dtype = tensor.dtype;
             entry.style = cut.style;
@@ -160,8 +192,7 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.model = model;
     estimate.hardware = hardware.name;
     estimate.tp = program.tp;
-    estimate.link =
-        cost.link.empty() ? std::string(name_of(hardware.links.front().kind)) : cost.link;
+    estimate.link = compiled.link;
     estimate.workload = workload;
     estimate.options = cost;
     estimate.layout = options.layout;
@@ -180,52 +211,87 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.domain = totals.domain;
     estimate.ops = expand(compiled, program, workload);
     estimate.memory = totals.memory;
-    note_of(estimate, hardware);
+    estimate.notes = compiled.notes;
+    add_notes(estimate, hardware);
     return estimate;
 }
 
-PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& hardware,
-                              const PlanRequest& request) {
-    if (config.device_map) {
-        throw Error(config.source + "/device_map",
-                    "device_map and a TP plan conflict at weight loading",
-                    "drop device_map from the configuration to use tensor parallelism");
-    }
-    if (config.family.empty()) {
-        throw Error(config.source + "/model_type",
-                    fmt::format("tplan has no op graph for \"{}\"", config.model_type));
-    }
-    PlanResult result;
-    const auto model = build_model(config);
-    std::vector<Candidate> candidates;
-    const bool weigh = request.gpus.value.has_value();
-    for (const int tp : degrees_to_weigh(request, hardware)) {
-        auto options = request.plan;
-        options.tp = tp;
-        auto planned = make_plan(config, model, options);
-        if (tp == request.plan.tp || weigh) result.feasibility = planned.feasibility;
-        if (!planned.plan) {
-            result.alternatives.push_back(
-                {tp, false, false, {}, first_message(planned.feasibility)});
-            continue;
-        }
-        auto& candidate = candidates.emplace_back();
-        candidate.tp = tp;
-        candidate.program = lower(model, *planned.plan, request.workload.dtype);
-        candidate.totals =
-            price(compile(candidate.program, hardware, request.cost), request.workload);
-        candidate.notes = planned.plan->notes;
-    }
+namespace {
 
+Candidate make_candidate(int tp, PlannedDegree planned, const PlanRequest& request) {
+    Candidate candidate{tp, 1, std::move(*planned.program), std::move(planned.feasibility)};
+    const int gpus = request.gpus.value.value_or(tp);
+    candidate.replicas = std::max(1, gpus / tp);
+    const double all = candidate.totals().tokens_per_s * candidate.replicas;
+    candidate.tokens_per_s = all;
+    candidate.tokens_per_s_per_gpu = all / std::max(gpus, tp);
+    return candidate;
+}
+
+/// The comparison with pipeline stages: each works on a batch of its own, so that a token passes
+/// all of them and the hops between, while the weights of a stage are a share of all.
+std::vector<Alternative> pipelines(const std::vector<Candidate>& candidates, const Model& model,
+                                   const HardwareProfile& hardware, const PlanRequest& request) {
+    std::vector<Alternative> rows;
+    const int gpus = *request.gpus.value;
+    if (gpus < 2) return rows;
+    const auto layers = static_cast<int>(model.sequence.size()) - 2;
+    const auto& embedding = model.blocks.front();
+    const auto hidden = embedding.activations[static_cast<std::size_t>(embedding.output)].width;
+    const auto link = make_group(hardware, 2, 1, request.cost.link).link;
+    for (const auto& candidate : candidates) {
+        for (int stages = 2; candidate.tp * stages <= gpus && stages <= layers; stages *= 2) {
+            const auto& totals = candidate.totals();
+            const double bytes = static_cast<double>(request.workload.rows(Rows::tokens)) *
+                                 static_cast<double>(hidden) * bytes_of(request.workload.dtype);
+            const auto hop = link.latency + Bytes(bytes) / link.bandwidth;
+            const auto step = totals.step + hop * (stages - 1);
+            // The fullest stage has the odd layers.
+            const double share = std::ceil(static_cast<double>(layers) / stages) / layers;
+            const auto& memory = totals.memory;
+            const bool fits = memory.total - memory.weights * (1 - share) <= memory.capacity;
+            const int replicas = gpus / (candidate.tp * stages);
+            const double rate = totals.tokens_per_s * (totals.step / step) / share * replicas;
+            rows.push_back({.tp = candidate.tp,
+                            .replicas = replicas,
+                            .stages = stages,
+                            .feasible = true,
+                            .fits = fits,
+                            .step = {step},
+                            .tokens_per_s_per_gpu = {rate / gpus},
+                            .reason = fmt::format("pipeline of {} stages, for comparison: {} a "
+                                                  "token, {:.0f} tokens/s per GPU",
+                                                  stages, format_time(step), rate / gpus)});
+        }
+    }
+    return rows;
+}
+
+/// The answer when no degree is in.
+void refuse_all(PlanResult& result, const ModelConfig& config, const PlanRequest& request) {
+    if (!request.gpus.value || !result.feasibility.violations.empty()) return;
+    result.feasibility.feasible = false;
+    result.feasibility.violations.push_back(
+        {"does_not_fit", config.model_type, "a degree that fits and meets the bounds",
+         fmt::format("none of 1..{}", *request.gpus.value),
+         "no degree fits in memory within the bounds; use more GPUs, a smaller batch or "
+         "context, or quantised weights"});
+}
+
+const Candidate* choose(const std::vector<Candidate>& candidates, const PlanRequest& request) {
     const Candidate* chosen = nullptr;
     for (const auto& candidate : candidates) {
-        if (weigh ? !refusal(candidate, request).empty() : candidate.tp != request.plan.tp)
-            continue;
-        if (!chosen ||
-            cost_of(candidate, request.objective) < cost_of(*chosen, request.objective)) {
+        const bool in = request.gpus.value ? refusal(candidate, request).empty()
+                                           : candidate.tp == request.plan.tp;
+        if (!in) continue;
+        if (!chosen || score(candidate, request.objective) < score(*chosen, request.objective))
             chosen = &candidate;
-        }
     }
+    return chosen;
+}
+
+void list_alternatives(PlanResult& result, const std::vector<Candidate>& candidates,
+                       const Candidate* chosen, const PlanRequest& request) {
     for (const auto& candidate : candidates) {
         if (&candidate == chosen) continue;
         auto reason = refusal(candidate, request);
@@ -233,48 +299,65 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
             reason = fmt::format("{} against {} at TP {}", describe(candidate, request.objective),
                                  describe(*chosen, request.objective), chosen->tp);
         }
-        result.alternatives.push_back(
-            {candidate.tp, true, candidate.totals.memory.fits, {candidate.totals.step}, reason});
+        result.alternatives.push_back({.tp = candidate.tp,
+                                       .replicas = candidate.replicas,
+                                       .feasible = true,
+                                       .fits = candidate.totals().memory.fits,
+                                       .step = {candidate.totals().step},
+                                       .tokens_per_s_per_gpu = {candidate.tokens_per_s_per_gpu},
+                                       .reason = reason});
     }
-    std::ranges::sort(result.alternatives, {}, &Alternative::tp);
-    if (!chosen) {
-        if (weigh && result.feasibility.violations.empty()) {
-            result.feasibility.feasible = false;
-            result.feasibility.violations.push_back(
-                {"does_not_fit", config.model_type, "a degree that fits and meets the bounds",
-                 fmt::format("none of 1..{}", *request.gpus.value),
-                 "no degree fits in memory within the bounds; use more GPUs, a smaller batch or "
-                 "context, or quantised weights"});
+}
+
+}  // namespace
+
+PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& hardware,
+                              const PlanRequest& request) {
+    require_no_device_map(config);
+    require_graph(config);
+    require_ranges(request, "");
+    PlanResult result;
+    const auto model = build_model(config);
+    std::vector<Candidate> candidates;
+    LoweredDegrees degrees;
+    const bool weigh = request.gpus.value.has_value();
+    for (const int tp : degrees_to_weigh(request, hardware)) {
+        auto options = request.plan;
+        options.tp = tp;
+        auto planned =
+            plan_program(config, model, options, hardware, request.cost, request.workload);
+        if (tp == request.plan.tp || weigh) result.feasibility = planned.feasibility;
+        if (weigh)
+            degrees.emplace_back(tp, lower_degree(config, model, options, request.workload.dtype));
+        if (planned.program) {
+            candidates.push_back(make_candidate(tp, std::move(planned), request));
+        } else {
+            auto& row = result.alternatives.emplace_back();
+            row.tp = tp;
+            row.reason = first_message(planned.feasibility);
         }
-        return result;
     }
 
-    auto options = request.plan;
-    options.tp = chosen->tp;
-    const auto planned = make_plan(config, model, options);
-    result.feasibility = planned.feasibility;
-    auto& document = result.document.emplace();
-    document.model_source = config.source;
-    document.model = config.document;
-    document.hardware = hardware;
-    document.request = request;
-    document.workload = request.workload;
-    document.tp = chosen->tp;
-    document.mesh.tp = chosen->tp;
-    document.tensors = shard_tensors(model, *planned.plan);
-    document.program = chosen->program;
-    document.predicted = make_estimate(config.source, chosen->program, hardware, options,
-                                       request.cost, request.workload);
-    document.why = weigh ? fmt::format("TP {} has the best {} of the degrees 1..{} that fit: {}",
-                                       chosen->tp, name_of(request.objective), *request.gpus.value,
-                                       describe(*chosen, request.objective))
-                         : fmt::format("TP {} was asked for: {}", chosen->tp,
-                                       describe(*chosen, request.objective));
-    document.alternatives = result.alternatives;
-    document.diagnostics = chosen->notes;
-    document.diagnostics.insert(document.diagnostics.end(), config.notes.begin(),
-                                config.notes.end());
-    document.diagnostics.insert(document.diagnostics.end(), model.notes.begin(), model.notes.end());
+    const auto* chosen = choose(candidates, request);
+    list_alternatives(result, candidates, chosen, request);
+    if (weigh) {
+        for (auto& row : pipelines(candidates, model, hardware, request))
+            result.alternatives.push_back(std::move(row));
+    }
+    std::ranges::stable_sort(result.alternatives, [](const auto& a, const auto& b) {
+        return std::pair(a.stages, a.tp) < std::pair(b.stages, b.tp);
+    });
+    if (!chosen) {
+        refuse_all(result, config, request);
+        return result;
+    }
+    result.feasibility = chosen->feasibility;
+    fill_document(result, config, model, hardware, request, *chosen);
+    if (weigh) {
+        auto& document = *result.document;
+        document.decision = decide(candidates, *chosen, degrees, {hardware, request});
+        document.mesh.dp_replicate = chosen->replicas;
+    }
     return result;
 }
 

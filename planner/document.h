@@ -4,7 +4,8 @@
 
 #include "cost_model/estimate.h"
 #include "models/config.h"
-#include "planner/plan.h"
+#include "planner/decision.h"
+#include "planner/planned_program.h"
 
 /// The plan as a document: everything a reader, the checker and a run need, in one JSON file.
 
@@ -35,12 +36,14 @@ struct RankShard {
 /// One parameter and its shards.
 struct TensorShards {
     std::string name;
+    std::optional<std::vector<std::string>> checkpoint_names;  // the pattern on disk, if another
     std::vector<std::int64_t> shape;
     DType dtype = DType::bf16;
     std::string style;
     std::vector<RankShard> shards;
     static void fields(auto& self, auto&& field) {
         field("name", self.name);
+        field("checkpoint_names", self.checkpoint_names);
         field("shape", self.shape);
         field("dtype", self.dtype);
         field("style", self.style);
@@ -72,7 +75,7 @@ struct Estimate {
     std::string schema = "tplan.estimate/1";
     std::string model, hardware;
     int tp = 1;
-    std::string link;
+    std::string link;  // that the collectives run over; one rank: as asked, or empty
     Workload workload;
     CostOptions options;
     LayoutChoice layout = LayoutChoice::best;
@@ -118,54 +121,53 @@ struct Estimate {
     bool operator==(const Estimate&) const = default;
 };
 
-/// A degree that was considered and not taken.
+/// A way to use the GPUs that was considered and not taken.
 struct Alternative {
     int tp = 1;
+    int replicas = 1;  // copies of the model side by side, each with the whole batch
+    int stages = 1;    // pipeline stages, as a comparison only: tplan plans none
     bool feasible = false;
     bool fits = false;
     Nullable<Seconds> step;  // null when infeasible
+    Nullable<double> tokens_per_s_per_gpu;
     std::string reason;
     static void fields(auto& self, auto&& field) {
         field("tp", self.tp);
+        field("replicas", self.replicas);
+        field("stages", self.stages);
         field("feasible", self.feasible);
         field("fits", self.fits);
         field("step_s", self.step);
+        field("tokens_per_s_per_gpu", self.tokens_per_s_per_gpu);
         field("reason", self.reason);
     }
     bool operator==(const Alternative&) const = default;
 };
 
-enum class Objective { latency, throughput, memory };
-constexpr auto enum_names(Objective) {
-    return std::array<std::string_view, 3>{"latency", "throughput", "memory"};
-}
-
-/// What was asked: enough to make the same plan again.
-struct PlanRequest {
-    PlanOptions plan;
-    CostOptions cost;
-    Workload workload;
-    Nullable<int> gpus;  // degrees 1..gpus were weighed; null when the degree was given
-    Objective objective = Objective::latency;
-    Nullable<Seconds> max_ttft, max_tpot;
-
+/// The plan that transformers would run at the same degree, beside tplan's own.
+struct HfComparison {
+    bool feasible = false;
+    std::string reason;  // why not feasible, or why it does not fit; else empty
+    Nullable<Seconds> step;
+    Nullable<bool> fits;
+    std::vector<std::string> differences;  // parameters cut otherwise, collectives
     static void fields(auto& self, auto&& field) {
-        field("plan", self.plan);
-        field("cost", self.cost);
-        field("workload", self.workload);
-        field("gpus", self.gpus);
-        field("objective", self.objective);
-        field("max_ttft_s", self.max_ttft);
-        field("max_tpot_s", self.max_tpot);
+        field("feasible", self.feasible);
+        field("reason", self.reason);
+        field("step_s", self.step);
+        field("fits", self.fits);
+        field("differences", self.differences);
     }
-    bool operator==(const PlanRequest&) const = default;
+    bool operator==(const HfComparison&) const = default;
 };
 
-/// `tplan.plan/1`.
+/// `tplan.plan/1`. `layout`, `certificate` and `hf` stand where tplan chose the layout itself,
+/// `decision` where it chose the degree.
 struct PlanDocument {
     std::string schema = "tplan.plan/1";
     std::string model_source;
-    Json model;  // the configuration itself
+    Json model;                   // the configuration itself
+    std::string hardware_source;  // the profile's name or file, or "this"
     HardwareProfile hardware;
     PlanRequest request;
     Workload workload;
@@ -176,12 +178,17 @@ struct PlanDocument {
     Estimate predicted;
     std::string why;
     std::vector<Alternative> alternatives;
+    std::optional<std::vector<BlockLayout>> layout;
+    std::optional<Certificate> certificate;
+    std::optional<HfComparison> hf;
+    std::optional<DegreeDecision> decision;
     std::vector<std::string> diagnostics;
 
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
         field("model_source", self.model_source);
         field("model", self.model);
+        field("hardware_source", self.hardware_source);
         field("hardware", self.hardware);
         field("request", self.request);
         field("workload", self.workload);
@@ -192,6 +199,10 @@ struct PlanDocument {
         field("predicted", self.predicted);
         field("why", self.why);
         field("alternatives", self.alternatives);
+        field("layout", self.layout);
+        field("certificate", self.certificate);
+        field("hf", self.hf);
+        field("decision", self.decision);
         field("diagnostics", self.diagnostics);
     }
     bool operator==(const PlanDocument&) const = default;

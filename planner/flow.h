@@ -10,11 +10,6 @@
 
 namespace tplan {
 
-struct OpFlow {
-    std::vector<Layout> inputs;   // needed, one per input
-    std::vector<Layout> outputs;  // left, one per output, before any communication
-};
-
 /// The layouts of `op` when its inputs stand as `current`. `cuts` are those of the block's tensors.
 /// An op with cut weights dictates its inputs; any other follows the split of its inputs where the
 /// ranks can work on their own columns, and asks for replicated inputs where they cannot.

@@ -120,6 +120,7 @@ const char* code_of(ModulePart part) {
         case ModulePart::linear_attention:
             return "heads_not_divisible";
         case ModulePart::ffn:
+        case ModulePart::ffn_output:
         case ModulePart::packed_ffn:
         case ModulePart::unknown:
             return "ffn_not_divisible";
@@ -154,7 +155,7 @@ void judge_gathered(Judgement& judgement, const std::string& pattern, const Modu
 /// Both halves of a packed weight are cut separately by floor(half / tp): a remainder is lost.
 void judge_packed(Judgement& judgement, const std::string& pattern, const ModuleSize& size) {
     const auto tp = judgement.tp();
-    const auto half = (size.part == ModulePart::ffn ? size.in : size.out) / 2;
+    const auto half = (size.part == ModulePart::ffn_output ? size.in : size.out) / 2;
     if (!judgement.knows(half, pattern, size.key)) return;
     if (half % tp == 0) return;
     judgement.violate(
@@ -270,15 +271,13 @@ void judge_output_split(Judgement& judgement, const std::string& pattern, const 
 
 void judge_rule(Judgement& judgement, const std::string& pattern, const Style& style) {
     const auto size = module_size(judgement.config, pattern);
-    const bool cuts_output = style.weight_dim.value && *style.weight_dim.value == -2;
-    const bool cuts_input = style.weight_dim.value && *style.weight_dim.value == -1;
     if (style.expert_parallel) {
         judge_experts(judgement, pattern);
-    } else if (style.name == "embedding_rowwise") {
+    } else if (cuts_table_rows(style)) {
         judge_embedding(judgement, pattern);
     } else if (style.packed) {
         judge_packed(judgement, pattern, size);
-    } else if (cuts_output && style.output == LayoutKind::replicated) {
+    } else if (cuts_output(style) && style.output == LayoutKind::replicated) {
         judge_gathered(judgement, pattern, size);
         if (pattern.ends_with("k_proj") && judgement.config.kv_heads % judgement.tp() != 0) {
             judgement.note(fmt::format(
@@ -286,9 +285,10 @@ void judge_rule(Judgement& judgement, const std::string& pattern, const Style& s
                 "degree all the same",
                 pattern));
         }
-    } else if (cuts_output) {
+    } else if (cuts_output(style)) {
         judge_output_split(judgement, pattern, size);
-    } else if (cuts_input && !(is_attention(size.part) && style.input == LayoutKind::split)) {
+    } else if (cuts_input(style) &&
+               !(is_attention(size.part) && style.input == LayoutKind::split)) {
         // A split attention output is cut with its heads, judged at q.
         note_uneven(judgement, pattern, size.in, "columns");
     }
@@ -317,9 +317,9 @@ void note_lost_rules(Judgement& judgement, const Verdict& verdict, const TpPlan&
             : 0;
     if (judgement.options.tp_plan || rules.size() == shipped) return;
     judgement.note(
-        fmt::format("transformers' block-fp8 quantiser rewrites this plan: the {} rules of "
-                    "q/k norms and experts are not in effect",
-                    shipped - rules.size()));
+        fmt::format("transformers' block-fp8 quantiser rewrites this plan: {} rules are not in "
+                    "effect: {}",
+                    shipped - rules.size(), join(verdict.lost_to_block_fp8, ", ")));
 }
 
 }  // namespace

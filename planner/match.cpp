@@ -13,24 +13,6 @@ bool is_digit(char c) {
     return std::isdigit(static_cast<unsigned char>(c)) != 0;
 }
 
-/// Numbers that stand alone between dots, or after the last one, become '*'.
-std::string numbers_as_stars(const std::string& name) {
-    std::string out;
-    for (std::size_t i = 0; i < name.size();) {
-        auto end = i;
-        while (end < name.size() && is_digit(name[end])) ++end;
-        const bool alone =
-            end > i && i > 0 && name[i - 1] == '.' && (end == name.size() || name[end] == '.');
-        if (alone) {
-            out += '*';
-            i = end;
-        } else {
-            out += name[i++];
-        }
-    }
-    return out;
-}
-
 /// Every run of digits becomes '*', inside words too: "w1" is "w*".
 std::string digits_as_stars(const std::string& name) {
     std::string out;
@@ -79,10 +61,6 @@ bool matches_at(const std::string& pattern, const std::string& text, std::size_t
     return true;
 }
 
-std::string full_module(const Block& block, const std::string& module) {
-    return block.prefix.empty() ? module : block.prefix + "." + module;
-}
-
 /// The rule found, for people and for comparison.
 std::string said(const std::string* style) {
     return style ? *style : "no rule";
@@ -123,7 +101,7 @@ PlanCoverage check_coverage(const TpPlan& plan, const Model& model) {
     std::set<std::string> seen;
     for (const auto& block : model.blocks) {
         for (const auto& op : block.ops) {
-            used.insert(match_module(plan, full_module(block, op.name)));
+            used.insert(match_module(plan, below(block.prefix, op.name)));
         }
         for (const auto& tensor : block.tensors) {
             if (tensor.buffer) continue;  // transformers looks at parameters only

@@ -7,7 +7,8 @@
 namespace tplan {
 namespace {
 
-/// One module name as the shipped plans spell it, and the module group it is found in.
+/// One module name as the shipped plans of types without a graph spell it, and the module group it
+/// is found in.
 struct NameRow {
     std::string_view name;
     bool attention;  // below self_attn or attention, else below the MLP or outside the layers
@@ -35,13 +36,13 @@ constexpr std::array kNames = {
     NameRow{"gate_up_proj", false, ModulePart::packed_ffn},
     NameRow{"gate_proj", false, ModulePart::ffn},
     NameRow{"up_proj", false, ModulePart::ffn},
-    NameRow{"down_proj", false, ModulePart::ffn},
+    NameRow{"down_proj", false, ModulePart::ffn_output},
     NameRow{"fc1", false, ModulePart::ffn},
-    NameRow{"fc2", false, ModulePart::ffn},
+    NameRow{"fc2", false, ModulePart::ffn_output},
     NameRow{"c_fc", false, ModulePart::ffn},
-    NameRow{"c_proj", false, ModulePart::ffn},
+    NameRow{"c_proj", false, ModulePart::ffn_output},
     NameRow{"dense_h_to_4h", false, ModulePart::ffn},
-    NameRow{"dense_4h_to_h", false, ModulePart::ffn},
+    NameRow{"dense_4h_to_h", false, ModulePart::ffn_output},
     NameRow{"lm_head", false, ModulePart::vocabulary},
     NameRow{"embed_out", false, ModulePart::vocabulary},
     NameRow{"embed_tokens", false, ModulePart::vocabulary},
@@ -60,11 +61,40 @@ std::string_view module_of(std::string_view pattern) {
     return pattern;
 }
 
-ModulePart part_of(std::string_view module) {
+/// The part a module is by the family's own names; unknown for names that it does not list.
+ModulePart part_in_family(const ModuleNames& names, std::string_view name, std::string_view group) {
+    struct Row {
+        std::string_view name;
+        ModulePart part;
+    };
+    const std::array attention = {
+        Row{names.q, ModulePart::query_heads}, Row{names.k, ModulePart::kv_heads},
+        Row{names.v, ModulePart::kv_heads}, Row{names.qkv, ModulePart::fused_heads},
+        Row{names.o, ModulePart::attention_output}};
+    const std::array mlp = {Row{names.gate, ModulePart::ffn}, Row{names.up, ModulePart::ffn},
+                            Row{names.down, ModulePart::ffn_output},
+                            Row{names.gate_up, ModulePart::packed_ffn}};
+    const std::array outside = {Row{names.embedding, ModulePart::vocabulary},
+                                Row{names.lm_head, ModulePart::vocabulary}};
+    const auto look_up = [&](const auto& rows) {
+        const auto row = std::find_if(rows.begin(), rows.end(),
+                                      [&](const Row& candidate) { return candidate.name == name; });
+        return row == rows.end() ? ModulePart::unknown : row->part;
+    };
+    if (group.ends_with("." + names.attention)) return look_up(attention);
+    if (contains(group, "." + names.mlp)) return look_up(mlp);
+    return look_up(outside);
+}
+
+ModulePart part_of(const ModelConfig& config, std::string_view module) {
     if (contains(module, "linear_attn.")) return ModulePart::linear_attention;
     const auto dot = module.rfind('.');
     const auto name = dot == module.npos ? module : module.substr(dot + 1);
     const auto group = dot == module.npos ? std::string_view() : module.substr(0, dot);
+    if (!config.family.empty()) {
+        const auto part = part_in_family(config.modules, name, group);
+        if (part != ModulePart::unknown) return part;
+    }
     const bool attention = contains(group, "attn") || contains(group, "attention");
     const auto row = std::find_if(kNames.begin(), kNames.end(), [&](const NameRow& candidate) {
         return candidate.name == name && candidate.attention == attention;
@@ -84,14 +114,11 @@ InnerWidth ffn_of(const ModelConfig& config, std::string_view module) {
     return {config.ffn, "intermediate_size"};
 }
 
-/// Does the checkpoint keep the module as it was? transformers looks for each pattern at the start
-/// or at the end of the full name.
+/// Does the checkpoint keep the module as it was?
 bool kept_whole(const ModelConfig& config, std::string_view module) {
     const auto full = config.modules.base + "." + std::string(module);
     return std::any_of(config.settings.unquantised.begin(), config.settings.unquantised.end(),
-                       [&](const auto& entry) {
-                           return full.starts_with(entry.first) || full.ends_with(entry.first);
-                       });
+                       [&](const auto& entry) { return names_module(entry.first, full); });
 }
 
 std::int64_t number(const ModelConfig& config, const char* key) {
@@ -130,13 +157,17 @@ ModuleSize module_size(const ModelConfig& config, const std::string& pattern) {
     const auto query_dim = latent ? config.qk_nope_dim + config.qk_rope_dim : config.head_dim;
     const auto value_dim = latent ? config.v_head_dim : config.head_dim;
     const auto [ffn, key] = ffn_of(config, module);
-    ModuleSize size{.part = part_of(module), .quantised = !kept_whole(config, module), .key = key};
+    ModuleSize size{
+        .part = part_of(config, module), .quantised = !kept_whole(config, module), .key = key};
     switch (size.part) {
         case ModulePart::query_heads:
             size.in = config.hidden;
             size.out = config.heads * query_dim;
-            if (module.ends_with("kv_b_proj"))
+            if (module.ends_with("q_b_proj")) size.in = config.q_lora_rank;
+            if (module.ends_with("kv_b_proj")) {
+                size.in = config.kv_lora_rank;
                 size.out = config.heads * (config.qk_nope_dim + value_dim);
+            }
             // One output per head or per column, and no quantised weight: not worth guessing.
             if (module.ends_with("g_proj") || module.ends_with("sinks")) size.out = 0;
             break;
@@ -155,13 +186,14 @@ ModuleSize module_size(const ModelConfig& config, const std::string& pattern) {
         case ModulePart::linear_attention:
             size.out = linear_attention_out(config, module);
             break;
-        case ModulePart::ffn: {
-            const bool down = module.ends_with("down_proj") || module.ends_with("fc2") ||
-                              module.ends_with("c_proj") || module.ends_with("dense_4h_to_h");
-            size.in = down ? ffn : config.hidden;
-            size.out = down ? config.hidden : ffn;
+        case ModulePart::ffn:
+            size.in = config.hidden;
+            size.out = ffn;
             break;
-        }
+        case ModulePart::ffn_output:
+            size.in = ffn;
+            size.out = config.hidden;
+            break;
         case ModulePart::packed_ffn:
             size.in = config.hidden;
             size.out = 2 * ffn;

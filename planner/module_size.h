@@ -17,7 +17,8 @@ enum class ModulePart {
     fused_heads,       // q, k and v in one projection
     attention_output,  // o_proj: its input are the heads
     linear_attention,  // projections of linear attention layers
-    ffn,               // gate, up, down
+    ffn,               // gate, up
+    ffn_output,        // down: its input is the inner width
     packed_ffn,        // gate over up in one weight
     vocabulary,        // head and embedding
     unknown
@@ -30,7 +31,8 @@ struct ModuleSize {
     std::string_view key;          // what config.json calls the inner width of an MLP
 };
 
-/// The size of the module that a plan's key names, by the last words of the key.
+/// The size of the module that a plan's key names, by the last words of the key: those of the
+/// family where tplan has a graph, else those the shipped plans use.
 ModuleSize module_size(const ModelConfig& config, const std::string& pattern);
 
 constexpr bool is_attention(ModulePart part) {

@@ -15,8 +15,7 @@ namespace {
 std::string head_module(const Model& model) {
     const auto& head = model.blocks.back();
     for (auto op = head.ops.rbegin(); op != head.ops.rend(); ++op) {
-        if (op->kind == OpKind::linear)
-            return head.prefix.empty() ? op->name : head.prefix + "." + op->name;
+        if (op->kind == OpKind::linear) return below(head.prefix, op->name);
     }
     return {};
 }
@@ -31,14 +30,10 @@ TpPlan from_root(const TpPlan& rules, const Model& model) {
         const bool is_head = pattern == "lm_head";
         plan.emplace_back(is_head && !head.empty() ? head
                           : rooted                 ? pattern
-                                                   : model.base_prefix + "." + pattern,
+                                                   : below(model.base_prefix, pattern),
                           style);
     }
     return plan;
-}
-
-std::string below(const Block& block, const std::string& name) {
-    return block.prefix.empty() ? name : block.prefix + "." + name;
 }
 
 /// Fills a plan block by block and collects what does not go.
@@ -108,13 +103,13 @@ struct Planner {
     void plan_ops(const Block& block, const std::vector<TensorPlan>& cuts,
                   std::vector<int>& styles) {
         for (const auto& op : block.ops) {
-            const auto* spelling = match_module(rules, below(block, op.name));
+            const auto* spelling = match_module(rules, below(block.prefix, op.name));
             const Style* style = spelling ? &find_style(plan.styles, *spelling) : nullptr;
             styles.push_back(style ? static_cast<int>(style - plan.styles.data()) : -1);
             if (plan.options.tp == 1) continue;
             const auto problem = op_problem(op, style, cuts);
             if (!problem.empty())
-                refuse(below(block, op.name), style ? style->name : "no rule", problem);
+                refuse(below(block.prefix, op.name), style ? style->name : "no rule", problem);
         }
     }
 

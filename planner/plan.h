@@ -51,13 +51,30 @@ struct TensorPlan {
     bool operator==(const TensorPlan&) const = default;
 };
 
+/// The layouts an op takes, one per input, and leaves, one per output, before any communication.
+struct OpFlow {
+    std::vector<Layout> inputs;
+    std::vector<Layout> outputs;
+    bool operator==(const OpFlow&) const = default;
+};
+
+/// The layouts of a block: of the residual stream as it comes and as it is handed on (of the last
+/// block: of its result), and of every op.
+struct BlockFlow {
+    Layout input, output;
+    std::vector<OpFlow> ops;
+    bool operator==(const BlockFlow&) const = default;
+};
+
 /// A layout for every tensor and op of the model: `tensors[block][tensor]`, `op_styles[block][op]`
-/// (index into `styles`, -1 when no rule governs the op's module).
+/// (index into `styles`, -1 when no rule governs the op's module). `flows[block]` gives the layouts
+/// of activations outright; empty: they follow from the cuts by the rules of flow().
 struct Plan {
     PlanOptions options;
     std::vector<Style> styles;
     std::vector<std::vector<TensorPlan>> tensors;
     std::vector<std::vector<int>> op_styles;
+    std::vector<BlockFlow> flows{};
     std::vector<std::string>
         notes;  // uneven splits that run, replicated leftovers, warnings of verify_tp_plan
 };
@@ -84,24 +101,29 @@ Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanO
 Feasibility judge_layout(const ModelConfig& config, const Verdict& verdict,
                          const PlanOptions& options);
 
+/// How far lists of working degrees go.
+constexpr int kHighestDegreeListed = 16;
+
 /// The degrees 1..max at which judge_layout() finds no violation, ascending. `options.tp` is not
 /// looked at.
 std::vector<int> working_degrees(const ModelConfig& config, const Verdict& verdict,
-                                 PlanOptions options, int max);
+                                 PlanOptions options, int max = kHighestDegreeListed);
 
 /// The cut of every tensor as transformers would load it, whether or not the degree then runs: what
 /// `inspect` shows of a degree that judge() refuses. Requires a graph and tp >= 1.
 Plan assign(const ModelConfig& config, const Model& model, const PlanOptions& options);
+
+/// What make_plan() gives: one of the two says why the other is empty.
+struct Planned {
+    std::optional<Plan> plan;
+    Feasibility feasibility;
+};
 
 /// Applies the plan. Returns violations instead when the degree does not work under
 /// `options.layout`: with `best`, KV heads are replicated where the degree passes them (tp %
 /// kv_heads == 0), everything else is as `hf`. A model without a TP plan is feasible at tp 1 only.
 /// Beyond judge_layout(), a style that the graph's op cannot carry is `op_unsupported`.
 /// Requires a graph (`config.family`) and tp >= 1.
-struct Planned {
-    std::optional<Plan> plan;
-    Feasibility feasibility;
-};
 Planned make_plan(const ModelConfig& config, const Model& model, const PlanOptions& options);
 
 }  // namespace tplan

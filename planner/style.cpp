@@ -8,13 +8,11 @@ namespace tplan {
 namespace {
 
 constexpr std::string_view kFolder = "data/styles";
-constexpr std::string_view kSchema = "tplan.style/1";
 
 Style read_style(const std::string& name) {
     const auto path = resource_path(std::string(kFolder) + "/" + name + ".json");
-    auto document = load_json(path);
-    require_schema(document, kSchema, path);
-    document.erase("schema");
+    const auto document = load_json(path);
+    require_schema(document, Style{}.schema, path);
     auto style = from_json<Style>(document, path);
     if (style.name != name) {
         throw Error(path + "/name", "found \"" + style.name + "\", expected \"" + name + "\"",

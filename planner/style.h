@@ -22,6 +22,7 @@ constexpr auto enum_names(BiasRule) {
 /// -3 experts, 0 rows of an embedding). `result` is what the op leaves before the style's own
 /// communication, `output` after it: reshard() of the two gives the collective.
 struct Style {
+    std::string schema = "tplan.style/1";
     std::string name;
     std::vector<std::string> aliases;
     Nullable<int> weight_dim;
@@ -31,11 +32,13 @@ struct Style {
     LayoutKind result = LayoutKind::replicated;
     LayoutKind output = LayoutKind::replicated;
     bool expert_parallel = false;
-    std::string forward;   // the collective in words, for people
-    std::string backward;  // likewise
+    std::optional<std::string> refused;          // why no op can carry it here
+    std::optional<std::string> added_when_tied;  // the key transformers adds it under, see verdicts
+    std::string forward;                         // the collective in words, for people
     std::string source;
 
     static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
         field("name", self.name);
         field("aliases", self.aliases);
         field("weight_dim", self.weight_dim);
@@ -45,12 +48,27 @@ struct Style {
         field("result", self.result);
         field("output", self.output);
         field("expert_parallel", self.expert_parallel);
+        field("refused", self.refused);
+        field("added_when_tied", self.added_when_tied);
         field("forward", self.forward);
-        field("backward", self.backward);
         field("source", self.source);
     }
     bool operator==(const Style&) const = default;
 };
+
+// Which dimension of a weight the style cuts.
+inline bool cuts_output(const Style& style) {
+    return style.weight_dim.value == -2;
+}
+inline bool cuts_input(const Style& style) {
+    return style.weight_dim.value == -1;
+}
+inline bool cuts_table(const Style& style) {
+    return style.weight_dim.value >= 0;
+}
+inline bool cuts_table_rows(const Style& style) {
+    return style.weight_dim.value == 0;
+}
 
 /// All styles, sorted by name. Throws Error for a malformed file or a spelling claimed twice.
 std::vector<Style> load_styles();

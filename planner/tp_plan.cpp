@@ -15,10 +15,12 @@ constexpr std::string_view kFolder = "data/tp_plans";
 
 /// One file of data/tp_plans. A 5.10 key that is left out means: as in 5.16.
 struct ShippedPlan {
-    std::string schema, model_type;
+    std::string schema = "tplan.tp_plan/1";
+    std::string model_type;
     Nullable<TpPlan> base_model_tp_plan;
     Nullable<std::string> lm_head;
     Nullable<TpPlan> ep_plan;
+    std::optional<std::vector<std::string>> lost_to_block_fp8;
     bool in_5_10 = true;
     std::optional<Nullable<TpPlan>> base_model_tp_plan_5_10, ep_plan_5_10;
     std::string config_class;
@@ -32,6 +34,7 @@ struct ShippedPlan {
         field("base_model_tp_plan", self.base_model_tp_plan);
         field("lm_head", self.lm_head);
         field("ep_plan", self.ep_plan);
+        field("lost_to_block_fp8", self.lost_to_block_fp8);
         field("in_5_10", self.in_5_10);
         field("base_model_tp_plan_5_10", self.base_model_tp_plan_5_10);
         field("ep_plan_5_10", self.ep_plan_5_10);
@@ -45,7 +48,8 @@ struct ShippedPlan {
 
 /// The types that ship no plan, with the reason.
 struct NoPlanFile {
-    std::string schema, source, commit;
+    std::string schema = "tplan.no_tp_plan/1";
+    std::string source, commit;
     Named<std::string> reasons;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -57,7 +61,8 @@ struct NoPlanFile {
 
 /// Composite types with the model type of their text part; null where the config itself names it.
 struct UmbrellaFile {
-    std::string schema, source, commit;
+    std::string schema = "tplan.umbrellas/1";
+    std::string source, commit;
     Named<Nullable<std::string>> text_model_types;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -75,10 +80,10 @@ const T* find_entry(const Named<T>& entries, const std::string& key) {
 }
 
 template <class T>
-T load_table(const std::string& name, std::string_view schema) {
+T load_table(const std::string& name) {
     const auto path = resource_path(fmt::format("{}/{}.json", kFolder, name));
     const auto document = load_json(path);
-    require_schema(document, schema, path);
+    require_schema(document, T{}.schema, path);
     return from_json<T>(document, path);
 }
 
@@ -99,15 +104,15 @@ std::optional<ShippedPlan> load_plan(const std::string& model_type) {
                                  ignored)) {
         return std::nullopt;
     }
-    return load_table<ShippedPlan>(model_type, "tplan.tp_plan/1");
+    return load_table<ShippedPlan>(model_type);
 }
 
 NoPlanFile load_no_plan() {
-    return load_table<NoPlanFile>("_no_plan", "tplan.no_tp_plan/1");
+    return load_table<NoPlanFile>("_no_plan");
 }
 
 UmbrellaFile load_umbrellas() {
-    return load_table<UmbrellaFile>("_umbrellas", "tplan.umbrellas/1");
+    return load_table<UmbrellaFile>("_umbrellas");
 }
 
 Verdict no(std::string reason) {
@@ -119,7 +124,10 @@ Verdict no(std::string reason) {
 /// Since 5.16 a tied model with a plan splits its embedding by vocabulary, because the head shares
 /// the storage and is split so.
 void append_tied_rule(TpPlan& plan) {
-    if (!find_entry(plan, "embed_tokens")) plan.emplace_back("embed_tokens", "embedding_rowwise");
+    for (const auto& style : shared_styles()) {
+        const auto& pattern = style.added_when_tied;
+        if (pattern && !find_entry(plan, *pattern)) plan.emplace_back(*pattern, style.name);
+    }
 }
 
 Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transformers version) {
@@ -133,6 +141,7 @@ Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transf
                                      ? *shipped.base_model_tp_plan_5_10
                                      : shipped.base_model_tp_plan;
     verdict.ep_plan = old && shipped.ep_plan_5_10 ? *shipped.ep_plan_5_10 : shipped.ep_plan;
+    if (shipped.lost_to_block_fp8) verdict.lost_to_block_fp8 = *shipped.lost_to_block_fp8;
     // 5.10 empties the head class's plan at initialisation: the head is replicated.
     if (!old) verdict.lm_head = shipped.lm_head;
 
@@ -152,6 +161,22 @@ Verdict verdict_of(const ShippedPlan& shipped, const ModelConfig& config, Transf
         verdict.reason = "base_model_tp_plan of " + shipped.config_class + " is null";
     }
     return verdict;
+}
+
+[[noreturn]] void refuse_unknown_type(const ModelConfig& config, const NoPlanFile& no_plan,
+                                      const UmbrellaFile& umbrellas) {
+    auto known = resource_names(kFolder);
+    std::erase_if(known, [](const std::string& name) { return name.front() == '_'; });
+    for (const auto& [type, reason] : no_plan.reasons) known.push_back(type);
+    for (const auto& [type, text] : umbrellas.text_model_types) known.push_back(type);
+    auto hint = did_you_mean(config.model_type, known);
+    if (hint.empty()) hint = "correct the key, or add models/families/<model_type>.json";
+    throw Error(
+        config.source + "/model_type",
+        fmt::format("\"{}\" is neither an architecture tplan has a graph for nor a model type "
+                    "of transformers 5.16",
+                    shown(config.model_type)),
+        hint);
 }
 
 }  // namespace
@@ -174,27 +199,28 @@ Verdict tp_verdict(const ModelConfig& config, Transformers version) {
                   " wraps other models and its config names no text model with a "
                   "tensor-parallel plan");
     }
-    throw Error(config.source + "/model_type",
-                "\"" + type + "\" is no model type of transformers 5.16",
-                "give a plan by hand with --tp-plan, or correct the key");
+    if (config.family.empty()) refuse_unknown_type(config, no_plan, umbrellas);
+    return no(type + " is no model type of transformers 5.16");
 }
 
-bool known_model_type(const std::string& model_type) {
-    if (load_plan(model_type)) return true;
-    return find_entry(load_no_plan().reasons, model_type) != nullptr ||
-           find_entry(load_umbrellas().text_model_types, model_type) != nullptr;
+std::vector<SchemaOf> tp_plan_schemas() {
+    return {schema_of<ShippedPlan>(), schema_of<NoPlanFile>(), schema_of<UmbrellaFile>()};
 }
 
 TpPlan read_tp_plan(const std::string& path) {
-    auto plan = from_json<TpPlan>(load_json(path), path);
+    return read_tp_plan(load_json(path), path);
+}
+
+TpPlan read_tp_plan(const Json& document, const std::string& where) {
+    auto plan = from_json<TpPlan>(document, where);
     if (plan.empty()) {
-        throw Error(path, "the plan has no rules", "give an object of pattern -> style");
+        throw Error(where, "the plan has no rules", "give an object of pattern -> style");
     }
     for (const auto& [pattern, style] : plan) {
         try {
             find_style(shared_styles(), style);
         } catch (const Error& error) {
-            throw Error(path + "/" + pattern, error.what_happened, error.hint);
+            throw Error(where + "/" + shown(pattern), error.what_happened, error.hint);
         }
     }
     return plan;
@@ -205,11 +231,10 @@ TpPlan rules_in_effect(const ModelConfig& config, const Verdict& verdict,
     if (by_hand) return *by_hand;
     TpPlan rules;
     if (!verdict.base_model_tp_plan.value) return rules;
-    const bool rewritten = config.quant_method == "fp8" && config.model_type.starts_with("qwen3");
+    const auto& lost = verdict.lost_to_block_fp8;
     for (const auto& rule : *verdict.base_model_tp_plan.value) {
-        const auto& pattern = rule.first;
-        const bool lost = pattern.ends_with("_norm") || pattern.find(".experts") != pattern.npos;
-        if (!(rewritten && lost)) rules.push_back(rule);
+        const bool kept = std::find(lost.begin(), lost.end(), rule.first) == lost.end();
+        if (kept || config.quant_method != "fp8") rules.push_back(rule);
     }
     if (verdict.lm_head.value) rules.emplace_back("lm_head", *verdict.lm_head.value);
     return rules;

@@ -1,7 +1,5 @@
 #include "app/calibrate.h"
 
-#include <filesystem>
-
 #include "app/cli/command.h"
 #include "app/hardware_text.h"
 #include "core/files.h"
@@ -24,11 +22,7 @@ int run(Flags& flags) {
     flags.request.stop = interrupted();
     const auto profile = calibrate(flags.request);
     const auto text = json_text(profile);
-    const auto kept = calibrated_profile_path(flags.request.backend);
-    std::error_code failed;
-    std::filesystem::create_directories(std::filesystem::path(kept).parent_path(), failed);
-    if (failed) throw Error(kept, "its folder cannot be made: " + failed.message());
-    write_file(kept, text);
+    const auto kept = keep_profile(profile);
     if (!flags.output.empty()) write_file(flags.output, text);
     if (flags.json) return print(text);
     return print(hardware_text(profile) + "\nwritten: " + kept + " (use it with --hw this)\n");

@@ -14,21 +14,8 @@ void add_check(CLI::App& program, Action& action) {
     command->callback([&action, path, json] {
         action = [path, json] {
             const auto report = check_file(*path);
-            if (*json) print_json(report);
-            if (report.ok)
-                return *json ? 0
-                             : print(fmt::format("{}: everything recomputes to the same\n", *path));
-            std::string text;
-            for (const auto& difference : report.differences) {
-                text += fmt::format("{}: found {}, expected {}\n", difference.path,
-                                    difference.found, difference.expected);
-            }
-            if (!*json) print(text);
-            const auto& first = report.differences.front();
-            return answer_no(fmt::format(
-                "{}: {} values differ, the first at {}: found {}, expected {}; make the plan again "
-                "with `tplan plan`",
-                *path, report.differences.size(), first.path, first.found, first.expected));
+            *json ? print_json(report) : print(check_text(report));
+            return report.ok ? 0 : answer_no(check_refusal(report));
         };
     });
 }

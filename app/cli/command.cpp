@@ -5,6 +5,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <limits>
 #include <thread>
 
 namespace tplan::cli {
@@ -15,13 +16,9 @@ std::stop_source& stop_source() {
     return source;
 }
 
-volatile std::sig_atomic_t interrupt_seen = 0;
+constexpr int kMostDegree = 4096, kMostBatch = std::numeric_limits<int>::max();
 
-void check_size(const std::string& flag, std::int64_t value, std::int64_t most) {
-    if (value >= 1 && value <= most) return;
-    throw Error(flag, fmt::format("{} is out of range", value),
-                fmt::format("give an integer from 1 to {}", most));
-}
+volatile std::sig_atomic_t interrupt_seen = 0;
 
 }  // namespace
 
@@ -83,7 +80,7 @@ std::vector<std::string> split_list(const std::string& text) {
     return items;
 }
 
-std::vector<int> parse_degrees(const std::string& text, const std::string& flag) {
+std::vector<int> parse_integers(const std::string& text, const std::string& flag, int most) {
     std::vector<int> numbers;
     for (const auto& item : split_list(text)) {
         int value = 0;
@@ -92,11 +89,22 @@ std::vector<int> parse_degrees(const std::string& text, const std::string& flag)
             throw Error(flag, fmt::format("\"{}\" is not an integer", item),
                         "give integers with commas, such as 1,2,4");
         }
-        check_size(flag, value, 4096);
+        if (value < 1 || value > most) {
+            throw Error(flag, fmt::format("{} is out of range", value),
+                        fmt::format("give an integer from 1 to {}", most));
+        }
         numbers.push_back(value);
     }
     if (numbers.empty()) throw Error(flag, "is empty", "give integers with commas, such as 1,2,4");
     return numbers;
+}
+
+std::vector<int> parse_degrees(const std::string& text, const std::string& flag) {
+    return parse_integers(text, flag, kMostDegree);
+}
+
+std::vector<int> parse_batches(const std::string& text) {
+    return parse_integers(text, "--batch", kMostBatch);
 }
 
 void add_workload_flags(CLI::App& command, QueryFlags& flags) {
@@ -139,14 +147,13 @@ void add_workload_flags(CLI::App& command, QueryFlags& flags) {
 }
 
 Query make_query(const QueryFlags& flags) {
-    constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
     Query query;
     query.model = flags.model;
     query.hardware = flags.hardware;
     query.tp_plan_file = flags.tp_plan;
     auto& request = query.request;
     const auto degrees = parse_degrees(flags.tp, "--tp");
-    const auto batches = parse_degrees(flags.batch, "--batch");
+    const auto batches = parse_batches(flags.batch);
     if (degrees.size() != 1)
         throw Error("--tp", "one degree was expected", "use `tplan sweep` for several");
     if (batches.size() != 1)
@@ -155,9 +162,6 @@ Query make_query(const QueryFlags& flags) {
     request.plan.layout = parse_enum<LayoutChoice>(flags.layout, "--layout");
     request.plan.kernels = parse_enum<Kernels>(flags.kernels, "--kernels");
     request.plan.transformers = parse_enum<Transformers>(flags.transformers, "--transformers");
-    check_size("--nodes", flags.nodes, 1024);
-    check_size("--input", flags.input, kMostTokens);
-    check_size("--context", flags.context, kMostTokens);
     request.cost.link = flags.link;
     request.cost.nodes = flags.nodes;
     if (!flags.collectives.empty()) {
@@ -172,14 +176,6 @@ Query make_query(const QueryFlags& flags) {
     if (flags.sampling != "greedy" && flags.sampling != "top-p" && flags.sampling != "logits") {
         throw Error("--sampling", "\"" + flags.sampling + "\" is not one of greedy, top-p, logits",
                     did_you_mean(flags.sampling, {"greedy", "top-p", "logits"}));
-    }
-    if (!(flags.memory_fraction > 0 && flags.memory_fraction <= 1)) {
-        throw Error("--memory-fraction", fmt::format("{} is out of range", flags.memory_fraction),
-                    "give a number above 0, up to 1");
-    }
-    if (!(flags.reserve_bytes >= 0) || !std::isfinite(flags.reserve_bytes)) {
-        throw Error("--reserve-bytes", fmt::format("{} is out of range", flags.reserve_bytes),
-                    "give zero or more");
     }
     request.cost.memory_fraction = flags.memory_fraction;
     request.cost.reserve = Bytes(flags.reserve_bytes);

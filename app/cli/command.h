@@ -31,8 +31,9 @@ std::stop_token interrupted();
 /// A progress bar on a terminal, a plain line every tenth otherwise. `done` from 0 to 1.
 void show_progress(double done, const std::string& what);
 
-/// Comma-separated integers, "1,2,4". Throws Error naming the flag.
+/// Comma-separated integers, "1,2,4"; degrees up to 4,096. Throw Error naming the flag.
 std::vector<int> parse_degrees(const std::string& text, const std::string& flag);
+std::vector<int> parse_batches(const std::string& text);
 std::vector<std::string> split_list(const std::string& text);
 
 /// Flags of the workload, the plan and the prices, as text until the command runs.
@@ -51,8 +52,8 @@ struct QueryFlags {
 /// Adds the flags every estimating command takes.
 void add_workload_flags(CLI::App& command, QueryFlags& flags);
 
-/// The query they spell. `tp` and `batch` must be single numbers here. Throws Error for
-/// out-of-range values.
+/// The query they spell. `tp` and `batch` must be single numbers here. Throws Error for a word that
+/// is none of a flag's choices; ranges are resolve()'s question.
 Query make_query(const QueryFlags& flags);
 
 // One function per subcommand: adds it to the program and sets `action` when it is the one given.
@@ -64,8 +65,13 @@ void add_sweep(CLI::App& program, Action& action);
 void add_plan(CLI::App& program, Action& action);
 void add_check(CLI::App& program, Action& action);
 void add_show(CLI::App& program, Action& action);
+void add_report(CLI::App& program, Action& action);
+void add_gui(CLI::App& program, Action& action);
 void add_run(CLI::App& program, Action& action);
 void add_calibrate(CLI::App& program, Action& action);
+void add_export(CLI::App& program, Action& action);
+void add_predict(CLI::App& program, Action& action);
+void add_accuracy(CLI::App& program, Action& action);
 void add_bench(CLI::App& program, Action& action);
 
 }  // namespace tplan::cli

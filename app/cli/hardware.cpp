@@ -16,7 +16,7 @@ int run(const Flags& flags) {
         return flags.json ? print_json(machine) : print(detected_text(machine));
     }
     if (flags.hardware.empty()) {
-        return flags.json ? print_json(hardware_list_json()) : print(hardware_list_text());
+        return flags.json ? print_json(hardware_list()) : print(hardware_list_text());
     }
     const auto hardware = load_hardware(flags.hardware);
     return flags.json ? print_json(hardware) : print(hardware_text(hardware));

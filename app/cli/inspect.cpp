@@ -15,35 +15,11 @@ int run(const Flags& flags) {
     const auto degrees = parse_degrees(asked ? flags.tp : "1,2,4,8", "--tp");
     const auto version = parse_enum<Transformers>(flags.transformers, "--transformers");
     const auto config = load_model_config(flags.model);
-    std::optional<TpPlan> by_hand;
-    if (!flags.tp_plan.empty()) {
-        if (config.device_map) {
-            throw Error(flags.model + "/device_map",
-                        "device_map and a TP plan conflict at weight loading",
-                        "drop one of the two: device_map from the configuration, or --tp-plan");
-        }
-        by_hand = read_tp_plan(flags.tp_plan);
-    }
+    const auto by_hand = plan_by_hand(config, flags.tp_plan);
     const auto document = inspect(config, degrees, version, by_hand);
     flags.json ? print_json(document) : print(inspect_text(document, config));
-    if (document.supports_tp != SupportsTp::yes && !by_hand) {
-        return answer_no(fmt::format(
-            "{}: no TP plan: {}; it runs on one GPU, or give a plan with --tp-plan FILE",
-            document.model, document.reason));
-    }
-    for (const auto& degree : document.tp) {
-        if (degree.feasible || !asked) continue;
-        std::string reasons;
-        for (const auto& violation : degree.violations) {
-            reasons +=
-                fmt::format("{}: {} ({}); ", violation.code, violation.message, violation.have);
-        }
-        if (!degree.remedies.empty()) reasons += "remedies: " + join(degree.remedies, ", ") + "; ";
-        return answer_no(fmt::format("{}: TP {} does not work: {}degrees that work: {}",
-                                     document.model, degree.tp, reasons,
-                                     fmt::join(document.working_degrees, " ")));
-    }
-    return 0;
+    const auto refusal = inspect_refusal(document, asked);
+    return refusal.empty() ? 0 : answer_no(refusal);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "app/cli/command.h"
+#include "app/plan_text.h"
 #include "core/files.h"
 
 namespace tplan::cli {
@@ -20,11 +21,7 @@ int run(const Flags& flags) {
     }
     auto query = make_query(flags.query);
     auto& request = query.request;
-    if (flags.gpus != 0) {
-        if (flags.gpus < 1)
-            throw Error("--gpus", fmt::format("{} is out of range", flags.gpus), "give 1 or more");
-        request.gpus.value = flags.gpus;
-    }
+    if (flags.gpus != 0) request.gpus.value = flags.gpus;
     request.objective = parse_enum<Objective>(flags.objective, "--objective");
     if (flags.max_ttft > 0) request.max_ttft.value = Seconds(flags.max_ttft);
     if (flags.max_tpot > 0) request.max_tpot.value = Seconds(flags.max_tpot);
@@ -35,11 +32,7 @@ int run(const Flags& flags) {
     const auto& plan = *result.document;
     if (!flags.output.empty()) write_file(flags.output, json_text(plan));
     if (flags.json) return print_json(plan);
-    auto text = fmt::format("{}\n", plan.why);
-    for (const auto& other : plan.alternatives)
-        text += fmt::format("  TP {}: {}\n", other.tp, other.reason);
-    text += "\n" + estimate_text(plan.predicted);
-    for (const auto& note : plan.diagnostics) text += "note: " + note + "\n";
+    auto text = plan_text(plan);
     if (!flags.output.empty()) text += "written: " + flags.output + "\n";
     return print(text);
 }

@@ -18,6 +18,7 @@ int run(Flags& flags) {
             "--weights", "reading checkpoints is not part of this version",
             "leave it out: weights are then made from a seed, which changes no shape and no time");
     }
+    if (!flags.output.empty()) require_writable(flags.output);
     const auto file = read_plan_file(flags.plan);
     const auto plan = read_plan(file.plan, flags.plan);
     flags.request.launcher = parse_enum<Launcher>(flags.launcher, "--launcher");

@@ -14,8 +14,7 @@ int run(Flags flags) {
     axes.hardware = split_list(flags.query.hardware);
     axes.links = split_list(flags.link);
     axes.degrees = parse_degrees(flags.query.tp, "--tp");
-    for (const int batch : parse_degrees(flags.query.batch, "--batch"))
-        axes.batches.push_back(batch);
+    for (const int batch : parse_batches(flags.query.batch)) axes.batches.push_back(batch);
     if (axes.hardware.empty())
         throw Error("--hw", "is empty", "name one or more profiles; `tplan hardware` lists them");
     flags.query.hardware = axes.hardware.front();

@@ -15,6 +15,7 @@
 #include "executor/cpu/messages.h"
 #include "executor/cpu/simd.h"
 #include "executor/cpu/team.h"
+#include "executor/processor.h"
 #include "executor/world.h"
 
 namespace tplan::cpu {

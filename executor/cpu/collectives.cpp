@@ -73,13 +73,16 @@ class SharedCommunicator final : public Communicator {
     double all_gather(const Matrix& in, const Split& from, const Matrix& out,
                       const CollectiveTag& tag) override {
         return run(OpKind::all_gather, out.columns, in, out, tag, [&] {
-            pull(from, out.columns, out, {{{0, out.columns}, 0}});
+            const std::vector<LocalSlice> all = {{{0, out.columns}, 0}};
+            if (from.dim == 0) return pull_rows(from, out, all);
+            pull(from, out.columns, out, all, 0);
         });
     }
 
     double reduce_scatter(const Matrix& in, const Matrix& out, const Split& to,
                           const CollectiveTag& tag) override {
         return run(OpKind::reduce_scatter, in.columns, in, out, tag, [&] {
+            if (to.dim == 0) return sum_own_rows(to, in, out);
             for (const auto& own : local_slices(to, in.columns, rank_)) {
                 for (std::int64_t r = 0; r < out.rows; ++r) {
                     float* const target = out.row(r) + own.local;
@@ -91,8 +94,12 @@ class SharedCommunicator final : public Communicator {
 
     double all_to_all(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
                       std::int64_t width, const CollectiveTag& tag) override {
-        return run(OpKind::all_to_all, width, in, out, tag,
-                   [&] { pull(from, width, out, local_slices(to, width, rank_)); });
+        return run(OpKind::all_to_all, width, in, out, tag, [&] {
+            if (from.dim == 0) return pull_rows(from, out, local_slices(to, width, rank_));
+            if (to.dim != 0) return pull(from, width, out, local_slices(to, width, rank_), 0);
+            const auto rows = slices(to, in.rows, rank_);
+            if (!rows.empty()) pull(from, width, out, {{{0, width}, 0}}, rows.front().offset);
+        });
     }
 
     double barrier(const CollectiveTag& tag, bool patient) override {
@@ -147,7 +154,9 @@ class SharedCommunicator final : public Communicator {
   private:
     SharedGroup::Call call(OpKind kind, std::int64_t width, const Matrix& in, const Matrix& out,
                            const CollectiveTag& tag) const {
-        return {static_cast<int>(kind), tag.index, out.rows, width, tag.step, in, out, false};
+        // Where rows are cut one side has all of them.
+        const auto rows = std::max(in.rows, out.rows);
+        return {static_cast<int>(kind), tag.index, rows, width, tag.step, in, out, false};
     }
 
     /// A call whose `work` reads or writes other ranks' buffers. Seconds waited.
@@ -212,9 +221,36 @@ class SharedCommunicator final : public Communicator {
         simd().sum(sources.data(), size(), targets, count, n);
     }
 
-    /// Fills the `wanted` columns of `out` from the ranks that hold them. Own copies are preferred.
+    /// out = sum over ranks of the rows of `in` that are this rank's.
+    void sum_own_rows(const Split& to, const Matrix& in, const Matrix& out) const {
+        const auto own = slices(to, in.rows, rank_);
+        for (std::int64_t r = 0; r < out.rows; ++r) {
+            float* const row = out.row(r);
+            sum_rows(own.front().offset + r, 0, in.columns, &row, 1);
+        }
+    }
+
+    /// Fills the `wanted` columns of every row of `out` from the ranks that hold the rows.
+    void pull_rows(const Split& from, const Matrix& out,
+                   const std::vector<LocalSlice>& wanted) const {
+        for (int i = 0; i < size(); ++i) {
+            const int peer = (rank_ + i) % size();
+            const auto& source = group_.views(rank_, peer);
+            for (const auto& rows : slices(from, out.rows, peer)) {
+                for (std::int64_t r = 0; r < rows.extent; ++r) {
+                    for (const auto& want : wanted) {
+                        std::copy_n(source.in + r * source.in_stride + want.slice.offset,
+                                    want.slice.extent, out.row(rows.offset + r) + want.local);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fills the `wanted` columns of `out` from the ranks that hold them; row 0 of `out` is row
+    /// `first_row` of theirs. Own copies are preferred.
     void pull(const Split& from, std::int64_t width, const Matrix& out,
-              const std::vector<LocalSlice>& wanted) const {
+              const std::vector<LocalSlice>& wanted, std::int64_t first_row) const {
         std::vector<Slice> done;
         for (int i = 0; i < size(); ++i) {
             const int peer = (rank_ + i) % size();
@@ -227,7 +263,9 @@ class SharedCommunicator final : public Communicator {
                     const auto end = std::min(held.slice.offset + held.slice.extent,
                                               want.slice.offset + want.slice.extent);
                     if (begin >= end) continue;
-                    copy_columns(source, held.local + begin - held.slice.offset, out,
+                    auto rows = source;
+                    rows.in += first_row * source.in_stride;
+                    copy_columns(rows, held.local + begin - held.slice.offset, out,
                                  want.local + begin - want.slice.offset, end - begin);
                 }
             }

@@ -30,7 +30,7 @@ void copy_row(const float* from, std::int64_t n, float* to) {
 
 /// Position in its sequence of the token in row `r`.
 std::int64_t position_of(const BoundStep& s, std::int64_t r) {
-    return s.first_position + r % s.query_tokens;
+    return s.first_position + (s.first_row + r) % s.query_tokens;
 }
 
 void embedding(const BoundStep& s, float*) {
@@ -38,7 +38,7 @@ void embedding(const BoundStep& s, float*) {
     const auto& out = s.outputs[0];
     const auto factor = static_cast<float>(s.step->spec.factor);
     for (std::int64_t r = 0; r < out.rows; ++r) {
-        const auto row = s.token_ids[r] - s.first_vocab_row;
+        const auto row = s.token_ids[s.first_row + r] - s.first_vocab_row;
         if (row < 0 || row >= table.rows) {
             std::fill_n(out.row(r), out.columns, 0.0F);  // another rank has this token
         } else {
@@ -296,7 +296,7 @@ void slice(const BoundStep& s, float*) {
     for (std::int64_t r = 0; r < out.rows; ++r) {
         float* to = out.row(r);
         for (const auto& part : s.columns) {
-            copy_row(s.inputs[0].row(r) + part.offset, part.extent, to);
+            copy_row(s.inputs[0].row(s.first_row + r) + part.offset, part.extent, to);
             to += part.extent;
         }
     }

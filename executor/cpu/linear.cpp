@@ -19,7 +19,7 @@ struct LinearWeights {
 namespace {
 
 bool by_onednn(const LinearShape& shape) {
-    if (onednn_version().empty() || shape.n == 0 || shape.k == 0) return false;
+    if (onednn_version().empty() || shape.m == 0 || shape.n == 0 || shape.k == 0) return false;
     return shape.m > 1 || shape.weights == DType::bf16;
 }
 
@@ -101,7 +101,7 @@ void run_linear(const BoundStep& step) {
     }
     const auto& weights = *static_cast<const LinearWeights*>(step.linear.data.get());
     const auto y = joined_outputs(step);
-    if (y.columns == 0) return;
+    if (y.columns == 0 || y.rows == 0) return;
     run_eigen(step.inputs.front(), weights.plain, y, static_cast<const float*>(step.bias.data));
 }
 

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cassert>
@@ -58,18 +57,6 @@ std::vector<int> allowed_processors() {
     first.insert(first.end(), siblings.begin(), siblings.end());
     if (first.empty()) first.push_back(0);
     return first;
-}
-
-std::string processor_model() {
-    std::ifstream file("/proc/cpuinfo");
-    for (std::string line; std::getline(file, line);) {
-        if (line.starts_with("model name")) {
-            const auto colon = line.find(": ");
-            if (colon != std::string::npos) return line.substr(colon + 2);
-        }
-    }
-    utsname system{};
-    return uname(&system) == 0 ? system.machine : "CPU";
 }
 
 Team::Team(int ranks, int own) {

@@ -14,9 +14,6 @@ namespace tplan::cpu {
 /// n are n cores while there are that many.
 std::vector<int> allowed_processors();
 
-/// "AMD EPYC 9654", or the architecture when the system does not say.
-std::string processor_model();
-
 /// One thread per rank, each pinned to a processor of its own while there are enough; beyond that
 /// processors are shared and crowded() is true. The threads sleep between calls of run().
 class Team {

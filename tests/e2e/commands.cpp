@@ -1,4 +1,5 @@
 #include <set>
+#include <sstream>
 
 #include "core/files.h"
 #include "core/json_io.h"
@@ -34,6 +35,7 @@ void expect_failure(const std::vector<std::string>& arguments, int code,
     INFO(result.err);
     CHECK(result.exit_code == code);
     CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+    if (code == 2) CHECK(result.out.empty());
     for (const auto* word : words) {
         INFO(word);
         CHECK(result.err.find(word) != std::string::npos);
@@ -127,6 +129,24 @@ TEST_CASE("estimate has the keys of its contract and its parts add up") {
     CHECK(document["interval_90_s"][1] >= document["step_s"]);
 }
 
+TEST_CASE("what is priced as something else is said") {
+    const std::vector<std::string> pair{"llama-3.1-8b", "--hw", "l40s",          "--tp", "4",
+                                        "--link",       "pcie", "--collectives", "vllm"};
+    const auto mentions_nccl = [](const Json& notes) {
+        return std::ranges::any_of(notes, [](const Json& note) {
+            return note.get<std::string>().find("priced as nccl") != std::string::npos;
+        });
+    };
+    for (const std::string command : {"estimate", "sweep"}) {
+        std::vector<std::string> arguments{command};
+        arguments.insert(arguments.end(), pair.begin(), pair.end());
+        CHECK(mentions_nccl(json_of(arguments)["notes"]));
+    }
+    auto bridged = json_of({"estimate", "llama-3.1-8b", "--hw", "l40s", "--tp", "4"});
+    CHECK(bridged["link"] == "pcie");
+    CHECK_FALSE(mentions_nccl(bridged["notes"]));
+}
+
 TEST_CASE("not fitting in memory is an answer with exit 0") {
     const auto document = json_of({"estimate", "llama-3.1-405b", "--hw", "l4", "--tp", "1"});
     CHECK(document["memory"]["fits"] == false);
@@ -150,6 +170,35 @@ TEST_CASE("sweep covers all combinations and marks the best") {
     CHECK(std::count(csv.out.begin(), csv.out.end(), '\n') == 3);
 }
 
+TEST_CASE("a sweep over machines without a common link says which has none") {
+    const auto document = json_of(
+        {"sweep", "llama-3.1-8b", "--hw", "h100-sxm,l40s", "--link", "nvlink,pcie", "--tp", "2"});
+    REQUIRE(document["rows"].size() == 4);
+    int lacking = 0;
+    for (const auto& row : document["rows"]) {
+        if (row["feasible"] == true) continue;
+        ++lacking;
+        CHECK(row["reason"] == "l40s has no nvlink");
+    }
+    CHECK(lacking == 1);
+    expect_failure({"sweep", "llama-3.1-8b", "--hw", "l40s", "--link", "nvlink", "--tp", "2"}, 2,
+                   {"no such link"});
+}
+
+TEST_CASE("what a device cannot multiply is priced wider and said") {
+    const auto document = json_of({"estimate", "llama-3.1-8b", "--hw", "v100-sxm", "--tp", "2"});
+    CHECK(std::ranges::any_of(document["notes"], [](const Json& note) {
+        return note == "v100-sxm has no bf16 arithmetic: products run in fp32";
+    }));
+}
+
+TEST_CASE("tokens beyond a learned position table are refused") {
+    expect_failure({"estimate", "gpt2", "--hw", "h100-sxm", "--tp", "1", "--context", "1025"}, 2,
+                   {"--context", "1024 positions"});
+    CHECK(run_tplan({"estimate", "gpt2", "--hw", "h100-sxm", "--tp", "1", "--context", "1024"})
+              .exit_code == 0);
+}
+
 TEST_CASE("a plan checks clean and an edited one is refused") {
     const TempDir folder;
     const auto path = make_plan_file(folder);
@@ -164,6 +213,23 @@ TEST_CASE("a plan checks clean and an edited one is refused") {
     expect_failure({"run", edited, "-o", folder / "never.json"}, 2,
                    {"predicted/memory/weights_bytes"});
     CHECK(folder.listing().find("never") == std::string::npos);
+    expect_failure({"run", path, "-o", folder / "missing/v.json"}, 2, {"missing/v.json"});
+}
+
+TEST_CASE("a figure of an own profile that the prediction does not use is checked as well") {
+    const TempDir folder;
+    auto profile = load_json(resource_path("data/hardware/h100-sxm.json"));
+    profile["name"] = "mine";
+    const auto hardware = folder.file("mine.json", json_text(profile));
+    const auto path = folder / "plan.json";
+    REQUIRE(
+        run_tplan({"plan", "qwen3-0.6b", "--hw", hardware, "--tp", "2", "-o", path}).exit_code ==
+        0);
+    CHECK(run_tplan({"check", path}).exit_code == 0);
+    auto document = load_json(path);
+    document["hardware"]["network"]["latency_s"] = 1.0;
+    const auto edited = folder.file("edited.json", json_text(document));
+    expect_failure({"check", edited}, 1, {"hardware/network/latency_s"});
 }
 
 TEST_CASE("plan weighs degrees and says why") {
@@ -175,6 +241,11 @@ TEST_CASE("plan weighs degrees and says why") {
     CHECK(document["alternatives"].size() == 7);
     for (const auto& other : document["alternatives"])
         CHECK(!other["reason"].get<std::string>().empty());
+    for (const auto& section : document["program"]["sections"]) {
+        for (const auto& step : section["steps"]) {
+            if (step["kind"] == "all_reduce") CHECK(step["algorithm"].get<std::string>() != "auto");
+        }
+    }
     CHECK(run_tplan({"check", path}).exit_code == 0);
 }
 
@@ -195,9 +266,48 @@ TEST_CASE("hardware lists profiles and shows one with sources") {
     CHECK(json_of({"hardware", "--detect"})["schema"] == "tplan.detected/1");
 }
 
+TEST_CASE("bench of the executor measures its own keys and no other part's") {
+    const auto document = json_of({"bench", "executor"});
+    require_keys(document, {"schema", "executor_vs_library", "all_reduce_64k_s", "machine"});
+    CHECK(document["executor_vs_library"] > 0.1);  // a ratio of rates, whatever the machine does
+    CHECK(document["executor_vs_library"] < 10);
+    CHECK_FALSE(document.contains("estimates_per_s_per_core"));
+}
+
+TEST_CASE("report writes one self-contained page or the shard map, and refuses other endings") {
+    const TempDir folder;
+    const auto plan = folder / "plan.json", page = folder / "report.html";
+    const auto picture = folder / "shards.svg";
+    REQUIRE(run_tplan({"plan", "qwen3-0.6b", "--hw", "l40s", "--tp", "2", "-o", plan}).exit_code ==
+            0);
+    CHECK(run_tplan({"report", plan, "-o", page}).exit_code == 0);
+    const auto html = read_file(page, std::size_t{1} << 24);
+    CHECK(html.starts_with("<!DOCTYPE html>"));
+    CHECK(html.find("Use TP ") != std::string::npos);
+    CHECK(html.find("<script") == std::string::npos);
+    CHECK(html.find("href=") == std::string::npos);
+    CHECK(run_tplan({"report", plan, "-o", picture}).exit_code == 0);
+    CHECK(read_file(picture, std::size_t{1} << 24).starts_with("<svg "));
+    expect_failure({"report", plan, "-o", folder / "report.pdf"}, 2, {".html", ".svg"});
+    expect_failure({"report", folder / "absent.json", "-o", page}, 2, {"absent.json"});
+}
+
 TEST_CASE("every command has help with an example") {
-    for (const auto* command : {"models", "inspect", "hardware", "estimate", "sweep", "plan",
-                                "check", "show", "run", "calibrate", "bench"}) {
+    // "Subcommands:" and then one a line, indented, the name first.
+    std::istringstream lines(run_tplan({"--help"}).out);
+    std::vector<std::string> commands;
+    bool listed = false;
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string name;
+        if (line.starts_with("Subcommands")) {
+            listed = true;
+        } else if (listed && line.starts_with("  ") && line[2] != ' ' && words >> name) {
+            commands.push_back(name);
+        }
+    }
+    REQUIRE(commands.size() >= 11);
+    for (const auto& command : commands) {
         const auto result = run_tplan({command, "--help"});
         INFO(command);
         CHECK(result.exit_code == 0);
@@ -236,6 +346,14 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
     expect_failure({"inspect", with("hidden_act", "swish9")}, 2, {"hidden_act"});
     expect_failure({"plan", with("device_map", "auto"), "--hw", "h100-sxm", "--tp", "2"}, 2,
                    {"device_map"});
+    expect_failure({"estimate", with("device_map", "auto"), "--hw", "h100-sxm", "--tp", "2",
+                    "--tp-plan", config("by_hand.json", R"({"layers.*.mlp.up_proj": "colwise"})")},
+                   2, {"device_map"});
+    expect_failure({"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--context", "0"},
+                   2, {"--context", "from 1 to"});
+    expect_failure(
+        {"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--memory-fraction", "1.5"},
+        2, {"--memory-fraction"});
     expect_failure({"inspect", "gpt2", "--tp", "2"}, 1, {"gpt2", "no TP plan"});
     expect_failure({"inspect", "llama-3.1-8b", "--tp", "3"}, 1,
                    {"heads_not_divisible", "kv_heads_not_divisible", "degrees that work: 1 2 4 8"});
@@ -261,6 +379,20 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
 }
 
 TEST_CASE("a full disk leaves the existing file as it was") {
+    // No file of this process may grow beyond a few KiB, as on a disk that has no more room.
+    const TempDir folder;
+    const auto path = folder.file("plan.json", "the plan of yesterday");
+    const auto result =
+        run_process({"sh", "-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", TPLAN_PROGRAM,
+                     "plan", "qwen3-0.6b", "--hw", "h100-sxm", "--tp", "2", "-o", path});
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.err.find("plan.json: cannot be written") != std::string::npos);
+    CHECK(read_file(path, 1 << 20) == "the plan of yesterday");
+    CHECK(folder.listing() == "plan.json");
+}
+
+TEST_CASE("a device that takes nothing is an error") {
     expect_failure({"plan", "qwen3-0.6b", "--hw", "h100-sxm", "--tp", "2", "-o", "/dev/full"}, 2,
                    {"/dev/full"});
 }

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <filesystem>
+#include <set>
 #include <sstream>
 
 #include "core/files.h"
@@ -29,6 +31,34 @@ std::vector<std::vector<std::string>> readme_commands() {
 }
 
 }  // namespace
+
+TEST_CASE("the README's tables are what the program prints") {
+    const auto readme = read_file(std::string(TPLAN_ROOT) + "/README.md", 1 << 20);
+    INFO("paste the output of `tplan hardware`");
+    CHECK(readme.find("```\n" + run_tplan({"hardware"}).out + "```\n") != std::string::npos);
+
+    const auto begin = readme.find("Architectures with an op graph: ");
+    REQUIRE(begin != std::string::npos);
+    auto list = readme.substr(begin, readme.find("\n\n", begin) - begin);
+    std::ranges::replace(list, '\n', ' ');
+    std::istringstream words(list.substr(list.find(": ") + 2));
+    std::set<std::string> named;
+    for (std::string word; words >> word;) {
+        if (word.starts_with("(") || word == "Every") break;
+        named.insert(word.substr(0, word.find_first_of(",;")));
+    }
+    // The sentence goes on after the families that run: "(..); more families (planned and priced)".
+    const auto rest = list.find("; ");
+    REQUIRE(rest != std::string::npos);
+    std::istringstream more(list.substr(rest + 2));
+    for (std::string word; more >> word && !word.starts_with("(");)
+        named.insert(word.substr(0, word.find(',')));
+    const auto families = resource_names("models/families");
+    std::set<std::string> expected(families.begin(), families.end());
+    expected.erase("gemma3_text");  // a text model, which people know under its umbrella
+    expected.insert("gemma3");
+    CHECK(named == expected);
+}
 
 TEST_CASE("every command of the README runs as printed and the run ends in a validated plan file") {
     const TempDir folder;

@@ -172,15 +172,17 @@ TEST_CASE("the seeds are accepted") {
 
 TEST_CASE("past bugs stay fixed") {
     namespace fs = std::filesystem;
-    for (const auto& reader : readers()) {
-        const auto folder = fs::path(TPLAN_ROOT) / "tests/fuzz/corpus" / reader.name;
-        if (!fs::exists(folder)) continue;
+    const auto corpus = fs::path(TPLAN_ROOT) / "tests/fuzz/corpus";
+    int inputs = 0;
+    for (const auto& folder : fs::directory_iterator(corpus)) {
+        const auto& reader = test::find_reader(folder.path().filename().string());
         for (const auto& entry : fs::directory_iterator(folder)) {
+            ++inputs;
             CAPTURE(entry.path());
             survive(reader, read_file(entry.path().string(), std::size_t{64} << 20));
         }
     }
-    SUCCEED();
+    CHECK(inputs >= 2);
 }
 
 TEST_CASE("a text cut at any byte is refused") {

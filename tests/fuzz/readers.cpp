@@ -3,6 +3,7 @@
 #include <array>
 #include <stdexcept>
 
+#include "app/validated.h"
 #include "core/json_io.h"
 #include "cost_model/hardware.h"
 #include "models/build.h"
@@ -10,6 +11,7 @@
 #include "models/program.h"
 #include "planner/check.h"
 #include "planner/document.h"
+#include "planner/tp_plan.h"
 #include "tests/support/tiny_configs.h"
 
 namespace tplan::test {
@@ -101,12 +103,54 @@ std::vector<std::string> plans() {
     return {json_text(plan.document.value())};
 }
 
+void read_plan_by_hand(std::string_view text) {
+    const auto plan = read_tp_plan(parse_json(text, "by_hand.json"), "by_hand.json");
+    for (const auto& [pattern, style] : plan) match_parameter(plan, pattern);
+    PlanOptions options;
+    options.tp = 2;
+    options.tp_plan = plan;
+    const auto config = read_model_config(tiny_config("llama"), "tiny");
+    make_plan(config, build_model(config), options);
+}
+
+std::vector<std::string> plans_by_hand() {
+    return {R"({"layers.*.mlp.up_proj": "colwise", "layers.*.mlp.gate_proj": "local_colwise",
+                "layers.*.mlp.down_proj": "rowwise", "lm_head": "colwise_rep"})"};
+}
+
+void read_validated(std::string_view text) {
+    const auto file = take_apart(parse_json(text, "validated.json"), "validated.json");
+    if (!file.validation) throw Error("validated.json", "is no validated plan");
+    check_plan_file(file, "validated.json");
+}
+
+/// A plan with measurements that nobody made.
+std::vector<std::string> validated_plans() {
+    const auto document = parse_json(plans().front(), "plan");
+    const auto plan = read_plan(document, "plan");
+    Validation validation;
+    auto& measured = validation.measured;
+    measured.backend = "cpu";
+    measured.layers = 2;
+    for (const double time : {1.0, 1.1, 0.9, 1.05})
+        measured.step_samples.push_back({Seconds(time * plan.predicted.step.value), true});
+    measured.step_tp1 = {Seconds(2e-3), Seconds(1.9e-3), Seconds(2.1e-3)};
+    for (const auto& op : plan.predicted.ops) measured.ops.push_back({op.id, op.time, Seconds(0)});
+    measured.probes = {{"norm", Seconds(1e-5), Seconds(1.01e-5)}};
+    validation.numerics.ranks_agree = true;
+    validation.numerics.reference = {{"small copy", 1e-7, 1e-7, 1e-5, true}};
+    derive(plan, validation);
+    return {write_validated(plan, validation).dump()};
+}
+
 // A new reader is a row: tests/fuzz/mutations.cpp and the libFuzzer targets walk this table.
 constexpr std::array kReaders = {
     Reader{"config", read_config, configs},
     Reader{"program", read_program, programs},
     Reader{"hardware", read_profile, profiles},
     Reader{"plan", read_plan_document, plans},
+    Reader{"tp_plan", read_plan_by_hand, plans_by_hand},
+    Reader{"validated", read_validated, validated_plans},
 };
 
 }  // namespace

@@ -57,6 +57,8 @@ TEST_CASE("plans of ten models are byte-equal to the reviewed ones") {
         auto result = make_plan_document(config, load_hardware(golden.hardware), request);
         REQUIRE(result.document);
         auto& plan = *result.document;
+        // Potentials are thousands of numbers that follow from the prices; `check` tests them.
+        if (plan.certificate) plan.certificate->potentials = {};
         keep_first_layers(plan.tensors,
                           [](const TensorShards& tensor) { return layer_in_name(tensor.name); });
         keep_first_layers(plan.predicted.ops, [](const OpEstimate& op) { return op.layer; });

@@ -23,6 +23,7 @@ BEGIN {
     may["app/cli"]       = "core models cost_model planner executor app app/cli"
     may["gui"]           = "core app gui"
     may["tests"]         = "core models cost_model planner executor app gui tests"
+    may["tests/gui"]     = "core models cost_model planner executor app gui tests tests/gui"
 
     # Third party: header prefix and the folders that may see it. The first match decides.
     n_third = 0
@@ -30,10 +31,10 @@ BEGIN {
     third("^CLI/",                             "app/cli")
     third("^Eigen/",                           "executor")
     third("^(oneapi/)?dnnl",                   "executor")
-    third("^catch2/",                          "tests")
+    third("^catch2/",                          "tests tests/gui")
     third("^(cuda|cublas|nccl|nvml|nvToolsExt)", "executor/cuda")
     third("^mpi\\.h",                          "executor/mpi")
-    third("^(GLFW|imgui|implot|GL)",           "gui")
+    third("^(GLFW|imgui|implot|GL)",           "gui tests/gui")
 }
 function third(pattern, folders) { pattern_of[n_third] = pattern; folders_of[n_third++] = folders }
 function complain(text) { print text; bad = 1 }

@@ -1,6 +1,7 @@
 #include "app/validated.h"
 
 #include "tests/support/catch.h"
+#include "tests/support/tiny_configs.h"
 
 using namespace tplan;
 
@@ -88,6 +89,31 @@ TEST_CASE("the verdict of a run") {
     }
 }
 
+TEST_CASE("a run cut short before its first sample still has finite figures") {
+    const auto config = read_model_config(test::tiny_config("llama"), "tiny llama");
+    PlanRequest request;
+    request.plan.tp = 2;
+    const auto plan =
+        make_plan_document(config, load_hardware("h100-sxm"), request).document.value();
+    Validation validation;
+    validation.measured.layers = 2;
+    validation.measured.probes = {{"norm", Seconds(0), Seconds(1)}};
+    derive(plan, validation);
+    CHECK(validation.measured.speedup_vs_tp1 == 0);
+    CHECK(validation.comparison.drift == 1);
+    const auto document = write_validated(plan, validation);
+    CHECK(check_plan_file(take_apart(document, "cut.json"), "cut.json").ok);
+
+    auto absurd = document;
+    absurd["measured"]["step_tp1_s"]["median"] = 1e308;
+    try {
+        check_plan_file(take_apart(absurd, "absurd.json"), "absurd.json");
+        FAIL("accepted");
+    } catch (const Error& error) {
+        CHECK(error.where == "absurd.json/measured/step_tp1_s/median");
+    }
+}
+
 TEST_CASE("a program cut to its first layers keeps embedding and head") {
     Program program;
     program.sections.resize(3);
@@ -98,4 +124,28 @@ TEST_CASE("a program cut to its first layers keeps embedding and head") {
     CHECK(cut.order == std::vector<int>{0, 1, 1, 2});
     CHECK(cut.order_layer == std::vector<int>{-1, 0, 1, -1});
     CHECK(cut.sections[1].layers == std::vector<int>{0, 1});
+}
+
+TEST_CASE("a program cut short ends with a layer that the head can begin with") {
+    // Buffers: 0 the stream whole, 1 the stream by rows. Layers 0, 1-2 and 3 lie unlike.
+    const auto layer = [](int from, int to) {
+        Section section;
+        section.steps = {{.kind = OpKind::add, .inputs = {from}, .outputs = {to}}};
+        return section;
+    };
+    Program program;
+    Section embedding;
+    embedding.steps = {{.kind = OpKind::embedding, .outputs = {0}}};
+    Section head;
+    head.steps = {{.kind = OpKind::linear, .inputs = {0}, .outputs = {2}}};
+    program.sections = {embedding, layer(0, 1), layer(1, 1), layer(1, 0), head};
+    program.order = {0, 1, 2, 2, 3, 4};
+    program.order_layer = {-1, 0, 1, 2, 3, -1};
+    const auto two = first_layers(program, 2);
+    CHECK(two.order == std::vector<int>{0, 1, 3, 4});
+    CHECK(two.sections[3].layers == std::vector<int>{1});
+    CHECK(two.sections[2].layers.empty());
+    CHECK(first_layers(program, 4).order == program.order);
+    // No layer goes from whole to whole.
+    CHECK_THROWS_AS(first_layers(program, 1), Error);
 }

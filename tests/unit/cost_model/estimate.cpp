@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cost_model/single_op.h"
 #include "tests/support/catch.h"
 #include "tests/unit/cost_model/hand_program.h"
 #include "tests/unit/cost_model/toy_hardware.h"
@@ -146,7 +147,46 @@ TEST_CASE("fp8 activations pay for their quantisation only when dynamic") {
         price_step(compile(program, h100, {.quant_dynamic = true}), 0, 0, work).time;
     const auto static_time =
         price_step(compile(program, h100, {.quant_dynamic = false}), 0, 0, work).time;
-    CHECK((dynamic_time - static_time).value == Catch::Approx(quantise_seconds(h100, 64, 4096)));
+    CHECK((dynamic_time - static_time).value == Catch::Approx(quantiser(h100, 4096).seconds(64)));
+}
+
+TEST_CASE("a product says how far it is from what was fitted") {
+    const auto priced = [](const char* name, std::int64_t n, std::int64_t batch, DType dtype) {
+        const auto program = test::single(test::product(n, 4096, dtype));
+        return price_step(compile(program, load_hardware(name), {}), 0, 0, {.batch = batch});
+    };
+    const auto h100 = load_hardware("h100-sxm");
+    const auto& fitted = *gemm_parameters(h100, DType::bf16);
+    const auto small = priced("h100-sxm", 4096, 64, DType::bf16);
+    CHECK(small.provenance == Provenance::predicted);
+    CHECK(small.domain == Domain::interpolated);
+    CHECK(small.half_width == fitted.width[0]);
+    CHECK(priced("h100-sxm", 4096, 65, DType::bf16).half_width == fitted.width[1]);
+    CHECK(priced("h100-sxm", 4096, 1024, DType::bf16).half_width == fitted.width[2]);
+
+    const auto warm = price_single(
+        h100, ProductSize{.m = 64, .n = 4096, .k = 4096, .residency = Residency::warm});
+    CHECK(warm.half_width == Catch::Approx(2 * fitted.width[0]));
+    CHECK(warm.time < small.time);
+    CHECK(price_single(h100, ProductSize{.m = 65, .n = 4096, .k = 4096,
+                                         .residency = Residency::warm})
+              .half_width == fitted.width[1]);
+
+    const auto wide = priced("h100-sxm", 1 << 20, 64, DType::bf16);
+    CHECK(wide.domain == Domain::extrapolated);
+    CHECK(wide.half_width == Catch::Approx(2 * fitted.width[0]));
+    const auto tall = priced("h100-sxm", 4096, 1 << 20, DType::bf16);
+    CHECK(tall.domain == Domain::extrapolated);
+    CHECK(tall.half_width == Catch::Approx(2 * fitted.width[2]));
+    const auto borrowed = priced("h100-sxm", 4096, 64, DType::fp32);
+    CHECK(borrowed.domain == Domain::extrapolated);
+    CHECK(borrowed.half_width == Catch::Approx(2 * fitted.width[0]));
+
+    const auto transferred = priced("h200-sxm", 4096, 64, DType::bf16);
+    CHECK(transferred.provenance == Provenance::datasheet);
+    CHECK(transferred.domain == Domain::extrapolated);
+    CHECK(transferred.half_width > fitted.width[0]);
+    CHECK(transferred.time < small.time);  // more bandwidth
 }
 
 TEST_CASE("memory: capacity, fit and the largest batch and context") {

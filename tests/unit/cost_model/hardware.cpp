@@ -39,8 +39,9 @@ TEST_CASE("every shipped profile reads, with a source for every figure") {
     }
     for (const auto& name : names) {
         INFO(name);
-        const auto hardware = load_hardware(name);
+        auto hardware = load_hardware(name);
         CHECK(hardware.name == name);
+        hardware.origin.clear();  // not in the document
         CHECK(hardware.sources.size() == figure_keys(hardware).size());
         CHECK(std::any_of(hardware.links.begin(), hardware.links.end(),
                           [](const auto& link) { return link.kind == LinkKind::pcie; }));
@@ -97,6 +98,38 @@ TEST_CASE("a profile is read strictly") {
     bad = good;
     bad["schema"] = "tplan.hardware/2";
     CHECK_THAT(message_of(bad), Contains("schema"));
+}
+
+TEST_CASE("parameters of products are checked against the peaks they are ratios to") {
+    const auto good = to_json(load_hardware("h100-sxm"));
+    REQUIRE_NOTHROW(read_hardware(good, "h100.json"));
+    REQUIRE(good["gemm"].size() == 2);
+
+    auto bad = good;
+    bad["gemm"][1]["dtype"] = "bf16";
+    CHECK_THAT(message_of(bad), Contains("gemm/1/dtype: a second bf16"));
+    bad = good;
+    bad["gemm"][0]["dtype"] = "mxfp4";
+    CHECK_THAT(message_of(bad), Contains("gemm/0/dtype: no peak rate for mxfp4"));
+    bad = good;
+    bad["gemm"][0]["peak_share"] = 1.2;
+    CHECK_THAT(message_of(bad), Contains("gemm/0/peak_share"));
+    bad = good;
+    bad["gemm"][0]["split_s"] = -1e-6;
+    CHECK_THAT(message_of(bad), Contains("gemm/0/split_s: expected at least 0"));
+    bad = good;
+    bad["gemm"][1]["width"][2] = 0;
+    CHECK_THAT(message_of(bad), Contains("gemm/1/width"));
+    bad = good;
+    bad["gemm"][0]["fitted_rows"] = {2, 1};
+    CHECK_THAT(message_of(bad), Contains("gemm/0/fitted_rows"));
+    bad = good;
+    bad["peaks"].erase(0);  // fp32
+    bad["sources"].erase("peaks/fp32");
+    CHECK_THAT(message_of(bad), Contains("fp32"));
+    bad = good;
+    bad["sources"].erase("gemm/fp8");
+    CHECK_THAT(message_of(bad), Contains("gemm/fp8"));
 }
 
 TEST_CASE("every figure has exactly one source") {

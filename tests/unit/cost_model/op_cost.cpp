@@ -141,7 +141,12 @@ TEST_CASE("fp8 products quantise where the device has fp8") {
     CHECK_FALSE(quantises(h100, DType::fp8, false));
     CHECK_FALSE(quantises(a100, DType::fp8, true));
     const auto toy = test::toy_hardware();
-    CHECK(quantise_seconds(toy, 2, 76) == Catch::Approx(10));
+    CHECK(quantiser(toy, 76).seconds(2) == Catch::Approx(10));
+    // From L2 while the activations fit: 5 k bytes a row at either rate.
+    const auto quantise = quantiser(h100, 4096);
+    CHECK(quantise.per_row_in_l2 < quantise.per_row);
+    CHECK(quantise.seconds(10) == Catch::Approx(quantise.fixed + 10 * quantise.per_row_in_l2));
+    CHECK(quantise.seconds(1e6) == Catch::Approx(quantise.fixed + 1e6 * quantise.per_row));
 }
 
 TEST_CASE("training is refused, not guessed") {

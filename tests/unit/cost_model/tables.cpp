@@ -1,4 +1,6 @@
 #include "cost_model/tables.h"
+#include "cost_model/attention_table.h"
+#include "cost_model/product_table.h"
 
 #include <cmath>
 

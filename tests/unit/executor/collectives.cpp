@@ -69,12 +69,29 @@ Owned cut(const Split& split, std::int64_t rows, std::int64_t width, int rank, c
 }
 
 std::vector<Split> splits(int parts) {
-    return {{.kind = SplitKind::chunk, .parts = parts},
-            {.kind = SplitKind::packed, .parts = parts},
-            {.kind = SplitKind::grouped, .parts = parts, .unit = 4}};
+    return {{.kind = SplitKind::chunk, .dim = 1, .parts = parts},
+            {.kind = SplitKind::packed, .dim = 1, .parts = parts},
+            {.kind = SplitKind::grouped, .dim = 1, .parts = parts, .unit = 4},
+            {.kind = SplitKind::balanced, .dim = 1, .parts = parts, .unit = 4},
+            {.kind = SplitKind::covering, .dim = 1, .parts = parts, .blocks = 3, .unit = 4}};
 }
 
 const std::vector<int> kRanks = {1, 2, 3, 4, 5};
+
+/// Own rows of every rank, and its rows of a matrix whose element is f(row, column).
+Split by_rows(int parts) {
+    return Layout::tokens(parts).split;
+}
+template <class F>
+Owned own_rows(std::int64_t rows, std::int64_t width, int rank, int ranks, const F& f) {
+    const auto own = slices(by_rows(ranks), rows, rank);
+    const Slice slice = own.empty() ? Slice{} : own.front();
+    Owned m(slice.extent, width);
+    for (std::int64_t r = 0; r < slice.extent; ++r) {
+        for (std::int64_t c = 0; c < width; ++c) m.at(r, c) = f(slice.offset + r, c);
+    }
+    return m;
+}
 
 }  // namespace
 
@@ -179,6 +196,43 @@ TEST_CASE("all_to_all hands columns from one cut to another", "[executor]") {
                     if (out.data != expected.data) throw Error("test", "wrong columns");
                 });
             }
+        }
+    }
+}
+
+TEST_CASE("rows are gathered, reduced and exchanged as columns are", "[executor]") {
+    constexpr std::int64_t kWidth = 24;
+    for (const int ranks : kRanks) {
+        Group group(ranks);
+        for (const std::int64_t rows : {1, 4, 7}) {  // some ranks have none
+            const auto element = [](auto r, auto c) { return value(0, r, c); };
+            group.run([&](Communicator& self) {
+                const auto rank = self.rank();
+                auto own = own_rows(rows, kWidth, rank, ranks, element);
+                Owned whole(rows, kWidth);
+                self.all_gather(own.view, by_rows(ranks), whole.view, {"gather", 0});
+                if (whole.data != filled(0, rows, kWidth).data) throw Error("test", "gather");
+
+                auto summand = filled(rank, rows, kWidth);
+                const auto sum = own_rows(rows, kWidth, rank, ranks,
+                                          [&](auto r, auto c) { return total(ranks, r, c); });
+                Owned reduced(sum.view.rows, kWidth);
+                self.reduce_scatter(summand.view, reduced.view, by_rows(ranks), {"scatter", 1});
+                if (reduced.data != sum.data) throw Error("test", "scatter");
+
+                for (const auto& columns : splits(ranks)) {
+                    if (columns.kind == SplitKind::packed && kWidth % (2 * ranks) != 0) continue;
+                    auto part = cut(columns, rows, kWidth, rank, element);
+                    Owned there(rows, part.view.columns);
+                    self.all_to_all(own.view, by_rows(ranks), there.view, columns, kWidth,
+                                    {"exchange", 2});
+                    if (there.data != part.data) throw Error("test", "rows to columns");
+                    Owned back(own.view.rows, kWidth);
+                    self.all_to_all(part.view, columns, back.view, by_rows(ranks), kWidth,
+                                    {"exchange", 3});
+                    if (back.data != own.data) throw Error("test", "columns to rows");
+                }
+            });
         }
     }
 }

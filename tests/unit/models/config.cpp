@@ -104,7 +104,7 @@ TEST_CASE("config: an unreadable document names the file") {
     CHECK_THAT(load("{\"model_type\": 3}"), Contains("config.json/model_type: expected a string"));
     CHECK_THAT(load("{\"model_type\": \"llama\", \"model_type\": \"llama\"}"),
                Contains("duplicate key"));
-    CHECK_THAT(load("{\"schema\": \"tplan.preset/1\"}"), Contains("/config: missing key"));
+    CHECK_THAT(load("{\"schema\": \"tplan.preset/1\"}"), Contains("/source: missing key"));
 }
 
 TEST_CASE("config: a size of the wrong type or out of range names its key") {

@@ -54,3 +54,50 @@ TEST_CASE("layout: rank 0 holds as much as any rank") {
         }
     }
 }
+
+TEST_CASE("layout: a balanced split shares whole units, the first ranks taking the odd ones") {
+    // 7 units of 16 over 3 ranks: 3, 2, 2
+    const Split split{.kind = SplitKind::balanced, .parts = 3, .unit = 16};
+    CHECK(extents(split, 112) == std::vector<std::int64_t>{48, 32, 32});
+    CHECK(slices(split, 112, 1) == std::vector<Slice>{{48, 32}});
+    // the last unit may be short, and ranks past the units have nothing
+    CHECK(extents(split, 100) == std::vector<std::int64_t>{48, 32, 20});
+    CHECK(extents({.kind = SplitKind::balanced, .parts = 3, .unit = 16}, 32) ==
+          std::vector<std::int64_t>{16, 16, 0});
+}
+
+TEST_CASE("layout: KV heads are copied where the boundary of the query heads crosses them") {
+    // 8 query heads over 3 ranks: 0-2, 3-5, 6-7; 2 KV heads of 4 query heads each
+    const Split split{.kind = SplitKind::covering, .parts = 3, .blocks = 4, .unit = 16};
+    CHECK(slices(split, 32, 0) == std::vector<Slice>{{0, 16}});
+    CHECK(slices(split, 32, 1) == std::vector<Slice>{{0, 16}, {16, 16}});
+    CHECK(slices(split, 32, 2) == std::vector<Slice>{{16, 16}});
+    CHECK(largest_extent(split, 32) == 32);
+    // more ranks than query heads
+    CHECK(slices({.kind = SplitKind::covering, .parts = 3, .blocks = 2, .unit = 4}, 4, 2).empty());
+}
+
+TEST_CASE("layout: q, k and v in one dimension are cut each by its heads") {
+    // [4 q | 2 k | 2 v] heads of 10 over 3 ranks: q 0-1, 2, 3; k and v 0, 1, 1
+    const Split split{.kind = SplitKind::qkv, .parts = 3, .blocks = 2, .unit = 10};
+    CHECK(slices(split, 80, 0) == std::vector<Slice>{{0, 20}, {40, 10}, {60, 10}});
+    CHECK(slices(split, 80, 1) == std::vector<Slice>{{20, 10}, {50, 10}, {70, 10}});
+    CHECK(slices(split, 80, 2) == std::vector<Slice>{{30, 10}, {50, 10}, {70, 10}});
+    CHECK(largest_extent(split, 80) == 40);
+}
+
+TEST_CASE("layout: packed halves balanced by a unit lose nothing") {
+    // halves of 40 in units of 16 (16, 16, 8) over 2 ranks: 32 and 8 of each
+    const Split split{.kind = SplitKind::packed, .parts = 2, .unit = 16};
+    CHECK(slices(split, 80, 0) == std::vector<Slice>{{0, 32}, {40, 32}});
+    CHECK(slices(split, 80, 1) == std::vector<Slice>{{32, 8}, {72, 8}});
+}
+
+TEST_CASE("layout: a token split has whole columns") {
+    const auto layout = Layout::tokens(4);
+    CHECK(layout.splits_rows());
+    CHECK_FALSE(layout.splits_columns());
+    CHECK(largest_width(layout, 64) == 64);
+    CHECK(largest_width(Layout::columns({.kind = SplitKind::chunk, .dim = 1, .parts = 4}), 64) ==
+          16);
+}

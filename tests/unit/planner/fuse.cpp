@@ -63,7 +63,7 @@ TEST_CASE("biases stay with their weights") {
                       .biases = {{.tensor = 2}},
                       .n = 4,
                       .k = 8}};
-    fuse_projections(section);
+    fuse_projections(section, {{{"gate_proj", "up_proj"}, "gate_up_proj"}});
     REQUIRE(section.steps.size() == 1);
     CHECK(section.steps[0].biases == std::vector<WeightRef>{{.tensor = -1}, {.tensor = 2}});
     CHECK(section.steps[0].n == 8);
@@ -110,15 +110,43 @@ TEST_CASE("unlike kinds of layers share the boundary norm") {
 }
 
 TEST_CASE("blocks without a common first norm keep their steps") {
-    // olmo2 has no norm before attention; parallel blocks add three values
-    for (const auto* family : {"olmo2", "gpt_neox", "cohere"}) {
-        const auto program = served(family, 1);
-        INFO(family);
-        for (const auto& step : program.sections[1].steps) {
-            for (const auto& weight : step.weights) CHECK_FALSE(weight.next_layer);
-        }
-        CHECK(program.sections.back().steps.front().kind == OpKind::norm);
+    const auto program = served("olmo2", 1);  // no norm before attention
+    for (const auto& step : program.sections[1].steps) {
+        for (const auto& weight : step.weights) CHECK_FALSE(weight.next_layer);
     }
+    CHECK(program.sections.back().steps.front().kind == OpKind::norm);
+}
+
+TEST_CASE("an addition of three values takes the next norm too") {
+    for (const auto* family : {"gpt_neox", "cohere"}) {
+        const auto program = served(family, 2);
+        INFO(family);
+        const auto& last = program.sections[1].steps.back();
+        CHECK(last.kind == OpKind::add_norm);
+        CHECK(last.inputs.size() == 3);
+        CHECK(last.weights.front().next_layer);
+    }
+}
+
+TEST_CASE("groups of ops that may run as one step") {
+    const auto model = build_model(tiny("llama"));
+    const auto& layer = model.blocks[1];
+    const auto named = [&](Kernels kernels) {
+        std::vector<std::string> names;
+        for (const auto& group : fused_groups(model, layer, kernels)) {
+            std::string name;
+            for (const auto op : group) name += layer.ops[op].name + " ";
+            if (group.size() > 1) names.push_back(name);
+        }
+        return names;
+    };
+    CHECK(named(Kernels::served) ==
+          Names{"self_attn.q_proj self_attn.k_proj self_attn.v_proj ",
+                "attention_residual post_attention_layernorm ", "mlp.gate_proj mlp.up_proj "});
+    CHECK(named(Kernels::hf).empty());
+    CHECK(norms_cross_layers(model));
+    CHECK_FALSE(norms_cross_layers(build_model(tiny("olmo2"))));
+    CHECK(norms_cross_layers(build_model(tiny("gemma2"))));
 }
 
 TEST_CASE("no buffer is left that no step uses") {

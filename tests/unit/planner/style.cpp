@@ -43,8 +43,11 @@ TEST_CASE("weight dimensions are those transformers exports") {
     CHECK(dim("all_reduce") == std::nullopt);
     for (const auto& style : styles) {
         const bool splits_bias = style.bias == BiasRule::split;
-        const bool colwise = style.weight_dim.value == -2;
-        CHECK(splits_bias == (colwise || style.name == "grouped_gemm"));
+        const bool by_experts = style.weight_dim.value == -3;
+        CHECK(splits_bias == (cuts_output(style) || by_experts));
+        CHECK(cuts_table(style) == style.name.starts_with("embedding_"));
+        CHECK_FALSE(style.forward.empty());
+        CHECK(style.source.find("tensor_parallel.py") != style.source.npos);
     }
 }
 

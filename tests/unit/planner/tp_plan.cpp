@@ -118,10 +118,28 @@ TEST_CASE("an umbrella answers with its text model") {
 
 TEST_CASE("known types are those of the tables") {
     for (const auto* type : {"llama", "gpt2", "gemma3", "camembert", "blip-2", "llava"})
-        CHECK(known_model_type(type));
-    for (const auto* type : {"", "llama9", "../llama", "_no_plan", "."})
-        CHECK_FALSE(known_model_type(type));
-    CHECK(holds(error_text([] { verdict("llama9"); }), {"test/model_type", "llama9"}));
+        CHECK_NOTHROW(verdict(type));
+    for (const auto* type : {"", "../llama", "_no_plan", "."})
+        CHECK_THROWS_AS(verdict(type), Error);
+    CHECK(holds(error_text([] { verdict("lama"); }),
+                {"test/model_type", "\"lama\"", "did you mean \"llama\"?"}));
+    CHECK(holds(error_text([] { verdict("zzzzzzzzzz"); }), {"correct the key"}));
+}
+
+TEST_CASE("a type that only tplan has a graph for runs by a plan given by hand") {
+    auto config = tiny("llama");
+    config.model_type = "house_model";
+    const auto found = tp_verdict(config, Transformers::v5_16);
+    CHECK(found.supports_tp == SupportsTp::no);
+    CHECK(found.reason == "house_model is no model type of transformers 5.16");
+    const auto model = build_model(config);
+    auto options = options_for(2);
+    const auto without = make_plan(config, model, options);
+    CHECK(codes(without.feasibility) == std::vector<std::string>{"no_tp_plan"});
+    options.tp_plan = TpPlan{{"layers.*.mlp.up_proj", "colwise"},
+                             {"layers.*.mlp.gate_proj", "colwise"},
+                             {"layers.*.mlp.down_proj", "rowwise"}};
+    CHECK(make_plan(config, model, options).plan);
 }
 
 TEST_CASE("the rules in effect: by hand, or the plan with its head") {

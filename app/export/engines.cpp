@@ -1,0 +1,146 @@
+// Engines with one fixed layout: their degree is a flag, the rest is what it is.
+#include <algorithm>
+
+#include "app/export/targets.h"
+
+namespace tplan {
+namespace {
+
+std::size_t at(int i) {
+    return static_cast<std::size_t>(i);
+}
+
+/// The choice of an engine for a linear, by what its columns count.
+std::string engine_choice(const Block& block, const Op& op) {
+    const auto axis = [&](int activation) { return block.activations[at(activation)].axis; };
+    const auto is_cut = [](Axis a) {
+        return a == Axis::heads || a == Axis::kv_heads || a == Axis::qkv || a == Axis::ffn ||
+               a == Axis::vocab;
+    };
+    switch (op.kind) {
+        case OpKind::embedding:
+            return "vocabulary";
+        case OpKind::linear:
+            if (is_cut(axis(op.outputs[0]))) return "out";
+            return is_cut(axis(op.inputs[0])) ? "in" : "replicated";
+        case OpKind::moe_experts:
+            return "ffn";
+        default:
+            return {};  // follows from the others
+    }
+}
+
+std::string workload_comment(const PlanDocument& plan) {
+    return fmt::format("# {} at TP {}: predicted {} a step at batch {}\n", plan.model_source,
+                       plan.tp, format_time(plan.predicted.step), plan.workload.batch);
+}
+
+std::string deviations_comment(const ExportDocument& out) {
+    std::string text;
+    for (const auto& line : out.deviations) text += "# not as planned: " + line + "\n";
+    return text;
+}
+
+const char* vllm_dtype(DType dtype) {
+    return dtype == DType::fp16 ? "float16" : dtype == DType::fp32 ? "float32" : "bfloat16";
+}
+
+}  // namespace
+
+bool splits_experts(const ExportedPlan& exported) {
+    return std::ranges::any_of(exported.plan.program.tensors, [](const ShardedTensor& tensor) {
+        return tensor.shape.size() == 3 && tensor.split.kind != SplitKind::whole &&
+               tensor.split.dim == 0;
+    });
+}
+
+void compare_with_engine(const ExportedPlan& exported, const char* engine, bool tokens_too,
+                         ExportDocument& out) {
+    const auto& config = exported.config;
+    const auto tp = exported.plan.tp;
+    const bool heads = config.heads % tp == 0;
+    const bool kv = config.kv_heads % tp == 0 || tp % config.kv_heads == 0;
+    if (!heads || !kv || config.ffn % tp != 0) {
+        out.refusal = fmt::format(
+            "{} needs a degree that divides {} heads and {} inner columns, with {} KV heads "
+            "divided or copied whole; {} does not",
+            engine, config.heads, config.ffn, config.kv_heads, tp);
+        return;
+    }
+    if (!exported.plan.layout) {
+        out.deviations.emplace_back(
+            "the embedding is cut by vocabulary whatever transformers' plan says");
+        return;
+    }
+    for (const auto& entry : *exported.plan.layout) {
+        const auto& block = build_model(config).blocks[at(entry.block)];
+        for (std::size_t i = 0; i < block.ops.size(); ++i) {
+            const auto& [name, choice] = entry.ops[i];
+            auto usual = engine_choice(block, block.ops[i]);
+            if (usual.empty()) {
+                const bool rows = choice == "tokens" && !tokens_too;
+                if (!rows) continue;
+                usual = "replicated";
+            }
+            if (block.ops[i].kind == OpKind::moe_experts && choice == "experts") continue;
+            if (usual == choice) continue;
+            auto line =
+                fmt::format("{} runs {}, the plan {}", below(block.prefix, name), usual, choice);
+            if (std::ranges::find(out.deviations, line) == out.deviations.end())
+                out.deviations.push_back(std::move(line));
+        }
+    }
+}
+
+void export_vllm(const ExportedPlan& exported, ExportDocument& out) {
+    compare_with_engine(exported, "vLLM", false, out);
+    if (!out.refusal.empty()) return;
+    const auto& plan = exported.plan;
+    const auto& work = plan.workload;
+    out.text = workload_comment(plan) + deviations_comment(out);
+    out.text += fmt::format("vllm serve {} \\\n    --tensor-parallel-size {} \\\n",
+                            plan.model_source, plan.tp);
+    if (plan.mesh.dp_replicate > 1)
+        out.text += fmt::format("    --data-parallel-size {} \\\n", plan.mesh.dp_replicate);
+    if (splits_experts(exported)) out.text += "    --enable-expert-parallel \\\n";
+    if (work.kv_dtype == DType::fp8) out.text += "    --kv-cache-dtype fp8 \\\n";
+    out.text += fmt::format(
+        "    --dtype {} \\\n    --max-num-seqs {} \\\n    "
+        "--gpu-memory-utilization {}\n",
+        vllm_dtype(work.dtype), work.batch, plan.request.cost.memory_fraction);
+}
+
+void export_trtllm(const ExportedPlan& exported, ExportDocument& out) {
+    compare_with_engine(exported, "TensorRT-LLM", false, out);
+    if (!out.refusal.empty()) return;
+    const auto& plan = exported.plan;
+    out.text = workload_comment(plan) + deviations_comment(out);
+    if (plan.mesh.dp_replicate > 1) {
+        out.text += fmt::format("# {} replicas: start this so often, each on its own {} GPUs\n",
+                                plan.mesh.dp_replicate, plan.tp);
+    }
+    out.text +=
+        fmt::format("trtllm-serve {} \\\n    --tp_size {} \\\n", plan.model_source, plan.tp);
+    if (splits_experts(exported)) out.text += fmt::format("    --ep_size {} \\\n", plan.tp);
+    out.text +=
+        fmt::format("    --max_batch_size {} \\\n    --kv_cache_free_gpu_memory_fraction {}\n",
+                    plan.workload.batch, plan.request.cost.memory_fraction);
+}
+
+void export_megatron(const ExportedPlan& exported, ExportDocument& out) {
+    compare_with_engine(exported, "Megatron", true, out);
+    if (!out.refusal.empty()) return;
+    const auto& plan = exported.plan;
+    bool rows = false;
+    for (const auto& entry : plan.layout.value_or(std::vector<BlockLayout>{}))
+        rows |= entry.input == LayoutState::tokens;
+    out.text = workload_comment(plan) + deviations_comment(out);
+    out.text += fmt::format("--tensor-model-parallel-size {}", plan.tp);
+    if (rows) out.text += " --sequence-parallel";
+    if (splits_experts(exported))
+        out.text += fmt::format(" --expert-model-parallel-size {} --expert-tensor-parallel-size 1",
+                                plan.tp);
+    out.text += "\n";
+}
+
+}  // namespace tplan

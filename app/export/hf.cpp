@@ -1,0 +1,218 @@
+// transformers: a tp_plan dictionary. Rules of styles: data/styles.
+#include <algorithm>
+
+#include "app/export/targets.h"
+#include "planner/lower.h"
+
+namespace tplan {
+namespace {
+
+std::size_t at(int i) {
+    return static_cast<std::size_t>(i);
+}
+
+/// The layouts in which an activation is read, the block's own output included.
+struct Readings {
+    bool whole = false, columns = false, rows = false;
+};
+Readings readings_of(const Block& block, const BlockFlow& flow, int activation) {
+    Readings readings;
+    const auto note = [&](const Layout& layout) {
+        readings.whole |= layout.kind == LayoutKind::replicated;
+        readings.columns |= layout.splits_columns();
+        readings.rows |= layout.splits_rows();
+    };
+    for (std::size_t i = 0; i < block.ops.size(); ++i) {
+        for (std::size_t in = 0; in < block.ops[i].inputs.size(); ++in) {
+            if (block.ops[i].inputs[in] == activation) note(flow.ops[i].inputs[in]);
+        }
+    }
+    if (activation == block.output) note(flow.output);
+    return readings;
+}
+
+/// How the op that makes an activation leaves it.
+Layout layout_left(const Block& block, const BlockFlow& flow, int activation) {
+    for (std::size_t i = 0; i < block.ops.size(); ++i) {
+        for (std::size_t out = 0; out < block.ops[i].outputs.size(); ++out) {
+            if (block.ops[i].outputs[out] == activation) return flow.ops[i].outputs[out];
+        }
+    }
+    return flow.input;
+}
+
+/// The style under which transformers runs a linear as the plan does; empty for a whole one.
+std::string linear_style(const Block& block, const BlockFlow& flow, std::size_t op,
+                         const TensorPlan& weight) {
+    const auto& what = block.ops[op];
+    if (weight.split.kind == SplitKind::whole) return {};
+    const bool along_output = (weight.split.dim == 0) != what.spec.transposed;
+    if (!along_output) {
+        const auto left = layout_left(block, flow, what.inputs[0]);
+        return left.splits_columns() ? "rowwise" : "rowwise_split_input";
+    }
+    if (readings_of(block, flow, what.outputs[0]).whole) return "colwise_gather_output";
+    return weight.split.kind == SplitKind::packed ? "packed_colwise" : "colwise";
+}
+
+void add_rule(TpPlan& rules, const std::string& pattern, const std::string& style) {
+    const auto known = std::find_if(rules.begin(), rules.end(),
+                                    [&](const auto& rule) { return rule.first == pattern; });
+    if (!style.empty() && known == rules.end()) rules.emplace_back(pattern, style);
+}
+
+/// Rules of one block; patterns from the root of the model.
+void add_rules(const ExportedPlan& exported, std::size_t index, TpPlan& rules) {
+    const auto& block = exported.model.blocks[index];
+    const auto& flow = exported.layout.flows[index];
+    const auto& cuts = exported.layout.tensors[index];
+    for (std::size_t i = 0; i < block.ops.size(); ++i) {
+        const auto& op = block.ops[i];
+        const auto module = below(block.prefix, op.name);
+        if (op.weights.empty()) continue;
+        const auto& weight = cuts[at(op.weights[0])];
+        const bool cut = weight.split.kind != SplitKind::whole;
+        if (op.kind == OpKind::linear) {
+            add_rule(rules, module, linear_style(block, flow, i, weight));
+        } else if (op.kind == OpKind::embedding && cut) {
+            add_rule(rules, module,
+                     weight.split.dim == 0 ? "embedding_rowwise" : "embedding_colwise");
+        } else if (op.kind == OpKind::norm && flow.ops[i].inputs[0].splits_columns()) {
+            add_rule(rules, module, "replicated_with_grad_allreduce");
+        } else if (op.kind == OpKind::attention && cut) {
+            add_rule(rules, full_name(block, block.tensors[at(op.weights[0])], -1), "colwise");
+        } else if (op.kind == OpKind::moe_experts && cut) {
+            const bool whole_experts = weight.split.dim == 0;
+            for (const int tensor : op.weights) {
+                add_rule(rules, full_name(block, block.tensors[at(tensor)], -1),
+                         whole_experts ? "grouped_gemm" : cuts[at(tensor)].style);
+            }
+            add_rule(rules, module, "moe_tp_experts");
+        }
+    }
+}
+
+/// Collectives of a section in order, with what they move.
+std::vector<std::string> collectives_of(const Section& section) {
+    std::vector<std::string> found;
+    for (const auto& step : section.steps) {
+        if (is_collective(step.kind))
+            found.push_back(fmt::format("{} of {} columns", name_of(step.kind), step.n));
+    }
+    return found;
+}
+
+/// Where a program of the dictionary differs from the plan's.
+std::vector<std::string> found_differences(const Program& plan, const Program& planned) {
+    auto found = differences(plan, planned);
+    for (std::size_t s = 0; s < plan.sections.size(); ++s) {
+        if (s >= planned.sections.size()) break;
+        const auto ours = collectives_of(plan.sections[s]);
+        const auto theirs = collectives_of(planned.sections[s]);
+        if (ours != theirs)
+            found.push_back(fmt::format("{}: {}, there {}", plan.sections[s].name,
+                                        ours.empty() ? "no collective" : join(ours, ", "),
+                                        theirs.empty() ? "none" : join(theirs, ", ")));
+    }
+    if (plan.sections.size() != planned.sections.size())
+        found.emplace_back("layers of one kind differ, and its patterns hold for all of them");
+    return found;
+}
+
+std::string python_dictionary(const TpPlan& rules) {
+    std::string text = "tp_plan = {\n";
+    for (const auto& [pattern, style] : rules)
+        text += fmt::format("    \"{}\": \"{}\",\n", pattern, style);
+    return text + "}\n";
+}
+
+}  // namespace
+
+TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
+    const auto& plan = exported.plan;
+    TpPlan rules;
+    auto options = plan.request.plan;
+    options.tp = plan.tp;
+    const auto verdict = tp_verdict(exported.config, options.transformers);
+    if (!exported.searched) {
+        rules = rules_in_effect(exported.config, verdict, options.tp_plan);
+    } else {
+        for (std::size_t b = 0; b < exported.model.blocks.size(); ++b)
+            add_rules(exported, b, rules);
+    }
+    // The proof is to plan again from the dictionary.
+    const auto model = build_model(exported.config);
+    options.layout = LayoutChoice::hf;
+    options.tp_plan = rules;
+    const auto planned = make_plan(exported.config, model, options);
+    if (!planned.plan) {
+        out.refusal =
+            "transformers does not run it: " + planned.feasibility.violations.front().message;
+        return {};
+    }
+    const auto again = lower(model, *planned.plan, plan.workload.dtype);
+    if (const auto found = found_differences(plan.program, again); !found.empty()) {
+        out.refusal = fmt::format("no tp_plan gives this layout: {}", join(found, "; "));
+        return {};
+    }
+    return rules;
+}
+
+void export_hf(const ExportedPlan& exported, ExportDocument& out) {
+    const auto rules = hf_tp_plan(exported, out);
+    if (!out.refusal.empty()) return;
+    const auto& plan = exported.plan;
+    out.tp_plan = rules;
+    const bool distributed = plan.request.plan.transformers == Transformers::v5_16;
+    out.text = fmt::format(
+        "# {} over {} GPUs, for transformers {}. Start with:\n"
+        "#   torchrun --nproc-per-node {} this_file.py\n"
+        "# Do not pass device_map: it and a TP plan conflict at loading.\n",
+        plan.model_source, plan.tp, name_of(plan.request.plan.transformers), plan.tp);
+    out.text += "import torch\nfrom transformers import AutoModelForCausalLM";
+    if (distributed) out.text += "\nfrom transformers.distributed import DistributedConfig";
+    out.text += "\n\n" + python_dictionary(rules) + "\n";
+    const auto load = [&](const std::string& argument) {
+        return fmt::format(
+            "model = AutoModelForCausalLM.from_pretrained(\n    \"{}\",\n    "
+            "dtype=torch.{},\n    {},\n)\n",
+            plan.model_source,
+            plan.workload.dtype == DType::fp16   ? "float16"
+            : plan.workload.dtype == DType::fp32 ? "float32"
+                                                 : "bfloat16",
+            argument);
+    };
+    out.text += load(distributed ? fmt::format("distributed_config=DistributedConfig(tp_size={}, "
+                                               "tp_plan=tp_plan)",
+                                               plan.tp)
+                                 : "tp_plan=tp_plan");
+}
+
+void export_accelerate(const ExportedPlan& exported, ExportDocument& out) {
+    const auto rules = hf_tp_plan(exported, out);
+    if (!out.refusal.empty()) return;
+    const auto& mesh = exported.plan.mesh;
+    if (mesh.dp_replicate > 1 && mesh.dp_shard == 1 && mesh.tp > 1) {
+        out.refusal = fmt::format(
+            "accelerate joins {} replicas to TP only through shards "
+            "(dp_shard_size above 1); start {} groups of {} processes instead",
+            mesh.dp_replicate, mesh.dp_replicate, mesh.tp);
+        return;
+    }
+    const auto& shipped = tp_verdict(exported.config, exported.plan.request.plan.transformers);
+    const bool own = rules == rules_in_effect(exported.config, shipped, std::nullopt);
+    if (!own) out.deviations.emplace_back("the model must be loaded with the tp_plan of --to hf");
+    out.text = fmt::format(
+        "# torchrun --nproc-per-node {} train.py\n"
+        "from accelerate import Accelerator\n"
+        "from accelerate.parallelism_config import ParallelismConfig\n\n",
+        mesh.dp_replicate * mesh.dp_shard * mesh.tp);
+    for (const auto& deviation : out.deviations) out.text += "# " + deviation + "\n";
+    out.text += fmt::format(
+        "parallelism_config = ParallelismConfig(\n    dp_replicate_size={},\n  "
+        "  dp_shard_size={},\n    tp_size={},\n)\n"
+        "accelerator = Accelerator(parallelism_config=parallelism_config)\n",
+        mesh.dp_replicate, mesh.dp_shard, mesh.tp);
+}
+
+}  // namespace tplan

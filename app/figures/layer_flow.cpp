@@ -1,0 +1,146 @@
+#include "app/figures/layer_flow.h"
+
+#include <algorithm>
+
+namespace tplan {
+namespace {
+
+std::size_t at(int index) {
+    return static_cast<std::size_t>(index);
+}
+
+/// "model.layers.*.self_attn.q_proj.weight" -> "self_attn.q_proj".
+std::string short_name(std::string name) {
+    if (const auto star = name.find("*."); star != std::string::npos) name = name.substr(star + 2);
+    if (name.ends_with(".weight")) name.resize(name.size() - 7);
+    return name;
+}
+
+/// Rows of one head along the dimension that counts heads; 0 when none does.
+std::int64_t head_unit(const ModelConfig& config, const Tensor& tensor, const Split& split) {
+    if (split.kind == SplitKind::whole || tensor.axes.empty()) return 0;
+    const auto axis = tensor.axes[at(split.dim)];
+    if (axis != Axis::heads && axis != Axis::kv_heads) return 0;
+    const auto heads = axis == Axis::heads ? config.heads : config.kv_heads;
+    const auto extent = tensor.shape[at(split.dim)];
+    return heads > 0 && extent % heads == 0 ? extent / heads : 0;
+}
+
+/// The graph's tensor of a full name, or nullptr.
+const Tensor* find_tensor(const Model& model, const std::string& name) {
+    for (const auto& block : model.blocks) {
+        for (const auto& tensor : block.tensors) {
+            if (full_name(block, tensor, -1) == name) return &tensor;
+        }
+    }
+    return nullptr;
+}
+
+FlowWeight weight_of(const Study& study, const ShardedTensor& sharded) {
+    const auto* tensor = find_tensor(*study.model, sharded.name);
+    return {short_name(sharded.name),
+            sharded.name,
+            sharded.shape,
+            sharded.dtype,
+            sharded.split,
+            sharded.style,
+            tensor ? head_unit(*study.config, *tensor, sharded.split) : 0};
+}
+
+/// The layout of a step's first output. A buffer that the next all-reduce works on in place holds
+/// partial sums until then.
+void set_output(FlowItem& item, const Program& program, const std::vector<Step>& steps,
+                std::size_t s) {
+    if (steps[s].outputs.empty()) return;
+    const int buffer = steps[s].outputs.front();
+    const auto& out = program.buffers[at(buffer)];
+    item.out_width = out.width;
+    item.out_split = out.layout.split;
+    item.out = out.layout.kind == LayoutKind::split     ? FlowLayout::split
+               : out.layout.kind == LayoutKind::partial ? FlowLayout::partial
+                                                        : FlowLayout::replicated;
+    for (auto next = s + 1; next < steps.size(); ++next) {
+        if (!std::ranges::count(steps[next].inputs, buffer)) continue;
+        const auto kind = steps[next].kind;
+        if (kind == OpKind::all_reduce || kind == OpKind::reduce_scatter)
+            item.out = FlowLayout::partial;
+        break;
+    }
+}
+
+FlowSection from_program(const Study& study, int index) {
+    const auto& program = *study.lowered->program;
+    const auto& section = program.sections[at(index)];
+    FlowSection flow{section.name, section.layers, index, {}};
+    if (flow.layers == std::vector<int>{-1}) flow.layers.clear();
+    for (std::size_t s = 0; s < section.steps.size(); ++s) {
+        const auto& step = section.steps[s];
+        auto& item = flow.items.emplace_back();
+        item.kind = step.kind;
+        item.name = step.name;
+        item.step = static_cast<int>(s);
+        item.residual = (step.kind == OpKind::add || step.kind == OpKind::add_norm) &&
+                        !step.inputs.empty() &&
+                        program.buffers[at(step.inputs.front())].name == "hidden";
+        for (const auto* refs : {&step.weights, &step.biases}) {
+            for (const auto& ref : *refs) {
+                if (ref.tensor >= 0)
+                    item.weights.push_back(weight_of(study, program.tensors[at(ref.tensor)]));
+            }
+        }
+        set_output(item, program, section.steps, s);
+    }
+    return flow;
+}
+
+FlowSection from_graph(const Study& study, int index) {
+    const auto& block = study.model->blocks[at(index)];
+    const auto& cuts = study.lowered->plan->tensors[at(index)];
+    FlowSection flow;
+    for (const auto& use : study.model->sequence) {
+        if (use.block == index && use.layer >= 0) flow.layers.push_back(use.layer);
+    }
+    flow.name = !flow.layers.empty() ? "layer" : block.input < 0 ? "embedding" : "head";
+    for (const auto& op : block.ops) {
+        auto& item = flow.items.emplace_back();
+        item.kind = op.kind;
+        item.name = op.name;
+        item.residual = op.kind == OpKind::add && op.name.find("residual") != std::string::npos;
+        for (const int t : op.weights) {
+            const auto& tensor = block.tensors[at(t)];
+            const auto name = full_name(block, tensor, -1);
+            const auto& cut = cuts[at(t)];
+            item.weights.push_back({short_name(name), name, tensor.shape, tensor.dtype, cut.split,
+                                    cut.style, head_unit(*study.config, tensor, cut.split)});
+        }
+        if (!op.outputs.empty()) item.out_width = block.activations[at(op.outputs.front())].width;
+    }
+    return flow;
+}
+
+}  // namespace
+
+std::vector<FlowSection> layer_flow(const Study& study) {
+    std::vector<FlowSection> sections;
+    const bool lowered = study.lowered->program.has_value();
+    const auto count =
+        lowered ? study.lowered->program->sections.size() : study.model->blocks.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        const int index = static_cast<int>(i);
+        sections.push_back(lowered ? from_program(study, index) : from_graph(study, index));
+    }
+    return sections;
+}
+
+int section_of_layer(const std::vector<FlowSection>& sections, int layer) {
+    if (layer == -1) return 0;
+    if (layer == -2) return static_cast<int>(sections.size()) - 1;
+    int first = 0;
+    for (std::size_t i = sections.size(); i-- > 0;) {
+        if (std::ranges::count(sections[i].layers, layer)) return static_cast<int>(i);
+        if (!sections[i].layers.empty()) first = static_cast<int>(i);
+    }
+    return first;
+}
+
+}  // namespace tplan

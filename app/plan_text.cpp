@@ -1,0 +1,103 @@
+#include "app/plan_text.h"
+
+#include <map>
+
+#include "app/query.h"
+
+namespace tplan {
+namespace {
+
+std::string alternatives_text(const PlanDocument& plan) {
+    std::string text;
+    for (const auto& other : plan.alternatives) {
+        text += fmt::format("  TP {}", other.tp);
+        if (other.replicas > 1) text += fmt::format(" x {} replicas", other.replicas);
+        text += ": " + other.reason + "\n";
+    }
+    return text;
+}
+
+std::string decision_text(const DegreeDecision& decision) {
+    auto text = decision.sentence + "\n";
+    for (const auto& flip : decision.flips) {
+        text += fmt::format("  with {} {} instead of {}, TP {} is best\n", flip.what, flip.to,
+                            flip.from, flip.tp);
+    }
+    if (!decision.measurement.empty()) text += "  close: " + decision.measurement + "\n";
+    if (!decision.two_gpus.empty()) text += "  " + decision.two_gpus + "\n";
+    return text;
+}
+
+std::string pareto_text(const DegreeDecision& decision) {
+    if (decision.pareto.empty()) return {};
+    std::vector<std::vector<std::string>> rows{
+        {"TP", "replicas", "batch each", "tokens/s/user", "tokens/s/GPU", "$ per million"}};
+    for (const auto& point : decision.pareto) {
+        const auto& price = point.usd_per_million_tokens.value;
+        rows.push_back({std::to_string(point.tp), std::to_string(point.replicas),
+                        format_count(point.batch),
+                        fmt::format("{:.1f}", point.tokens_per_s_per_user),
+                        fmt::format("{:.1f}", point.tokens_per_s_per_gpu),
+                        price ? fmt::format("{:.3f}", *price) : "-"});
+    }
+    return "\nnothing beats these in both tokens/s/user and tokens/s/GPU:\n" + format_table(rows);
+}
+
+/// "layers 0-30: q_proj out, ..": ops that do not run whole on every rank.
+std::string layout_text(const std::vector<BlockLayout>& layout) {
+    std::string text;
+    for (const auto& entry : layout) {
+        std::vector<std::string> words;
+        for (const auto& [op, choice] : entry.ops) {
+            if (choice != "replicated") words.push_back(op + " " + choice);
+        }
+        const auto place =
+            entry.layers.front() < 0 ? std::string("outside the layers")
+            : entry.layers.size() == 1
+                ? fmt::format("layer {}", entry.layers.front())
+                : fmt::format("{} layers from {}", entry.layers.size(), entry.layers.front());
+        text += fmt::format("  {}: {}\n", place,
+                            words.empty() ? "everything on every rank" : join(words, ", "));
+    }
+    return text;
+}
+
+std::string proof_text(const Certificate& certificate) {
+    if (certificate.gap == 0) {
+        return fmt::format("  proven fastest of 10^{:.0f} layouts{}\n", certificate.log10_layouts,
+                           certificate.bytes_cap.value ? " that fit" : "");
+    }
+    return fmt::format(
+        "  fastest that fits of 10^{:.0f} layouts; the bound that anyone can check is "
+        "{}, {:.2f} % below\n",
+        certificate.log10_layouts, format_time(certificate.bound),
+        100 * certificate.gap / (1 + certificate.gap));
+}
+
+std::string hf_text(const HfComparison& hf, Seconds step) {
+    if (!hf.feasible) return "transformers' own plan does not work: " + hf.reason + "\n";
+    auto text =
+        fmt::format("transformers' own plan: {} a step, {:+.1f} %{}\n", format_time(*hf.step.value),
+                    100 * (*hf.step.value / step - 1), hf.reason.empty() ? "" : "; " + hf.reason);
+    for (const auto& line : hf.differences) text += "  " + line + "\n";
+    return text;
+}
+
+}  // namespace
+
+std::string plan_text(const PlanDocument& plan) {
+    auto text = plan.why + "\n";
+    if (plan.decision) text += decision_text(*plan.decision);
+    text += alternatives_text(plan);
+    if (plan.layout && plan.certificate && plan.tp > 1) {
+        text += "\nlayout of the plan:\n" + layout_text(*plan.layout);
+        text += proof_text(*plan.certificate);
+        if (plan.hf) text += hf_text(*plan.hf, plan.predicted.step);
+    }
+    if (plan.decision) text += pareto_text(*plan.decision);
+    text += "\n" + estimate_text(plan.predicted);
+    for (const auto& note : plan.diagnostics) text += "note: " + note + "\n";
+    return text;
+}
+
+}  // namespace tplan

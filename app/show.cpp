@@ -1,0 +1,66 @@
+#include "app/show.h"
+
+#include <filesystem>
+
+#include "app/query.h"
+#include "app/shard_text.h"
+#include "app/validated.h"
+#include "planner/requirements.h"
+
+namespace tplan {
+namespace {
+
+struct Subject {
+    ModelConfig config;
+    PlanOptions options;
+    std::optional<std::vector<BlockLayout>> layout;  // that a plan has
+};
+
+Subject subject_of_plan(const std::string& path) {
+    const auto plan = read_plan(read_plan_file(path).plan, path);
+    Subject subject{read_model_config(plan.model, path + "/model"), plan.request.plan, plan.layout};
+    subject.config.source = plan.model_source;
+    subject.options.tp = plan.tp;
+    return subject;
+}
+
+}  // namespace
+
+ShowResult show(const std::string& what, std::optional<int> tp, LayoutChoice layout) {
+    Subject subject;
+    if (is_plan_file(what)) {
+        subject = subject_of_plan(what);
+    } else {
+        if (!tp) throw Error("--tp", "a model needs a degree", "give --tp N");
+        subject.config = load_model_config(what);
+        subject.options.tp = *tp;
+        subject.options.layout = layout;
+    }
+    const auto& [config, options, layout_of_plan] = subject;
+    require_graph(config);
+    const auto model = build_model(config);
+    ShowResult result;
+    const auto fill = [&](const Model& laid_out, const Plan& plan) {
+        result.text = shard_map_text(laid_out, plan);
+        auto& document = result.document.emplace();
+        document.model = config.source;
+        document.tp = options.tp;
+        document.tensors = shard_tensors(laid_out, plan);
+    };
+    if (layout_of_plan) {
+        const auto laid_out = apply_layout(model, options, *layout_of_plan);
+        fill(laid_out.model, laid_out.plan);
+        return result;
+    }
+    const auto planned = make_plan(config, model, options);
+    if (!planned.plan) {
+        const auto verdict = tp_verdict(config, options.transformers);
+        result.refusal =
+            infeasible_text(planned.feasibility, working_degrees(config, verdict, options));
+        return result;
+    }
+    fill(model, *planned.plan);
+    return result;
+}
+
+}  // namespace tplan

@@ -1,0 +1,153 @@
+#include "cost_model/expert_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include "core/statistics.h"
+#include "cost_model/gemm.h"
+#include "cost_model/kriging.h"
+#include "cost_model/moe.h"
+
+namespace tplan {
+
+namespace {
+
+constexpr double kNoise = 0.05;
+constexpr std::size_t kLeastWidthPoints = 16;
+
+struct Layer {
+    DType dtype = DType::bf16;
+    std::int64_t hidden = 1, top_k = 1, experts = 1;
+    auto operator<=>(const Layer&) const = default;
+};
+Layer layer_of(const MoePoint& p) {
+    return {p.dtype, p.hidden, p.top_k, p.experts};
+}
+
+/// Residuals by tokens, for each measured width of one layer's experts.
+using Curves = std::map<std::int64_t, std::map<std::int64_t, double>>;
+
+StepShape shape_of(const MoePoint& p) {
+    const double experts = double(p.experts), hidden = double(p.hidden), ffn = double(p.ffn);
+    return {.kind = OpKind::moe_experts,
+            .n = hidden,
+            .weight_bytes = 3 * experts * hidden * ffn * bytes_of(p.dtype),
+            .weight_element = bytes_of(p.dtype),
+            .activation = bytes_of(stored_dtype(p.dtype)),
+            .experts = experts,
+            .all_experts = experts,
+            .top_k = double(p.top_k),
+            .hidden = hidden,
+            .ffn = ffn,
+            .expert_columns = 2 * ffn};
+}
+
+/// Measured rows are routed evenly.
+double analytic(const HardwareProfile& hardware, const MoePoint& p) {
+    const auto shape = shape_of(p);
+    const auto compute = compute_dtype(hardware, p.dtype, p.dtype);
+    const WorkSize work{
+        .decode = false, .batch = double(p.tokens), .tokens = double(p.tokens), .balanced = true};
+    if (hardware.experts)
+        return expert_cost(make_expert_pricer(hardware, shape, compute), work).seconds;
+    const auto& row = op_cost(OpKind::moe_experts);
+    return roofline(hardware, row.engine, compute)
+        .seconds(row.flops(shape, work), row.bytes(shape, work));
+}
+
+Curves curves_of(const HardwareProfile& hardware, const Layer& layer) {
+    Curves curves;
+    for (const auto& p : hardware.tables.moe) {
+        if (layer_of(p) != layer) continue;
+        curves[p.ffn][p.tokens] = std::log(p.time.value / analytic(hardware, p));
+    }
+    return curves;
+}
+
+ExpertCurve mixed(const Curves& curves, double ffn) {
+    ExpertCurve out;
+    std::vector<double> log_ffn;
+    std::map<std::int64_t, double> tokens;
+    for (const auto& [width, curve] : curves) {
+        log_ffn.push_back(std::log(double(width)));
+        for (const auto& [t, residual] : curve) tokens[t] = residual;
+    }
+    const double asked = std::log(ffn);
+    const auto exact = curves.find(std::int64_t(std::llround(ffn)));
+    const auto like = [](double a, double b) { return std::exp(-std::abs(a - b)); };
+    ResidualMixer mixer(
+        {.count = curves.size(),
+         .between = [&](std::size_t i, std::size_t j) { return like(log_ffn[i], log_ffn[j]); },
+         .to = [&](std::size_t i) { return like(asked, log_ffn[i]); },
+         .noise = kNoise});
+    const std::vector<Residency> cold(curves.size(), Residency::cold);
+    out.inside = asked >= log_ffn.front() - 1e-9 && asked <= log_ffn.back() + 1e-9;
+    for (const auto& [t, unused] : tokens) {
+        if (exact != curves.end()) {
+            if (!exact->second.contains(t)) continue;
+            out.log_tokens.push_back(std::log(double(t)));
+            out.residual.push_back(exact->second.at(t));
+            continue;
+        }
+        std::vector<std::optional<double>> values;
+        for (const auto& [width, curve] : curves) {
+            const auto at = curve.find(t);
+            values.push_back(at == curve.end() ? std::nullopt : std::optional(at->second));
+        }
+        out.log_tokens.push_back(std::log(double(t)));
+        out.residual.push_back(*mixer.mix(values, cold, Residency::cold));
+    }
+    return out;
+}
+
+}  // namespace
+
+double ExpertCurve::at(double x) const {
+    if (x <= log_tokens.front()) return residual.front();
+    if (x >= log_tokens.back()) return residual.back();
+    const auto high = static_cast<std::size_t>(
+        std::lower_bound(log_tokens.begin(), log_tokens.end(), x) - log_tokens.begin());
+    const double share = (x - log_tokens[high - 1]) / (log_tokens[high] - log_tokens[high - 1]);
+    return residual[high - 1] + share * (residual[high] - residual[high - 1]);
+}
+
+bool ExpertCurve::covers(double x) const {
+    constexpr double kSlack = 1e-9;
+    return inside && x >= log_tokens.front() - kSlack && x <= log_tokens.back() + kSlack;
+}
+
+ExpertCurve expert_curve(const HardwareProfile& hardware, const StepShape& shape, DType dtype) {
+    const Layer layer{dtype, std::llround(shape.hidden), std::llround(shape.top_k),
+                      std::llround(shape.experts)};
+    if (shape.all_experts != shape.experts) return {};  // only a share of the experts is here
+    const auto curves = curves_of(hardware, layer);
+    return curves.empty() ? ExpertCurve{} : mixed(curves, shape.ffn);
+}
+
+std::array<double, 3> expert_widths(const HardwareProfile& hardware) {
+    std::array<std::vector<double>, 3> errors;
+    std::map<Layer, bool> layers;
+    for (const auto& p : hardware.tables.moe) layers[layer_of(p)] = true;
+    for (const auto& [layer, unused] : layers) {
+        const auto curves = curves_of(hardware, layer);
+        if (curves.size() < 3) continue;
+        for (const auto& [width, truth] : curves) {
+            auto others = curves;
+            others.erase(width);
+            const auto predicted = mixed(others, double(width));
+            for (const auto& [tokens, residual] : truth) {
+                const double error = predicted.at(std::log(double(tokens))) - residual;
+                errors[gemm_regime(double(tokens))].push_back(std::abs(std::exp(error) - 1));
+            }
+        }
+    }
+    std::array<double, 3> widths{};
+    for (std::size_t r = 0; r < widths.size(); ++r) {
+        if (errors[r].size() >= kLeastWidthPoints) widths[r] = quantile(errors[r], 0.9);
+    }
+    return widths;
+}
+
+}  // namespace tplan

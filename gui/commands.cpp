@@ -1,0 +1,173 @@
+#include "gui/commands.h"
+
+#include <algorithm>
+#include <array>
+
+#include "app/explain.h"
+
+namespace tplan::gui {
+namespace {
+
+template <ActionKind kind, int number = 0>
+void act(Ui& ui) {
+    ui.act(kind, {}, number);
+}
+
+template <int degree>
+void set_degree(Ui& ui) {
+    ui.act(ActionKind::set_tp, {}, degree);
+}
+
+void toggle_phase(Ui& ui) {
+    if (!ui.work.inputs.config) return;
+    const bool decode = ui.work.inputs.request.workload.phase == Phase::decode;
+    ui.act(ActionKind::set_phase, decode ? "prefill" : "decode");
+}
+
+void toggle_pin(Ui& ui) {
+    ui.act(ui.work.baseline ? ActionKind::unpin : ActionKind::pin);
+}
+
+/// Steps of the section shown, in order.
+void step_selection(Ui& ui, int direction) {
+    if (!ui.work.study || !ui.work.study->lowered->program) return;
+    std::vector<std::string> names;
+    for (const auto& section : ui.work.study->lowered->program->sections) {
+        const bool shown = std::ranges::count(section.layers, ui.view.layer) > 0;
+        for (const auto& step : section.steps) {
+            if (shown || section.layers.size() > 1) names.push_back(step.name);
+        }
+    }
+    if (names.empty()) return;
+    const auto now = std::ranges::find(names, ui.view.selected);
+    const auto count = static_cast<int>(names.size());
+    int at = now == names.end() ? (direction > 0 ? -1 : 0) : static_cast<int>(now - names.begin());
+    at = (at + direction + count) % count;
+    ui.view.selected = names[static_cast<std::size_t>(at)];
+    ui.view.scroll_to_selected = true;
+}
+
+void step_layer(Ui& ui, int direction) {
+    if (!ui.work.study) return;
+    const auto most = static_cast<int>(ui.work.study->config->layers) - 1;
+    ui.view.layer = std::clamp(ui.view.layer + direction, -2, most);
+}
+
+void set_scale(Ui& ui, float factor) {
+    ui.view.scale = factor == 0 ? 1 : std::clamp(ui.view.scale * factor, 0.75f, 3.0f);
+}
+
+void next_theme(Ui& ui) {
+    constexpr int kThemes = 3;
+    ui.view.theme = static_cast<Theme>((static_cast<int>(ui.view.theme) + 1) % kThemes);
+}
+
+void ask(Ui& ui, const char* what, const char* path) {
+    ui.view.asking = what;
+    ui.view.path = path;
+}
+
+void copy_command(Ui& ui) {
+    if (ui.work.study) ImGui::SetClipboardText(command_line(*ui.work.study, "estimate").c_str());
+}
+
+void show_palette(Ui& ui) {
+    ui.view.palette = !ui.view.palette;
+    ui.view.focus_palette = true;
+    ui.view.palette_text.clear();
+    ui.view.palette_row = 0;
+}
+
+void escape(Ui& ui) {
+    if (ui.view.palette || ui.view.sheet || !ui.view.asking.empty()) {
+        ui.view.palette = ui.view.sheet = false;
+        ui.view.asking.clear();
+    } else {
+        ui.view.selected.clear();
+        ui.view.isolate = -1;
+    }
+}
+
+constexpr std::array kCommands = {
+    Command{"tp.next", "Next larger TP degree that works", Key::right, false, false,
+            act<ActionKind::step_tp, 1>},
+    Command{"tp.previous", "Next smaller TP degree that works", Key::left, false, false,
+            act<ActionKind::step_tp, -1>},
+    Command{"tp.1", "TP 1", Key::digit1, false, false, set_degree<1>},
+    Command{"tp.2", "TP 2", Key::digit2, false, false, set_degree<2>},
+    Command{"tp.4", "TP 4", Key::digit4, false, false, set_degree<4>},
+    Command{"tp.8", "TP 8", Key::digit8, false, false, set_degree<8>},
+    Command{"tp.best", "The fastest TP degree that fits", Key::t, false, false,
+            act<ActionKind::best_tp>},
+    Command{"link.swap", "The other link", Key::l, false, false, act<ActionKind::swap_link>},
+    Command{"phase", "Prefill or decode", Key::p, false, false, toggle_phase},
+    Command{"baseline", "Pin the present plan as baseline, or let it go", Key::b, false, false,
+            toggle_pin},
+    Command{"step.next", "Next step of the layer", Key::period, false, false,
+            [](Ui& ui) { step_selection(ui, 1); }},
+    Command{"step.previous", "Previous step of the layer", Key::comma, false, false,
+            [](Ui& ui) { step_selection(ui, -1); }},
+    Command{"layer.next", "Next layer", Key::right_bracket, false, false,
+            [](Ui& ui) { step_layer(ui, 1); }},
+    Command{"layer.previous", "Previous layer", Key::left_bracket, false, false,
+            [](Ui& ui) { step_layer(ui, -1); }},
+    Command{"heads", "Lines between heads", Key::h, false, false,
+            [](Ui& ui) { ui.view.heads = !ui.view.heads; }},
+    Command{"details", "Details", Key::d, false, false,
+            [](Ui& ui) { ui.view.details = !ui.view.details; }},
+    Command{"fit", "Shard map at its own size", Key::f, false, false,
+            [](Ui& ui) { ui.view.zoom = 1; }},
+    Command{"run", "Run the plan on this machine", Key::r, true, false, act<ActionKind::run>},
+    Command{"run.cancel", "Cancel the run", Key::period, true, false, act<ActionKind::cancel>},
+    Command{"run.calibrate", "Measure this machine's CPU", Key::none, false, false,
+            act<ActionKind::calibrate>},
+    Command{"undo", "Undo", Key::z, true, false, act<ActionKind::undo>},
+    Command{"redo", "Redo", Key::y, true, false, act<ActionKind::redo>},
+    Command{"open", "Open a model, a plan or a validated plan", Key::o, true, false,
+            [](Ui& ui) { ask(ui, "open", ""); }},
+    Command{"save", "Save the plan", Key::s, true, false,
+            [](Ui& ui) { ask(ui, "save", "plan.json"); }},
+    Command{"export", "Write a report (.html) or the shard map (.svg)", Key::e, true, false,
+            [](Ui& ui) { ask(ui, "report", "report.html"); }},
+    Command{"copy", "Copy the command line that gives the same", Key::c, true, true, copy_command},
+    Command{"palette", "Find a command", Key::k, true, false, show_palette},
+    Command{"sheet", "All shortcuts", Key::slash, false, true,
+            [](Ui& ui) { ui.view.sheet = !ui.view.sheet; }},
+    Command{"scale.up", "Larger", Key::equal, true, false, [](Ui& ui) { set_scale(ui, 1.1f); }},
+    Command{"scale.down", "Smaller", Key::minus, true, false,
+            [](Ui& ui) { set_scale(ui, 1 / 1.1f); }},
+    Command{"scale.reset", "100 %", Key::digit0, true, false, [](Ui& ui) { set_scale(ui, 0); }},
+    Command{"theme", "Light, dark or high contrast", Key::none, false, false, next_theme},
+    Command{"escape", "Close, or select nothing", Key::escape, false, false, escape},
+    Command{"quit", "Quit", Key::none, false, false, [](Ui& ui) { ui.quit = true; }},
+};
+
+}  // namespace
+
+std::span<const Command> commands() {
+    return kCommands;
+}
+
+void run_shortcuts(Ui& ui) {
+    const bool typing = ImGui::GetIO().WantTextInput;
+    const bool window = ui.view.palette || ui.view.sheet || !ui.view.asking.empty();
+    for (const auto& command : kCommands) {
+        if (command.key == Key::none || command.ctrl != ctrl_down()) continue;
+        const bool closing = command.key == Key::escape;
+        if (!closing && !command.ctrl && (typing || window)) continue;
+        if (!closing && command.shift != shift_down()) continue;
+        if (pressed(command.key, command.key == Key::left || command.key == Key::right))
+            command.run(ui);
+    }
+}
+
+std::string shortcut_text(const Command& command) {
+    if (command.key == Key::none) return {};
+    if (command.key == Key::slash) return "?";
+    std::string text;
+    if (command.ctrl) text += "Ctrl+";
+    if (command.shift) text += "Shift+";
+    return text + std::string(key_name(command.key));
+}
+
+}  // namespace tplan::gui

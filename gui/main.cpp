@@ -1,0 +1,95 @@
+// The window as a program of its own, so that the command line needs neither OpenGL nor GLFW.
+// `tplan gui` checks the flags and starts it with one document.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "app/gui_launch.h"
+#include "core/files.h"
+#include "gui/png.h"
+#include "gui/screenshot.h"
+#include "gui/settings.h"
+#include "gui/window.h"
+
+namespace tplan::gui {
+namespace {
+
+void open(App& app, const GuiLaunch& launch) {
+    const auto now = [&](ActionKind kind, const std::string& text, std::int64_t number = 0) {
+        apply(app.work, {kind, text, number});
+        if (!app.work.error.empty()) throw Error("gui", app.work.error);
+    };
+    if (!launch.hardware.empty() && !launch.what.empty()) {
+        now(ActionKind::open, launch.what);
+        now(ActionKind::set_hardware, launch.hardware);
+        now(ActionKind::best_tp, "");
+    } else if (!launch.what.empty()) {
+        now(ActionKind::open, launch.what);
+    }
+    for (const auto& action : launch.actions) now(action.kind, action.text, action.number);
+    app.work.undo.clear();
+}
+
+void screenshot(App& app, const GuiLaunch& launch) {
+    app.view.still = true;
+    const bool real = launch.renderer == "window";
+    const auto picture = real
+                             ? window_screenshot(app, launch.width, launch.height, launch.frames)
+                             : software_screenshot(app, launch.width, launch.height, launch.frames);
+    write_file(launch.screenshot, png_bytes(picture));
+    fmt::print("written: {}\n", launch.screenshot);
+}
+
+int run(const GuiLaunch& launch) {
+    App app;
+    app.work = make_workspace();
+    std::string complaint;
+    Settings settings;
+    const bool picture = !launch.screenshot.empty();
+    if (!picture) settings = load_settings(settings_path(), complaint);
+    app.view.theme = launch.theme.value_or(settings.theme);
+    app.view.scale = static_cast<float>(launch.scale.value_or(settings.scale));
+    app.view.details = settings.details;
+    app.view.recent = settings.recent;
+    app.view.built_in_font = launch.built_in_font;
+    open(app, launch);
+    for (auto* shown : {&app.view.centre, &app.view.chart, &app.view.strip}) {
+        const bool strip = shown == &app.view.strip, chart = shown == &app.view.chart;
+        const auto& view = launch.view;
+        const bool for_strip =
+            view == "timeline" || view == "roofline" || view == "run" || view == "steps";
+        const bool for_chart = view == "latency" || view == "speedup" || view == "time";
+        if (!view.empty() && view != "memory" && strip == for_strip && chart == for_chart)
+            *shown = view;
+    }
+    app.view.selected = launch.select;
+    if (picture) {
+        screenshot(app, launch);
+        return 0;
+    }
+    if (!complaint.empty()) app.work.error = complaint;
+    const auto size = run_window(app, launch.width > 0 ? launch.width : settings.width,
+                                 launch.height > 0 ? launch.height : settings.height);
+    settings.width = size.width;
+    settings.height = size.height;
+    settings.theme = app.view.theme;
+    settings.scale = static_cast<double>(app.view.scale);
+    settings.details = app.view.details;
+    settings.recent = app.view.recent;
+    save_settings(settings_path(), settings);
+    return 0;
+}
+
+}  // namespace
+}  // namespace tplan::gui
+
+int main(int argc, char** argv) {
+    try {
+        const auto document = tplan::parse_json(argc > 1 ? argv[1] : "{}", "tplan-gui");
+        return tplan::gui::run(tplan::from_json<tplan::GuiLaunch>(document, "tplan-gui"));
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "tplan: {}\n", error.what());
+        return 2;
+    }
+}

@@ -1,0 +1,50 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/figures/layer_flow.h"
+#include "gui/app.h"
+
+/// Small things that all panels draw alike.
+
+namespace tplan::gui {
+
+/// Remembers where the last widget lies, for tests.
+void note_item(Ui& ui, std::string_view name);
+
+ImVec4 colour4(Theme theme, Role role);
+
+/// Text in a role's colour, wrapped at the panel's edge.
+void say(Ui& ui, std::string_view text, Role role = Role::text, bool bold = false);
+void heading(Ui& ui, std::string_view text);
+
+/// A button that is disabled, with the reason as its tooltip, while `refusal` is not empty.
+bool button(Ui& ui, std::string_view name, const std::string& label,
+            const std::string& refusal = {}, bool highlighted = false);
+
+/// The choice just made, if any. `title` stands left of it.
+std::optional<std::string> choose(Ui& ui, std::string_view name, const char* title,
+                                  const std::string& now, const std::vector<std::string>& choices);
+
+/// A whole number; every change is an action, those of one stay in the field one undo step.
+void number_field(Ui& ui, std::string_view name, const char* title, std::int64_t now,
+                  ActionKind kind);
+
+/// Tabs as a row of buttons; `now` is the one chosen.
+struct Tab {
+    std::string name, title;
+};
+void tabs(Ui& ui, std::string_view group, const std::vector<Tab>& all, std::string& now);
+
+/// Shows text while the last widget is pointed at.
+void tooltip(Ui& ui, std::string_view text);
+
+/// Draws a figure into the room that is left in the panel, scrolling when it is taller; shows its
+/// titles under the pointer and selects what is clicked. `zoom` enlarges its em.
+void figure_panel(Ui& ui, std::string_view figure, float zoom = 1);
+
+/// The step of a section that a shape stands for, by the shape's id; empty when for none.
+std::string step_of_shape(const FlowSection& section, std::string_view id);
+
+}  // namespace tplan::gui

@@ -1,0 +1,144 @@
+#include "gui/window.h"
+
+#include <GLFW/glfw3.h>
+#include <backends/imgui_impl_glfw.h>
+#include <backends/imgui_impl_opengl3.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "gui/compat.h"
+
+namespace tplan::gui {
+namespace {
+
+constexpr int kSettle = 3;  // frames after an event: ImGui sizes things in the frame after
+
+std::string& glfw_complaint() {
+    static std::string text;
+    return text;
+}
+
+/// GLFW, the window and the ImGui context, taken down in the reverse order.
+class Screen {
+  public:
+    Screen(App& app, int width, int height, bool visible) : app_(app) {
+        glfwSetErrorCallback([](int, const char* text) { glfw_complaint() = text; });
+        if (!glfwInit()) refuse();
+        glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
+        glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 2);
+        glfwWindowHint(GLFW_OPENGL_PROFILE, GLFW_OPENGL_CORE_PROFILE);
+        glfwWindowHint(GLFW_OPENGL_FORWARD_COMPAT, GLFW_TRUE);
+        glfwWindowHint(GLFW_VISIBLE, visible ? GLFW_TRUE : GLFW_FALSE);
+        window = glfwCreateWindow(width, height, "tplan", nullptr, nullptr);
+        if (!window) {
+            glfwTerminate();
+            refuse();
+        }
+        glfwSetWindowSizeLimits(window, 1024, 700, GLFW_DONT_CARE, GLFW_DONT_CARE);
+        glfwMakeContextCurrent(window);
+        glfwSwapInterval(1);
+        glfwSetWindowUserPointer(window, this);
+        glfwSetDropCallback(window, [](GLFWwindow* of, int count, const char** paths) {
+            auto& screen = *static_cast<Screen*>(glfwGetWindowUserPointer(of));
+            if (count > 0) screen.app_.actions.push_back({ActionKind::open, paths[0]});
+        });
+        ImGui::CreateContext();
+        prepare(app_);
+        ImGui_ImplGlfw_InitForOpenGL(window, true);
+        ImGui_ImplOpenGL3_Init("#version 150");
+    }
+    Screen(const Screen&) = delete;
+    Screen& operator=(const Screen&) = delete;
+    ~Screen() {
+        ImGui_ImplOpenGL3_Shutdown();
+        ImGui_ImplGlfw_Shutdown();
+        ImGui::DestroyContext();
+        glfwDestroyWindow(window);
+        glfwTerminate();
+    }
+
+    /// One frame into the back buffer. True when another should follow at once.
+    bool draw() {
+        float unused = 1;
+        glfwGetWindowContentScale(window, &app_.view.monitor, &unused);
+        if (needs_fonts(app_)) {
+            ImGui_ImplOpenGL3_DestroyFontsTexture();
+            prepare(app_);
+            ImGui_ImplOpenGL3_CreateFontsTexture();
+        }
+        ImGui_ImplOpenGL3_NewFrame();
+        ImGui_ImplGlfw_NewFrame();
+        ImGui::NewFrame();
+        const bool again = frame(app_);
+        ImGui::Render();
+        int width = 0, height = 0;
+        glfwGetFramebufferSize(window, &width, &height);
+        glViewport(0, 0, width, height);
+        const auto back = colour_of(app_.view.theme, {Role::background});
+        glClearColor(back.r / 255.0f, back.g / 255.0f, back.b / 255.0f, 1);
+        glClear(GL_COLOR_BUFFER_BIT);
+        ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+        return again;
+    }
+
+    GLFWwindow* window = nullptr;
+
+  private:
+    [[noreturn]] static void refuse() {
+        throw Error("window", "no display: " + glfw_complaint(),
+                    "`tplan gui --screenshot FILE.png` and `tplan report PLAN -o FILE.html` need "
+                    "none; or use xvfb-run");
+    }
+    App& app_;
+};
+
+}  // namespace
+
+WindowSize run_window(App& app, int width, int height) {
+    Screen screen(app, width, height, true);
+    int left = kSettle;
+    while (!glfwWindowShouldClose(screen.window) && !app.quit) {
+        const bool running =
+            app.work.run == RunState::running || app.work.run == RunState::stopping;
+        if (left > 0) {
+            glfwPollEvents();
+            --left;
+        } else {
+            // Wakes for input, or to look at a run; nothing is drawn when neither has news.
+            const double before = glfwGetTime(), wait = running ? 0.1 : 3600;
+            glfwWaitEventsTimeout(wait);
+            if (running || glfwGetTime() - before < wait) left = running ? 1 : kSettle;
+            if (left == 0) continue;
+        }
+        if (screen.draw()) left = std::max(left, kSettle);
+        glfwSwapBuffers(screen.window);
+    }
+    WindowSize size;
+    glfwGetWindowSize(screen.window, &size.width, &size.height);
+    return size;
+}
+
+Picture window_screenshot(App& app, int width, int height, int frames) {
+    Screen screen(app, width, height, true);
+    for (int i = 0; i < frames; ++i) {
+        glfwPollEvents();
+        screen.draw();
+        if (i + 1 < frames) glfwSwapBuffers(screen.window);
+    }
+    Picture picture;
+    glfwGetFramebufferSize(screen.window, &picture.width, &picture.height);
+    const auto row = 3 * static_cast<std::size_t>(picture.width);
+    const auto rows = static_cast<std::size_t>(picture.height);
+    std::vector<std::uint8_t> pixels(row * rows);
+    glPixelStorei(GL_PACK_ALIGNMENT, 1);
+    glReadPixels(0, 0, picture.width, picture.height, GL_RGB, GL_UNSIGNED_BYTE, pixels.data());
+    picture.rgb.resize(pixels.size());
+    for (std::size_t y = 0; y < rows; ++y) {
+        std::copy_n(pixels.begin() + static_cast<std::ptrdiff_t>((rows - 1 - y) * row), row,
+                    picture.rgb.begin() + static_cast<std::ptrdiff_t>(y * row));
+    }
+    return picture;
+}
+
+}  // namespace tplan::gui

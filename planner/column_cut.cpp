@@ -1,0 +1,122 @@
+#include "planner/column_cut.h"
+
+#include <algorithm>
+
+namespace tplan {
+namespace {
+
+/// Tensor cores take 16 columns at a time.
+constexpr std::int64_t kAlignment = 16;
+
+std::size_t at(int i) {
+    return static_cast<std::size_t>(i);
+}
+
+/// Rows or columns that one scale of a quantised weight covers; 1 without any.
+std::int64_t quant_block_of(const Block& block) {
+    std::int64_t largest = 1;
+    for (const auto& tensor : block.tensors) {
+        largest = std::max({largest, tensor.quant_block[0], tensor.quant_block[1]});
+    }
+    return largest;
+}
+
+const Op* find_kind(const Block& block, OpKind kind) {
+    const auto found = std::find_if(block.ops.begin(), block.ops.end(),
+                                    [kind](const Op& op) { return op.kind == kind; });
+    return found == block.ops.end() ? nullptr : &*found;
+}
+
+Split split_of(SplitKind kind, int parts, int blocks = 2, std::int64_t unit = 1) {
+    return {.kind = kind, .dim = 1, .parts = parts, .blocks = blocks, .unit = unit};
+}
+
+std::optional<Split> cut_plain(std::int64_t width, int parts, std::int64_t unit,
+                               std::int64_t aligned) {
+    if (width % parts == 0 && width / parts % aligned == 0)
+        return split_of(SplitKind::chunk, parts);
+    if (width < unit * 2) return std::nullopt;
+    return split_of(SplitKind::balanced, parts, 2, unit);
+}
+
+std::optional<Split> cut_heads(const Activation& heads, int parts, std::int64_t aligned) {
+    const auto count = heads.width / heads.unit;
+    if (count % parts == 0 && heads.width / parts % aligned == 0)
+        return split_of(SplitKind::chunk, parts);
+    if (heads.unit % aligned != 0) return std::nullopt;
+    return split_of(SplitKind::balanced, parts, 2, heads.unit);
+}
+
+std::optional<Split> cut_kv_heads(const Block& block, const Activation& kv, int parts,
+                                  std::int64_t aligned) {
+    const auto* attention = find_kind(block, OpKind::attention);
+    if (!attention) return std::nullopt;
+    const auto& spec = *attention->spec.attention;
+    if (spec.kv_heads % parts == 0 && kv.width / parts % aligned == 0)
+        return split_of(SplitKind::chunk, parts);
+    if (kv.unit % aligned != 0 || spec.heads % spec.kv_heads != 0) return std::nullopt;
+    if (parts % spec.kv_heads == 0 && spec.heads % parts == 0)
+        return split_of(SplitKind::grouped, parts, 2, kv.unit);
+    return split_of(SplitKind::covering, parts, static_cast<int>(spec.heads / spec.kv_heads),
+                    kv.unit);
+}
+
+/// q, k and v in one projection.
+std::optional<Split> cut_qkv(const Block& block, const Activation& qkv, int parts,
+                             std::int64_t aligned) {
+    const auto* unpack = find_kind(block, OpKind::unpack_qkv);
+    if (!unpack) return std::nullopt;
+    const auto& spec = *unpack->spec.attention;
+    if (spec.heads % spec.kv_heads != 0 || qkv.unit % aligned != 0) return std::nullopt;
+    const auto share = static_cast<int>(spec.heads / spec.kv_heads);
+    switch (unpack->spec.packing.value_or(QkvPacking::concat)) {
+        case QkvPacking::per_head:
+            if (spec.heads % parts == 0) return split_of(SplitKind::chunk, parts);
+            return split_of(SplitKind::balanced, parts, 2, 3 * qkv.unit);
+        case QkvPacking::per_kv_group:
+            // One group is [Q|K|V].
+            if (spec.kv_heads == 1) return split_of(SplitKind::qkv, parts, share, qkv.unit);
+            if (spec.kv_heads % parts == 0) return split_of(SplitKind::chunk, parts);
+            return std::nullopt;
+        case QkvPacking::concat:
+            return split_of(SplitKind::qkv, parts, share, qkv.unit);
+    }
+    return std::nullopt;
+}
+
+/// Gate over up in one projection?
+bool is_packed(const Block& block, int activation) {
+    return std::any_of(block.ops.begin(), block.ops.end(), [&](const Op& op) {
+        return op.kind == OpKind::linear && op.outputs[0] == activation &&
+               block.tensors[at(op.weights[0])].packed_halves == 2;
+    });
+}
+
+}  // namespace
+
+std::optional<Split> column_cut(const Block& block, int activation, int parts) {
+    const auto& what = block.activations[at(activation)];
+    const auto aligned = quant_block_of(block);
+    const auto unit = std::max(kAlignment, aligned);
+    switch (what.axis) {
+        case Axis::heads:
+            return cut_heads(what, parts, aligned);
+        case Axis::kv_heads:
+            return cut_kv_heads(block, what, parts, aligned);
+        case Axis::qkv:
+            return cut_qkv(block, what, parts, aligned);
+        case Axis::ffn: {
+            if (!is_packed(block, activation)) return cut_plain(what.width, parts, unit, aligned);
+            auto half = cut_plain(what.width / 2, parts, unit, aligned);
+            if (!half) return half;
+            return split_of(SplitKind::packed, parts, 2, half->kind == SplitKind::chunk ? 1 : unit);
+        }
+        case Axis::vocab:
+        case Axis::hidden:
+            return cut_plain(what.width, parts, unit, aligned);
+        default:
+            return std::nullopt;
+    }
+}
+
+}  // namespace tplan

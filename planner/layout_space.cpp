@@ -1,0 +1,112 @@
+#include "planner/layout_space.h"
+
+#include <algorithm>
+
+#include "planner/space_block.h"
+
+namespace tplan {
+namespace {
+
+std::size_t at(int i) {
+    return static_cast<std::size_t>(i);
+}
+
+bool ties_embedding(const Model& model) {
+    const auto& tensors = model.blocks.back().tensors;
+    return std::any_of(tensors.begin(), tensors.end(), [](const Tensor& t) { return t.tied; });
+}
+
+}  // namespace
+
+LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DType dtype) {
+    LayoutSpace space;
+    space.model = &model;
+    space.options = options;
+    space.tied_modes = ties_embedding(model) ? 3 : 1;
+    space.blocks.resize(model.blocks.size());
+    space.chain.blocks.resize(model.blocks.size());
+    SpaceBuilder builder(space, model, dtype);
+    for (std::size_t i = 0; i < model.blocks.size(); ++i) BlockSpace(builder, i).build();
+    for (const auto& use : model.sequence) space.chain.sequence.push_back(use.block);
+    space.catalogue = std::move(builder.lowering.program);
+    return space;
+}
+
+ChoiceChain price_layouts(const LayoutSpace& space, const HardwareProfile& hardware,
+                          const CostOptions& cost, const Workload& workload) {
+    auto chain = space.chain;
+    const auto compiled = compile(space.catalogue, hardware, cost);
+    std::vector<double> seconds;
+    for (std::size_t s = 0; s < space.catalogue.sections.size(); ++s) {
+        double sum = 0;
+        for (std::size_t i = 0; i < space.catalogue.sections[s].steps.size(); ++i)
+            sum +=
+                price_step(compiled, static_cast<int>(s), static_cast<int>(i), workload).time.value;
+        seconds.push_back(sum);
+    }
+    const auto total = [&](const std::vector<int>& sections) {
+        double sum = 0;
+        for (const int s : sections) sum += seconds[at(s)];
+        return sum;
+    };
+    const double element = bytes_of(workload.kv_dtype) * static_cast<double>(workload.batch);
+    const auto cached = static_cast<double>(workload.cached_tokens());
+    for (std::size_t b = 0; b < chain.blocks.size(); ++b) {
+        auto& block = chain.blocks[b];
+        const auto& meaning = space.blocks[b];
+        for (std::size_t d = 0; d < block.decisions.size(); ++d) {
+            const auto& from = meaning.decisions[d];
+            const double tokens = from.kv_window > 0 ? std::min(from.kv_window, cached) : cached;
+            for (std::size_t a = 0; a < from.sections.size(); ++a) {
+                block.decisions[d].seconds[a] += total(from.sections[a]);
+                block.decisions[d].bytes[a] += from.kv_columns[a] * tokens * element;
+            }
+        }
+        for (std::size_t c = 0; c < block.couplings.size(); ++c) {
+            auto& numbers = block.couplings[c].seconds;
+            for (std::size_t i = 0; i < numbers.size(); ++i)
+                numbers[i] += total(meaning.couplings[c].sections[i]);
+        }
+    }
+    return chain;
+}
+
+std::vector<BlockLayout> layout_of(const LayoutSpace& space, const Assignment& assignment) {
+    std::vector<BlockLayout> layout;
+    const auto& model = *space.model;
+    for (std::size_t place = 0; place < model.sequence.size(); ++place) {
+        const auto& use = model.sequence[place];
+        const auto& block = model.blocks[at(use.block)];
+        const auto& meaning = space.blocks[at(use.block)];
+        const auto& problem = space.chain.blocks[at(use.block)];
+        BlockLayout entry;
+        entry.block = use.block;
+        const auto stream = [&](int end) {
+            return end < 0 ? LayoutState::replicated
+                           : kStreams[at(assignment[place][at(end)]) % kStreams.size()];
+        };
+        entry.input = stream(problem.entry);
+        entry.output = stream(problem.exit);
+        entry.ops.resize(block.ops.size());
+        for (std::size_t d = 0; d < meaning.decisions.size(); ++d) {
+            const auto& decision = meaning.decisions[d];
+            const auto pick = at(assignment[place][d]);
+            for (std::size_t i = 0; i < decision.ops.size(); ++i) {
+                const auto op = decision.ops[i];
+                entry.ops[op] = {block.ops[op].name,
+                                 meaning.choices[op][at(decision.picks[pick][i])].name};
+            }
+        }
+        const auto same = std::find_if(layout.begin(), layout.end(), [&](const BlockLayout& known) {
+            return known.block == entry.block && known.input == entry.input &&
+                   known.output == entry.output && known.ops == entry.ops;
+        });
+        auto& into = same == layout.end() ? layout.emplace_back(std::move(entry)) : *same;
+        into.layers.push_back(use.layer);
+    }
+    std::stable_sort(layout.begin(), layout.end(),
+                     [](const auto& a, const auto& b) { return a.block < b.block; });
+    return layout;
+}
+
+}  // namespace tplan

@@ -1,0 +1,69 @@
+#include "planner/requirements.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tplan {
+namespace {
+
+constexpr std::int64_t kLargest = std::int64_t{1} << 31;
+constexpr std::int64_t kMostNodes = 1024;
+
+/// "--memory-fraction", or "plan.json/request/cost/memory_fraction".
+std::string place(const std::string& where, const std::string& group, std::string key) {
+    if (!where.empty()) return where + "/" + (group.empty() ? key : group + "/" + key);
+    std::ranges::replace(key, '_', '-');
+    return "--" + key;
+}
+
+}  // namespace
+
+void require_graph(const ModelConfig& config) {
+    if (!config.family.empty()) return;
+    throw Error(config.source + "/model_type",
+                fmt::format("tplan has no op graph for \"{}\"", shown(config.model_type)),
+                "`tplan inspect` still gives its verdict and divisibility; the rest needs one of " +
+                    join(family_names(), ", "));
+}
+
+void require_no_device_map(const ModelConfig& config) {
+    if (!config.device_map) return;
+    throw Error(config.source + "/device_map",
+                "device_map and a TP plan conflict at weight loading",
+                "drop one of the two: device_map from the configuration, or the TP plan");
+}
+
+void require_positions(const ModelConfig& config, const Workload& workload) {
+    const auto tokens = workload.cached_tokens();
+    if (config.modules.positions.empty() || tokens <= config.max_positions) return;
+    throw Error(workload.phase == Phase::decode ? "--context" : "--input",
+                fmt::format("{} tokens, but {} has a learned table of {} positions", tokens,
+                            config.source, config.max_positions),
+                fmt::format("give at most {}", config.max_positions));
+}
+
+void require_ranges(const PlanRequest& request, const std::string& where) {
+    const auto size = [&](const char* group, const char* key, std::int64_t value,
+                          std::int64_t most) {
+        if (value >= 1 && value <= most) return;
+        throw Error(place(where, group, key), fmt::format("{} is out of range", value),
+                    fmt::format("give an integer from 1 to {}", most));
+    };
+    const auto number = [&](const char* key, double value, bool fits, const char* expected) {
+        if (fits) return;
+        throw Error(place(where, "cost", key), fmt::format("{} is out of range", value), expected);
+    };
+    size("plan", "tp", request.plan.tp, kLargest);
+    if (request.gpus.value) size("", "gpus", *request.gpus.value, kLargest);
+    size("cost", "nodes", request.cost.nodes, kMostNodes);
+    size("workload", "batch", request.workload.batch, kLargest);
+    size("workload", "input", request.workload.input, kLargest);
+    size("workload", "context", request.workload.context, kLargest);
+    const double fraction = request.cost.memory_fraction;
+    number("memory_fraction", fraction, fraction > 0 && fraction <= 1,
+           "give a number above 0, up to 1");
+    const double reserve = request.cost.reserve.value;
+    number("reserve_bytes", reserve, reserve >= 0 && std::isfinite(reserve), "give zero or more");
+}
+
+}  // namespace tplan

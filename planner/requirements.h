@@ -1,0 +1,25 @@
+#pragma once
+#include <string>
+
+#include "models/config.h"
+#include "planner/document.h"
+
+/// What a request must bring before anything is planned. Each throws Error that says where, what
+/// and what to do.
+
+namespace tplan {
+
+/// A model type that tplan has an op graph for.
+void require_graph(const ModelConfig& config);
+
+/// No device_map: it and a TP plan conflict at weight loading.
+void require_no_device_map(const ModelConfig& config);
+
+/// No more tokens than a learned position table has rows; other models may be stretched.
+void require_positions(const ModelConfig& config, const Workload& workload);
+
+/// Sizes within 1..2^31, 1..1,024 nodes, a memory fraction above 0 up to 1. `where` is the path of
+/// the request in a document; empty for one spelled by flags, which the message then names.
+void require_ranges(const PlanRequest& request, const std::string& where);
+
+}  // namespace tplan

@@ -1,0 +1,64 @@
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "planner/layout_space.h"
+
+/// The fastest layout of a model at one degree, with a proof.
+
+namespace tplan {
+
+/// What can be checked about an optimal layout without searching: numbers whose inequalities say
+/// that no layout of the space is faster than `bound`. Spec: planner/search.h and choice.h.
+struct Certificate {
+    Seconds step;       // of the plan
+    Seconds bound;      // no layout within the cap is faster
+    double gap = 0;     // step / bound - 1
+    bool exact = true;  // the plan is the optimum though the gap is open: closed by labels
+    /// Bytes that weights and cache of a rank may take where memory binds; null where it does not.
+    Nullable<double> bytes_cap;
+    double log10_layouts = 0;  // how many layouts the space has
+    Potentials potentials;
+    static void fields(auto& self, auto&& field) {
+        field("step_s", self.step);
+        field("bound_s", self.bound);
+        field("gap", self.gap);
+        field("exact", self.exact);
+        field("bytes_cap", self.bytes_cap);
+        field("log10_layouts", self.log10_layouts);
+        field("potentials", self.potentials);
+    }
+    bool operator==(const Certificate&) const = default;
+};
+
+/// A layout with its program, price and proof.
+struct LayoutResult {
+    std::vector<BlockLayout> layout;
+    LaidOut laid_out;
+    Program program;
+    Totals totals;
+    std::string link;                // it was priced over
+    std::vector<std::string> notes;  // what was priced as something else
+    Certificate certificate;
+};
+
+/// The fastest layout that fits in memory; the fastest of all when none does (`totals.memory.fits`
+/// says so). `options.tp_plan` and `options.layout` are not looked at. Throws Error as compile()
+/// does.
+LayoutResult search_layout(const Model& model, const PlanOptions& options,
+                           const HardwareProfile& hardware, const CostOptions& cost,
+                           const Workload& workload);
+
+/// The same for a space that is there already: one lowering serves every link, batch and context.
+LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
+                           const CostOptions& cost, const Workload& workload,
+                           Effort effort = Effort::exact);
+
+/// Checks a certificate of a plan of the given layout against freshly priced costs, without
+/// solving anything. Empty when it holds, else what does not.
+std::string certificate_fault(const Model& model, const PlanOptions& options,
+                              const HardwareProfile& hardware, const CostOptions& cost,
+                              const Workload& workload, const std::vector<BlockLayout>& layout,
+                              const Certificate& certificate);
+
+}  // namespace tplan

@@ -1,0 +1,80 @@
+// The real window under a virtual display, and the program that starts it.
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/files.h"
+#include "tests/support/catch.h"
+#include "tests/support/process.h"
+#include "tests/support/skip.h"
+#include "tests/support/temp_dir.h"
+
+using namespace tplan;
+using namespace tplan::test;
+
+namespace {
+
+bool in_path(const char* program) {
+    return run_process({"sh", "-c", std::string("command -v ") + program}).exit_code == 0;
+}
+
+/// Width and height from a PNG's header.
+std::pair<int, int> png_size(const std::string& bytes) {
+    const auto big = [&](std::size_t at) {
+        int value = 0;
+        for (std::size_t i = 0; i < 4; ++i)
+            value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+        return value;
+    };
+    return {big(16), big(20)};
+}
+
+}  // namespace
+
+TEST_CASE("gui: a screenshot needs no display and is the same twice") {
+    TempDir folder;
+    ProcessOptions options;
+    options.environment = {{"DISPLAY", std::nullopt}, {"WAYLAND_DISPLAY", std::nullopt}};
+    std::string first;
+    for (const auto* name : {"a.png", "b.png"}) {
+        const auto path = folder / name;
+        const auto result = run_tplan({"gui", "llama-3.1-8b", "--hw", "h100-sxm", "--screenshot",
+                                       path, "--size", "1200x800", "--built-in-font"},
+                                      options);
+        INFO(result.err);
+        REQUIRE(result.exit_code == 0);
+        const auto bytes = read_file(path, 10'000'000);
+        CHECK(png_size(bytes) == std::pair{1200, 800});
+        if (first.empty()) first = bytes;
+        CHECK(bytes == first);
+    }
+}
+
+TEST_CASE("gui: without a display the window says what works instead") {
+    ProcessOptions options;
+    options.environment = {{"DISPLAY", std::nullopt}, {"WAYLAND_DISPLAY", std::nullopt}};
+    const auto result = run_tplan({"gui", "llama-3.1-8b"}, options);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Catch::Contains("--screenshot"));
+    CHECK_THAT(result.err, Catch::Contains("report"));
+}
+
+TEST_CASE("gui: bad flags are refused before anything opens") {
+    CHECK(run_tplan({"gui", "llama-3.1-8b", "--theme", "drak"}).exit_code == 2);
+    CHECK(run_tplan({"gui", "llama-3.1-8b", "--size", "12"}).exit_code == 2);
+    CHECK(run_tplan({"gui", "no-such-model", "--screenshot", "/dev/null"}).exit_code == 2);
+}
+
+TEST_CASE("gui: the real window draws under a virtual display") {
+    if (!in_path("xvfb-run") || !in_path("Xvfb")) return skip("no xvfb-run on this machine");
+    TempDir folder;
+    const auto path = folder / "window.png";
+    const auto result = run_process(
+        {"xvfb-run", "-a", "-s", "-screen 0 1920x1200x24", TPLAN_PROGRAM, "gui", "llama-3.1-8b",
+         "--hw", "h100-sxm", "--screenshot", path, "--renderer", "window", "--frames", "5"});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    const auto bytes = read_file(path, 20'000'000);
+    CHECK(png_size(bytes) == std::pair{1600, 1000});
+    CHECK(bytes.size() > 20'000);  // a window of one colour compresses to less
+}

@@ -1,0 +1,123 @@
+#include "planner/decision.h"
+
+#include "planner/document.h"
+#include "planner/pareto.h"
+#include "tests/support/catch.h"
+#include "tests/unit/planner/programs.h"
+
+using namespace tplan;
+using namespace tplan::test;
+
+namespace {
+
+constexpr std::size_t kKinds = enum_names(CostKind{}).size();
+
+/// Seconds of products and of all-reduces, with their 90 % half widths.
+KindTimes times_of(double linear, double linear_width, double reduce, double reduce_width) {
+    KindTimes times{std::vector<double>(kKinds, 0), std::vector<double>(kKinds, 0)};
+    times.seconds[static_cast<std::size_t>(CostKind::linear)] = linear;
+    times.half_width[static_cast<std::size_t>(CostKind::linear)] = linear_width;
+    times.seconds[static_cast<std::size_t>(CostKind::all_reduce)] = reduce;
+    times.half_width[static_cast<std::size_t>(CostKind::all_reduce)] = reduce_width;
+    return times;
+}
+
+PlanDocument weighed(const std::string& preset, const std::string& hardware, int gpus,
+                     Objective objective, std::int64_t batch,
+                     const std::optional<double>& usd_per_hour = {}) {
+    const auto config = load_model_config(preset);
+    auto profile = load_hardware(hardware);
+    profile.usd_per_hour = usd_per_hour;
+    PlanRequest request;
+    request.gpus.value = gpus;
+    request.objective = objective;
+    request.workload.batch = batch;
+    request.workload.dtype = request.workload.kv_dtype = config.dtype;
+    return make_plan_document(config, profile, request).document.value();
+}
+
+}  // namespace
+
+TEST_CASE("decision: errors that both share do not blur the difference") {
+    // Only products, 50 % unsure: twice as long stays twice as long unless the error is -100 %,
+    // which is 3.3 standard deviations away.
+    const double alone = probability_ahead(times_of(1, 0.5, 0, 0), 1, times_of(2, 0.5, 0, 0), 1);
+    CHECK(alone == Catch::Approx(0.9995).margin(0.0003));
+    // One saves in products what the other saves in all-reduces: a coin, whatever the widths.
+    CHECK(probability_ahead(times_of(2, 0.3, 1, 0.3), 1, times_of(1, 0.3, 2, 0.3), 1) ==
+          Catch::Approx(0.5));
+    // Certain numbers decide for certain.
+    CHECK(probability_ahead(times_of(1, 0, 1, 0), 1, times_of(1, 0, 1.1, 0), 1) == 1);
+    CHECK(probability_ahead(times_of(1, 0, 1.1, 0), 1, times_of(1, 0, 1, 0), 1) == 0);
+    // A scale turns seconds into cost: twice the GPUs for less than twice the speed.
+    CHECK(probability_ahead(times_of(1, 0, 0, 0), 1, times_of(0.6, 0, 0, 0), 2) == 1);
+}
+
+TEST_CASE("decision: one sentence with margin, probability and what would change it") {
+    const auto plan = weighed("llama-3.1-8b", "h100-sxm", 8, Objective::latency, 4);
+    REQUIRE(plan.decision);
+    const auto& decision = *plan.decision;
+    REQUIRE(decision.runner_up.value);
+    REQUIRE(decision.margin.value);
+    CHECK(*decision.margin.value >= 0);
+    REQUIRE(decision.probability.value);
+    CHECK(*decision.probability.value >= 0.5);
+    CHECK(*decision.probability.value <= 1);
+    CHECK(decision.measurement.empty() == (*decision.probability.value >= 0.95));
+    CHECK(decision.sentence.find(fmt::format("TP {}", plan.tp)) != std::string::npos);
+    // Every flip is one: planned again under it, the other degree wins.
+    for (const auto& flip : decision.flips) {
+        CHECK(flip.tp != plan.tp);
+        if (flip.what != "batch") continue;
+        const auto batch = std::llround(4 * flip.factor);
+        CHECK(weighed("llama-3.1-8b", "h100-sxm", 8, Objective::latency, batch).tp == flip.tp);
+    }
+}
+
+TEST_CASE("decision: replicas fill the GPUs, and idle ones count") {
+    const auto plan = weighed("llama-3.1-8b", "l40s", 8, Objective::throughput, 16);
+    CHECK(plan.mesh.tp == plan.tp);
+    CHECK(plan.mesh.dp_replicate == 8 / plan.tp);
+    for (const auto& other : plan.alternatives) {
+        if (other.stages > 1 || !other.feasible) continue;
+        CHECK(other.replicas == 8 / other.tp);
+        // 3 GPUs twice leave 2 of 8 idle
+        if (other.tp == 3) {
+            CHECK(*other.tokens_per_s_per_gpu.value ==
+                  Catch::Approx(16 / other.step.value->value * 2 / 8));
+        }
+    }
+    const auto staged =
+        std::ranges::count_if(plan.alternatives, [](const auto& row) { return row.stages > 1; });
+    CHECK(staged > 0);
+}
+
+TEST_CASE("decision: no Pareto point beats another, and a price gives dollars") {
+    const auto plan = weighed("llama-3.1-8b", "h100-sxm", 8, Objective::throughput, 16, 2.5);
+    const auto& points = plan.decision->pareto;
+    REQUIRE(points.size() > 2);
+    for (std::size_t i = 1; i < points.size(); ++i) {
+        CHECK(points[i].tokens_per_s_per_user <= points[i - 1].tokens_per_s_per_user);
+        CHECK(points[i].tokens_per_s_per_gpu > points[i - 1].tokens_per_s_per_gpu);
+    }
+    // $2.5 an hour at 1,000 tokens/s: 3.6 million tokens an hour
+    auto profile = load_hardware("h100-sxm");
+    CHECK_FALSE(usd_per_million_tokens(profile, 1000).value);
+    profile.usd_per_hour = 2.5;
+    CHECK(*usd_per_million_tokens(profile, 1000).value == Catch::Approx(2.5 / 3.6));
+}
+
+TEST_CASE("decision: says why two GPUs are slower than one") {
+    const auto plan = weighed("qwen2.5-0.5b", "rtx-4090", 2, Objective::latency, 1);
+    const auto two =
+        std::ranges::find_if(plan.alternatives, [](const auto& row) { return row.tp == 2; });
+    if (two != plan.alternatives.end() && *two->step.value > plan.predicted.step)
+        CHECK(plan.decision->two_gpus.find("slower") != std::string::npos);
+    auto request = plan.request;
+    request.plan.layout = LayoutChoice::hf;
+    const auto hf =
+        make_plan_document(load_model_config("qwen2.5-0.5b"), load_hardware("rtx-4090"), request);
+    REQUIRE(hf.document);
+    CHECK(hf.document->tp == 1);
+    CHECK(hf.document->decision->two_gpus.find("slower than one GPU") != std::string::npos);
+}
