@@ -80,7 +80,8 @@ struct tplan_op {
     int interleaved;
 
     int64_t query_tokens, first_position;
-    int packing; /* unpack_qkv: as QkvPacking */
+    int64_t rows_before; /* position_embedding: tokens in front of row 0, which other ranks have */
+    int packing;         /* unpack_qkv: as QkvPacking */
 
     struct tplan_matrix keys, values; /* attention: [batch * kv_heads * tokens, dim] */
     int64_t batch, tokens, v_head_dim, heads, kv_heads, window, latent_key;
@@ -158,11 +159,6 @@ struct tplan_cuda_v1 {
     void (*forget_events)(void* context);
     int (*busy)(void* context, const char** error); /* 1 work is under way, 0 none, -1 error */
     const char* (*synchronise)(void* context);
-
-    const char* (*capture)(void* context);                /* begins */
-    const char* (*captured)(void* context, void** graph); /* ends */
-    const char* (*replay)(void* context, void* graph);
-    void (*drop_graph)(void* graph);
 
     /* Null and the reason when no NCCL can be loaded. `path` null: TPLAN_NCCL, then libnccl.so.2.
      */

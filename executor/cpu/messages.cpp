@@ -14,6 +14,7 @@
 #include "core/json_io.h"
 #include "core/text.h"
 #include "executor/cpu/simd.h"
+#include "executor/part.h"
 
 namespace tplan::cpu {
 namespace {
@@ -47,26 +48,23 @@ struct Word {
     }
 };
 
-/// A rank's columns of all rows, densely.
-std::vector<float> packed(const Matrix& m, const std::vector<Slice>& columns) {
+/// A part of a matrix, densely.
+std::vector<float> packed(const Matrix& m, const Part& part) {
     std::vector<float> out;
-    for (std::int64_t r = 0; r < m.rows; ++r) {
-        for (const auto& slice : columns) {
-            const float* from = m.row(r) + slice.offset;
-            out.insert(out.end(), from, from + slice.extent);
+    out.reserve(at(part.elements()));
+    for (const auto& rows : part.rows) {
+        for (std::int64_t r = rows.offset; r < rows.offset + rows.extent; ++r) {
+            for (const auto& columns : part.columns) {
+                const float* from = m.row(r) + columns.offset;
+                out.insert(out.end(), from, from + columns.extent);
+            }
         }
     }
     return out;
 }
 
 std::vector<float> packed(const Matrix& m) {
-    return packed(m, {{0, m.columns}});
-}
-
-std::int64_t extent_of(const std::vector<Slice>& slices) {
-    std::int64_t sum = 0;
-    for (const auto& slice : slices) sum += slice.extent;
-    return sum;
+    return packed(m, whole_part(m.rows, m.columns));
 }
 
 class MessageCommunicator final : public Communicator {
@@ -110,7 +108,7 @@ class MessageCommunicator final : public Communicator {
     double all_gather(const Matrix& in, const Split& from, const Matrix& out,
                       const CollectiveTag& tag) override {
         const double waited = meet(OpKind::all_gather, out.rows, out.columns, tag);
-        pull(in, from, out.columns, out, {{0, out.columns}});
+        pull(in, from, out, {}, out.rows, out.columns);
         return waited;
     }
 
@@ -118,10 +116,10 @@ class MessageCommunicator final : public Communicator {
                           const CollectiveTag& tag) override {
         const double waited = meet(OpKind::reduce_scatter, in.rows, in.columns, tag);
         std::vector<std::vector<float>> outgoing, incoming;
-        const auto own = in.rows * extent_of(slices(to, in.columns, rank()));
+        const auto own = at(part_of(to, in.rows, in.columns, rank()).elements());
         for (int r = 0; r < size(); ++r) {
-            outgoing.push_back(packed(in, slices(to, in.columns, r)));
-            incoming.emplace_back(at(own));
+            outgoing.push_back(packed(in, part_of(to, in.rows, in.columns, r)));
+            incoming.emplace_back(own);
         }
         trade(
             kDataTag, [&](int peer) { return view(outgoing[at(peer)]); },
@@ -139,8 +137,9 @@ class MessageCommunicator final : public Communicator {
 
     double all_to_all(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
                       std::int64_t width, const CollectiveTag& tag) override {
-        const double waited = meet(OpKind::all_to_all, out.rows, width, tag);
-        pull(in, from, width, out, slices(to, width, rank()));
+        const auto rows = std::max(in.rows, out.rows);  // where rows are cut one side has all
+        const double waited = meet(OpKind::all_to_all, rows, width, tag);
+        pull(in, from, out, to, rows, width);
         return waited;
     }
 
@@ -279,39 +278,30 @@ class MessageCommunicator final : public Communicator {
         finish(pending, false);
     }
 
-    /// Fills the `wanted` columns of `out`, side by side, from what all ranks hold.
-    void pull(const Matrix& in, const Split& from, std::int64_t width, const Matrix& out,
-              const std::vector<Slice>& wanted) {
+    /// Fills `out`, this rank's part by `to` of a [rows, width] activation, from what all ranks
+    /// hold by `from`.
+    void pull(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
+              std::int64_t rows, std::int64_t width) {
         const auto own = packed(in);
         std::vector<std::vector<float>> held;
         for (int r = 0; r < size(); ++r)
-            held.emplace_back(at(in.rows * extent_of(slices(from, width, r))));
+            held.emplace_back(at(part_of(from, rows, width, r).elements()));
         trade(
             kDataTag, [&](int) { return view(own); },
             [&](int peer) { return view(held[at(peer)]); });
         held[at(rank())] = own;
+        const auto wanted = part_of(to, rows, width, rank());
         for (int r = 0; r < size(); ++r) {
-            const auto theirs = slices(from, width, r);
-            const auto stride = extent_of(theirs);
-            std::int64_t local = 0;
-            for (const auto& slice : theirs) {
-                copy_overlap(held[at(r)].data() + local, stride, slice, out, wanted);
-                local += slice.extent;
+            const auto theirs = part_of(from, rows, width, r);
+            const auto stride = theirs.column_count();
+            const auto columns = overlaps(theirs.columns, wanted.columns);
+            for (const auto& some : overlaps(theirs.rows, wanted.rows)) {
+                for (std::int64_t i = 0; i < some.extent; ++i) {
+                    const float* const data = held[at(r)].data() + (some.from + i) * stride;
+                    for (const auto& c : columns)
+                        std::copy_n(data + c.from, c.extent, out.row(some.to + i) + c.to);
+                }
             }
-        }
-    }
-
-    static void copy_overlap(const float* data, std::int64_t stride, const Slice& held,
-                             const Matrix& out, const std::vector<Slice>& wanted) {
-        std::int64_t to = 0;
-        for (const auto& want : wanted) {
-            const auto begin = std::max(held.offset, want.offset);
-            const auto end = std::min(held.offset + held.extent, want.offset + want.extent);
-            for (std::int64_t r = 0; begin < end && r < out.rows; ++r) {
-                std::copy_n(data + r * stride + begin - held.offset, end - begin,
-                            out.row(r) + to + begin - want.offset);
-            }
-            to += want.extent;
         }
     }
 

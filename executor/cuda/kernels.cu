@@ -33,8 +33,8 @@ __global__ void embedding(View<const float> table, std::int64_t rows, const std:
 
 template <class T>
 __global__ void position_embedding(View<T> in, View<const float> table, std::int64_t query_tokens,
-                                   std::int64_t first, View<T> out) {
-    const float* position = table.row(first + blockIdx.x % query_tokens);
+                                   std::int64_t first, std::int64_t rows_before, View<T> out) {
+    const float* position = table.row(first + (rows_before + blockIdx.x) % query_tokens);
     for (std::int64_t i = threadIdx.x; i < out.columns; i += blockDim.x)
         out.row(blockIdx.x)[i] = from_float<T>(to_float(in.row(blockIdx.x)[i]) + position[i]);
 }
@@ -263,7 +263,7 @@ const char* launch_typed(Context& context, const tplan_op& op) {
         case TPLAN_POSITION_EMBEDDING:
             position_embedding<T><<<rows, kThreads, 0, stream>>>(
                 View<T>(op.in[0]), View<const float>(op.weight[0]), op.query_tokens,
-                op.first_position, View<T>(op.out[0]));
+                op.first_position, op.rows_before, View<T>(op.out[0]));
             return nullptr;
         case TPLAN_NORM:
             return launch_norm<T>(context, op);

@@ -1,4 +1,4 @@
-// The table of libtplan_cuda.so: contexts, memory, events, graphs. What computes is in the other
+// The table of libtplan_cuda.so: contexts, memory, events. What computes is in the other
 // files.
 #include "executor/cuda_plugin.h"
 
@@ -248,31 +248,6 @@ const char* synchronise(void* context) {
     return checked(cudaStreamSynchronize(context_of(context).stream), "work on the device");
 }
 
-const char* capture(void* context) {
-    return checked(
-        cudaStreamBeginCapture(context_of(context).stream, cudaStreamCaptureModeThreadLocal),
-        "beginning a graph");
-}
-
-const char* captured(void* context, void** out) {
-    cudaGraph_t graph = nullptr;
-    TPLAN_CUDA_CHECK(cudaStreamEndCapture(context_of(context).stream, &graph));
-    cudaGraphExec_t ready = nullptr;
-    const auto result = cudaGraphInstantiate(&ready, graph, 0);
-    cudaGraphDestroy(graph);
-    *out = ready;
-    return checked(result, "cudaGraphInstantiate");
-}
-
-const char* replay(void* context, void* graph) {
-    return checked(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), context_of(context).stream),
-                   "cudaGraphLaunch");
-}
-
-void drop_graph(void* graph) {
-    cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
-}
-
 const tplan_cuda_v1 kTable = {
     .abi = TPLAN_CUDA_ABI,
     .architectures = TPLAN_CUDA_ARCHITECTURES,
@@ -297,10 +272,6 @@ const tplan_cuda_v1 kTable = {
     .forget_events = forget_events,
     .busy = busy,
     .synchronise = synchronise,
-    .capture = capture,
-    .captured = captured,
-    .replay = replay,
-    .drop_graph = drop_graph,
     .nccl = load_nccl,
 };
 

@@ -37,6 +37,20 @@ void copy_columns(const Device& device, const Matrix& in, std::int64_t from, con
     launch(device, op, "copying columns");
 }
 
+void copy_part(const Device& device, const Matrix& in, const Part& held, const Matrix& out,
+               const Part& wanted) {
+    const auto columns = overlaps(held.columns, wanted.columns);
+    for (const auto& rows : overlaps(held.rows, wanted.rows)) {
+        auto from = in;
+        from.data = in.place(rows.from, 0);
+        from.rows = rows.extent;
+        auto to = out;
+        to.data = out.place(rows.to, 0);
+        to.rows = rows.extent;
+        for (const auto& c : columns) copy_columns(device, from, c.from, to, c.to, c.extent);
+    }
+}
+
 void sum(const Device& device, const std::vector<const void*>& sources, const Matrix& out,
          std::int64_t begin, std::int64_t end) {
     if (begin >= end) return;

@@ -5,7 +5,7 @@
 
 #include "executor/cuda_plugin.h"
 #include "executor/matrix.h"
-#include "models/layout.h"
+#include "executor/part.h"
 
 /// One rank's device behind the plugin's table. Throws Error where the table says what went wrong.
 
@@ -30,6 +30,10 @@ void launch(const Device& device, const tplan_op& op, const std::string& doing);
 /// out[:, to ..] = in[:, from ..], `columns` of them.
 void copy_columns(const Device& device, const Matrix& in, std::int64_t from, const Matrix& out,
                   std::int64_t to, std::int64_t columns);
+
+/// What is in both parts: `in` holds `held` of an activation, `out` has place for `wanted` of it.
+void copy_part(const Device& device, const Matrix& in, const Part& held, const Matrix& out,
+               const Part& wanted);
 
 /// Elements [begin, end) of out = sum of the sources, in their order. Contiguous, one type.
 void sum(const Device& device, const std::vector<const void*>& sources, const Matrix& out,

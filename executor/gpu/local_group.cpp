@@ -38,28 +38,19 @@ class LocalCommunicator final : public Communicator {
 
     double all_gather(const Matrix& in, const Split& from, const Matrix& out,
                       const CollectiveTag& tag) override {
-        return meet(OpKind::all_gather, out.columns, in, out, tag, [&] {
-            pull(from, out.columns, in, out, {{0, out.columns}});
-        });
+        return meet(OpKind::all_gather, out.columns, in, out, tag,
+                    [&] { pull(in, from, out, {}, out.rows, out.columns); });
     }
 
     double reduce_scatter(const Matrix& in, const Matrix& out, const Split& to,
                           const CollectiveTag& tag) override {
         return meet(OpKind::reduce_scatter, in.columns, in, out, tag, [&] {
-            for (std::int64_t r = 0; r < out.rows; ++r) {
-                std::int64_t at = 0;
-                for (const auto& slice : slices(to, in.columns, rank())) {
-                    std::vector<const void*> sources;
-                    for (int peer = 0; peer < size(); ++peer) {
-                        auto theirs = in;
-                        theirs.data = view(peer).in;
-                        theirs.stride = view(peer).in_stride;
-                        sources.push_back(theirs.place(r, slice.offset));
-                    }
-                    auto target = out;
-                    target.data = out.place(r, at);
-                    sum(device_, sources, target, 0, slice.extent);
-                    at += slice.extent;
+            const auto mine = part_of(to, in.rows, in.columns, rank());
+            const auto columns = overlaps({{0, in.columns}}, mine.columns);
+            for (const auto& rows : overlaps({{0, in.rows}}, mine.rows)) {
+                for (std::int64_t i = 0; i < rows.extent; ++i) {
+                    for (const auto& c : columns)
+                        sum_run(in, rows.from + i, c.from, out, rows.to + i, c.to, c.extent);
                 }
             }
         });
@@ -68,7 +59,7 @@ class LocalCommunicator final : public Communicator {
     double all_to_all(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
                       std::int64_t width, const CollectiveTag& tag) override {
         return meet(OpKind::all_to_all, width, in, out, tag,
-                    [&] { pull(from, width, in, out, slices(to, width, rank())); });
+                    [&] { pull(in, from, out, to, std::max(in.rows, out.rows), width); });
     }
 
     double barrier(const CollectiveTag& tag, bool patient) override {
@@ -96,36 +87,41 @@ class LocalCommunicator final : public Communicator {
     double meet(OpKind kind, std::int64_t width, const Matrix& in, const Matrix& out,
                 const CollectiveTag& tag, const Work& work) {
         synchronise();
+        const auto rows = std::max(in.rows, out.rows);  // where rows are cut one side has all
         const double waited = group_.start(
-            rank(), {static_cast<int>(kind), tag.index, out.rows, width, tag.step, in, out, false});
+            rank(), {static_cast<int>(kind), tag.index, rows, width, tag.step, in, out, false});
         work();
         synchronise();
         group_.finish(rank());
         return waited;
     }
 
-    /// The `wanted` columns of `out` from the ranks that hold them.
-    void pull(const Split& from, std::int64_t width, const Matrix& in, const Matrix& out,
-              const std::vector<Slice>& wanted) {
-        for (int peer = 0; peer < size(); ++peer) {
-            auto theirs = in;
-            theirs.data = view(peer).in;
-            theirs.stride = view(peer).in_stride;
-            std::int64_t local = 0;
-            for (const auto& held : slices(from, width, peer)) {
-                std::int64_t to = 0;
-                for (const auto& want : wanted) {
-                    const auto begin = std::max(held.offset, want.offset);
-                    const auto end = std::min(held.offset + held.extent, want.offset + want.extent);
-                    if (begin < end) {
-                        copy_columns(device_, theirs, local + begin - held.offset, out,
-                                     to + begin - want.offset, end - begin);
-                    }
-                    to += want.extent;
-                }
-                local += held.extent;
-            }
-        }
+    /// `n` elements of a row of out = the sum over ranks of as many of a row of their inputs.
+    void sum_run(const Matrix& in, std::int64_t row, std::int64_t column, const Matrix& out,
+                 std::int64_t out_row, std::int64_t out_column, std::int64_t n) {
+        std::vector<const void*> sources;
+        for (int peer = 0; peer < size(); ++peer)
+            sources.push_back(theirs(peer, in).place(row, column));
+        auto target = out;
+        target.data = out.place(out_row, out_column);
+        sum(device_, sources, target, 0, n);
+    }
+
+    /// A peer's input, of which only place and stride are known here.
+    Matrix theirs(int peer, const Matrix& like) const {
+        auto matrix = like;
+        matrix.data = view(peer).in;
+        matrix.stride = view(peer).in_stride;
+        return matrix;
+    }
+
+    /// `out`, this rank's part by `to` of a [rows, width] activation, from the parts of all ranks
+    /// by `from`.
+    void pull(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
+              std::int64_t rows, std::int64_t width) {
+        const auto wanted = part_of(to, rows, width, rank());
+        for (int peer = 0; peer < size(); ++peer)
+            copy_part(device_, theirs(peer, in), part_of(from, rows, width, peer), out, wanted);
     }
 
     cpu::SharedGroup& group_;

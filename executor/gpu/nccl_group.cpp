@@ -15,25 +15,17 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr int kInProgress = 1;
 
-std::int64_t extent_of(const std::vector<Slice>& slices) {
-    std::int64_t sum = 0;
-    for (const auto& slice : slices) sum += slice.extent;
-    return sum;
+/// Elements of the largest part: NCCL's parts are all alike, so that the others are padded.
+std::int64_t largest_part(const Split& split, std::int64_t rows, std::int64_t width, int size) {
+    std::int64_t most = 0;
+    for (int r = 0; r < size; ++r) most = std::max(most, part_of(split, rows, width, r).elements());
+    return most;
 }
 
-std::int64_t widest_part(const Split& split, std::int64_t width, int size) {
-    std::int64_t widest = 0;
-    for (int r = 0; r < size; ++r) widest = std::max(widest, extent_of(slices(split, width, r)));
-    return widest;
-}
-
-/// A dense matrix of `like`'s rows and type in memory of its own.
-Matrix dense(void* data, const Matrix& like, std::int64_t columns) {
-    return {data, like.rows, columns, columns, like.dtype};
-}
-
-void* behind(const Matrix& m) {
-    return static_cast<char*>(m.data) + static_cast<std::size_t>(m.bytes());
+/// A part without gaps at the `index`-th of places for `most` elements each.
+Matrix dense(void* places, std::int64_t most, int index, const Part& part, DType dtype) {
+    const Matrix all{places, index + 1, most, most, dtype};
+    return {all.place(index, 0), part.row_count(), part.column_count(), part.column_count(), dtype};
 }
 
 double seconds_since(Clock::time_point start) {
@@ -118,73 +110,60 @@ double NcclCommunicator::all_reduce(const Matrix& in, const Matrix& out, const C
 double NcclCommunicator::all_gather(const Matrix& in, const Split& from, const Matrix& out,
                                     const CollectiveTag& tag) {
     under_way_ = fmt::format("all_gather #{} \"{}\"", tag.index, tag.step);
-    pull(in, from, out.columns, out, {{0, out.columns}}, under_way_.c_str());
+    pull(in, from, out, {}, out.rows, out.columns);
     return 0;
 }
 
 double NcclCommunicator::all_to_all(const Matrix& in, const Split& from, const Matrix& out,
                                     const Split& to, std::int64_t width, const CollectiveTag& tag) {
     under_way_ = fmt::format("all_to_all #{} \"{}\"", tag.index, tag.step);
-    pull(in, from, width, out, slices(to, width, rank()), under_way_.c_str());
+    pull(in, from, out, to, std::max(in.rows, out.rows), width);
     return 0;
 }
 
-/// Parts may differ in width, which NCCL's do not: all are padded to the widest.
-void NcclCommunicator::pull(const Matrix& in, const Split& from, std::int64_t width,
-                            const Matrix& out, const std::vector<Slice>& wanted, const char* what) {
-    const auto widest = widest_part(from, width, size());
-    const auto part = static_cast<double>(in.rows * widest) * bytes_of(in.dtype);
-    auto own =
-        dense(scratch_(static_cast<std::size_t>(part) * static_cast<std::size_t>(size() + 1)), in,
-              widest);
-    copy_columns(device_, in, 0, own, 0, in.columns);
-    auto all = dense(behind(own), in, widest);
-    start(nccl_.all_gather(group_, device_.context, own.data, all.data,
-                           static_cast<std::size_t>(own.elements()), static_cast<int>(in.dtype)),
-          what);
+/// `out`, this rank's part by `to` of a [rows, width] activation, from the parts by `from` of all.
+void NcclCommunicator::pull(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
+                            std::int64_t rows, std::int64_t width) {
+    const auto most = largest_part(from, rows, width, size());
+    void* const places = places_of(most, in.dtype);
+    const auto mine = part_of(from, rows, width, rank());
+    const auto own = dense(places, most, 0, mine, in.dtype);
+    copy_part(device_, in, mine, own, mine);
+    const auto first = dense(places, most, 1, {}, in.dtype);
+    start(nccl_.all_gather(group_, device_.context, own.data, first.data,
+                           static_cast<std::size_t>(most), static_cast<int>(in.dtype)),
+          under_way_.c_str());
+    const auto wanted = part_of(to, rows, width, rank());
     for (int r = 0; r < size(); ++r) {
-        std::int64_t local = 0;
-        for (const auto& held : slices(from, width, r)) {
-            std::int64_t to = 0;
-            for (const auto& want : wanted) {
-                const auto begin = std::max(held.offset, want.offset);
-                const auto end = std::min(held.offset + held.extent, want.offset + want.extent);
-                if (begin < end) {
-                    copy_columns(device_, all, local + begin - held.offset, out,
-                                 to + begin - want.offset, end - begin);
-                }
-                to += want.extent;
-            }
-            local += held.extent;
-        }
-        all.data = behind(all);
+        const auto theirs = part_of(from, rows, width, r);
+        copy_part(device_, dense(places, most, r + 1, theirs, in.dtype), theirs, out, wanted);
     }
 }
 
 double NcclCommunicator::reduce_scatter(const Matrix& in, const Matrix& out, const Split& to,
                                         const CollectiveTag& tag) {
     under_way_ = fmt::format("reduce_scatter #{} \"{}\"", tag.index, tag.step);
-    const auto widest = widest_part(to, in.columns, size());
-    const auto part = static_cast<double>(in.rows * widest) * bytes_of(in.dtype);
-    const auto own =
-        dense(scratch_(static_cast<std::size_t>(part) * static_cast<std::size_t>(size() + 1)), in,
-              widest);
-    auto packed = dense(behind(own), in, widest);
-    const void* first = packed.data;
+    const auto most = largest_part(to, in.rows, in.columns, size());
+    void* const places = places_of(most, in.dtype);
+    const auto all = whole_part(in.rows, in.columns);
     for (int r = 0; r < size(); ++r) {
-        std::int64_t at = 0;
-        for (const auto& slice : slices(to, in.columns, r)) {
-            copy_columns(device_, in, slice.offset, packed, at, slice.extent);
-            at += slice.extent;
-        }
-        packed.data = behind(packed);
+        const auto theirs = part_of(to, in.rows, in.columns, r);
+        copy_part(device_, in, all, dense(places, most, r + 1, theirs, in.dtype), theirs);
     }
-    start(
-        nccl_.reduce_scatter(group_, device_.context, first, own.data,
-                             static_cast<std::size_t>(own.elements()), static_cast<int>(in.dtype)),
-        under_way_.c_str());
-    copy_columns(device_, own, 0, out, 0, out.columns);
+    const auto mine = part_of(to, in.rows, in.columns, rank());
+    const auto own = dense(places, most, 0, mine, in.dtype);
+    const auto first = dense(places, most, 1, {}, in.dtype);
+    start(nccl_.reduce_scatter(group_, device_.context, first.data, own.data,
+                               static_cast<std::size_t>(most), static_cast<int>(in.dtype)),
+          under_way_.c_str());
+    copy_part(device_, own, mine, out, mine);
     return 0;
+}
+
+/// Scratch for a part of every rank, the own one in front.
+void* NcclCommunicator::places_of(std::int64_t elements, DType dtype) {
+    const Matrix all{nullptr, size() + 1, elements, elements, dtype};
+    return scratch_(static_cast<std::size_t>(all.bytes()));
 }
 
 double NcclCommunicator::barrier(const CollectiveTag& tag, bool patient) {

@@ -51,8 +51,9 @@ class NcclCommunicator final : public Communicator {
   private:
     void start(int result, const char* what);
     [[noreturn]] void fail(const std::string& why);
-    void pull(const Matrix& in, const Split& from, std::int64_t width, const Matrix& out,
-              const std::vector<Slice>& wanted, const char* what);
+    void pull(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
+              std::int64_t rows, std::int64_t width);
+    void* places_of(std::int64_t elements, DType dtype);
 
     const tplan_nccl_v1& nccl_;
     Device device_;

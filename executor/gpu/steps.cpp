@@ -39,6 +39,7 @@ tplan_op op_for(int kind, const BoundStep& s) {
     op.softcap = s.step->spec.softcap;
     op.query_tokens = s.query_tokens;
     op.first_position = s.first_position;
+    op.rows_before = s.first_row;
     op.batch = s.batch;
     return op;
 }
@@ -55,7 +56,7 @@ void* to_device(const Device& device, const std::vector<T>& values, Prepared& pr
 
 void make_embedding(const Device&, const BoundStep& s, SharedSteps&, Prepared& prepared) {
     auto op = op_for(TPLAN_EMBEDDING, s);
-    op.ids = s.token_ids;
+    op.ids = s.token_ids + s.first_row;
     op.first_row = s.first_vocab_row;
     prepared.ops.push_back(op);
 }
@@ -218,9 +219,12 @@ void make_split(const Device&, const BoundStep& s, SharedSteps&, Prepared& prepa
 }
 
 void make_slice(const Device&, const BoundStep& s, SharedSteps&, Prepared& prepared) {
+    auto in = s.inputs[0];
+    in.data = in.place(s.first_row, 0);
+    in.rows = s.outputs[0].rows;
     std::int64_t to = 0;
     for (const auto& part : s.columns) {
-        add_copy(s.inputs[0], part.offset, s.outputs[0], to, part.extent, prepared);
+        add_copy(in, part.offset, s.outputs[0], to, part.extent, prepared);
         to += part.extent;
     }
 }

@@ -15,6 +15,7 @@ PlanDocument tiny_plan(const std::string& family, int tp) {
     const auto config = read_model_config(test::tiny_config(family), "tiny " + family);
     PlanRequest request;
     request.plan.tp = tp;
+    request.plan.layout = LayoutChoice::hf;  // one that cuts tiny models too
     request.workload.phase = Phase::prefill;
     request.workload.batch = 1;
     request.workload.input = 8;

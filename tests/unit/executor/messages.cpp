@@ -171,6 +171,55 @@ TEST_CASE("messages: columns are gathered, scattered and change owners", "[execu
     }
 }
 
+TEST_CASE("messages: rows are gathered, scattered and change owners", "[executor]") {
+    constexpr std::int64_t kWidth = 12;
+    for (const int ranks : {1, 2, 3}) {
+        const auto by_rows = Layout::tokens(ranks).split;
+        const Split by_columns{.kind = SplitKind::packed, .dim = 1, .parts = ranks};
+        for (const std::int64_t rows : {1, 4, 7}) {  // of one row some ranks have none
+            Group group(ranks);
+            group.run([&](Communicator& self) {
+                const auto own = slices(by_rows, rows, self.rank());
+                const Slice mine = own.empty() ? Slice{} : own.front();
+                Owned part(mine.extent, kWidth), all(rows, kWidth);
+                for (std::int64_t r = 0; r < mine.extent; ++r) {
+                    for (std::int64_t c = 0; c < kWidth; ++c)
+                        part.view.row(r)[c] = value(0, mine.offset + r, c);
+                }
+                self.all_gather(part.view, by_rows, all.view, {"gather", 1});
+                for (std::int64_t r = 0; r < rows; ++r) {
+                    for (std::int64_t c = 0; c < kWidth; ++c)
+                        require(all.view.row(r)[c] == value(0, r, c));
+                }
+
+                Owned columns(rows, local_extent(by_columns, kWidth, self.rank()));
+                self.all_to_all(part.view, by_rows, columns.view, by_columns, kWidth, {"to", 2});
+                std::int64_t at = 0;
+                for (const auto& slice : slices(by_columns, kWidth, self.rank())) {
+                    for (std::int64_t c = 0; c < slice.extent; ++c, ++at) {
+                        for (std::int64_t r = 0; r < rows; ++r)
+                            require(columns.view.row(r)[at] == value(0, r, slice.offset + c));
+                    }
+                }
+                Owned back(mine.extent, kWidth);
+                self.all_to_all(columns.view, by_columns, back.view, by_rows, kWidth, {"back", 3});
+                require(back.data == part.data);
+
+                Owned summand(rows, kWidth), sum(mine.extent, kWidth);
+                for (std::int64_t r = 0; r < rows; ++r) {
+                    for (std::int64_t c = 0; c < kWidth; ++c)
+                        summand.view.row(r)[c] = value(self.rank(), r, c);
+                }
+                self.reduce_scatter(summand.view, sum.view, by_rows, {"scatter", 4});
+                for (std::int64_t r = 0; r < mine.extent; ++r) {
+                    for (std::int64_t c = 0; c < kWidth; ++c)
+                        require(sum.view.row(r)[c] == total(ranks, mine.offset + r, c));
+                }
+            });
+        }
+    }
+}
+
 TEST_CASE("messages: who is missing is named at the deadline", "[executor][fault]") {
     Group group(3);
     group.post.lost_sender = 2;

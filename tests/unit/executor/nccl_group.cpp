@@ -223,6 +223,44 @@ TEST_CASE("nccl: sums, and columns of unequal parts, arrive where they belong", 
     CHECK(state.aborts == 0);
 }
 
+TEST_CASE("nccl: rows of every rank's own arrive where they belong", "[executor]") {
+    Fake state;
+    Group group(state);
+    constexpr std::int64_t kRows = 5, kWidth = 6;  // 3 rows and 2
+    const auto by_rows = Layout::tokens(2).split;
+    const Split by_columns{.kind = SplitKind::chunk, .dim = 1, .parts = 2};
+    group.run([&](NcclCommunicator& self) {
+        const auto number = [](std::int64_t r, std::int64_t c) {
+            return static_cast<float>(10 * r + c);
+        };
+        const auto own = slices(by_rows, kRows, self.rank()).front();
+        Owned part(own.extent, kWidth), whole(kRows, kWidth);
+        for (std::int64_t r = 0; r < own.extent; ++r) {
+            for (std::int64_t c = 0; c < kWidth; ++c)
+                part.view.row(r)[c] = number(own.offset + r, c);
+        }
+        self.all_gather(part.view, by_rows, whole.view, {"gather", 1});
+        for (std::int64_t r = 0; r < kRows; ++r) {
+            for (std::int64_t c = 0; c < kWidth; ++c) need(whole.view.row(r)[c] == number(r, c));
+        }
+
+        Owned columns(kRows, 3), back(own.extent, kWidth), sum(own.extent, kWidth);
+        self.all_to_all(part.view, by_rows, columns.view, by_columns, kWidth, {"there", 2});
+        for (std::int64_t r = 0; r < kRows; ++r) {
+            for (std::int64_t c = 0; c < 3; ++c)
+                need(columns.view.row(r)[c] == number(r, 3 * self.rank() + c));
+        }
+        self.all_to_all(columns.view, by_columns, back.view, by_rows, kWidth, {"back", 3});
+        need(back.data == part.data);
+
+        self.reduce_scatter(whole.view, sum.view, by_rows, {"scatter", 4});
+        for (std::int64_t r = 0; r < own.extent; ++r) {
+            for (std::int64_t c = 0; c < kWidth; ++c)
+                need(sum.view.row(r)[c] == 2 * number(own.offset + r, c));
+        }
+    });
+}
+
 TEST_CASE("nccl: a group that never comes about ends at the deadline", "[executor][fault]") {
     Fake state;
     state.init_polls = -1;
