@@ -94,7 +94,9 @@ void end_as_the_head_begins(Program& program) {
     const auto kind = parameters_of(program, section(last));
     for (std::size_t s = 0; s < program.sections.size(); ++s) {
         const auto& other = program.sections[s];
-        if (parameters_of(program, other) != kind || !hands_on(other, head, true) ||
+        const auto place = static_cast<int>(s);
+        const bool layer = place != program.order.front() && place != program.order.back();
+        if (!layer || parameters_of(program, other) != kind || !hands_on(other, head, true) ||
             !hands_on(section(last - 1), other, last > 1))
             continue;
         program.order[last] = static_cast<int>(s);

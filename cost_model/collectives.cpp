@@ -230,6 +230,11 @@ void add_fitted_lines(std::vector<CollectiveLine>& lines, OpKind op, Impl implem
                          .algorithm = row.algorithm});
         from = fit.to;
     }
+    // Nobody takes over from NCCL: its last algorithm stands for what no row covers.
+    if (implementation == Impl::nccl && from > 0 && from < kNoLimit) {
+        lines.back().to = kNoLimit;
+        lines.back().near = false;
+    }
 }
 
 /// A named algorithm is kept for every size: a plan was made for one workload, and may be priced

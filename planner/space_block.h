@@ -123,6 +123,9 @@ class BlockSpace {
     void append_reshard(int activation, LayoutState from, LayoutState to,
                         std::vector<int>& sections);
     static std::vector<unsigned> unions(const std::vector<Reader>& readers);
+    static void name_who_wants_whole(const std::vector<Reader>& readers,
+                                     std::vector<unsigned>& sets,
+                                     std::vector<std::size_t>& wanting);
     void join_activation(int activation);
     void tie_norms();
     void tie_storage();

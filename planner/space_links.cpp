@@ -137,6 +137,30 @@ std::vector<unsigned> BlockSpace::unions(const std::vector<Reader>& readers) {
     return sets;
 }
 
+/// What is wanted whole and in parts is cut from the whole, which may cost less than the parts
+/// alone. The program does so only where a reader wants it whole: such a set is listed once for
+/// each reader, who then must. `wanting` is that reader, or none (readers.size()).
+void BlockSpace::name_who_wants_whole(const std::vector<Reader>& readers,
+                                      std::vector<unsigned>& sets,
+                                      std::vector<std::size_t>& wanting) {
+    const auto whole = bit_of(State::replicated);
+    for (const unsigned set : unions(readers)) {
+        if (!(set & whole) || set == whole) {
+            sets.push_back(set);
+            wanting.push_back(readers.size());
+            continue;
+        }
+        for (std::size_t r = 0; r < readers.size(); ++r) {
+            const auto& needs = readers[r].needs;
+            const bool may = std::any_of(needs.begin(), needs.end(),
+                                         [&](unsigned need) { return (need & whole) != 0; });
+            if (!may) continue;
+            sets.push_back(set);
+            wanting.push_back(r);
+        }
+    }
+}
+
 void BlockSpace::join_activation(int activation) {
     const int maker = made_by(activation);
     const auto readers = readers_of(activation);
@@ -167,7 +191,8 @@ void BlockSpace::join_activation(int activation) {
     SpaceDecision supplied;
     supplied.kind = SpaceDecision::Kind::supply;
     supplied.activation = activation;
-    supplied.sets = unions(readers);
+    std::vector<std::size_t> wants_whole;
+    name_who_wants_whole(readers, supplied.sets, wants_whole);
     supplied.sections.resize(supplied.sets.size());
     const auto sets = supplied.sets;
     const int hub =
@@ -175,9 +200,11 @@ void BlockSpace::join_activation(int activation) {
     couple(maker, hub, [&](std::size_t i, std::size_t j, std::vector<int>& sections) {
         return feed(i, sets[j], sections);
     });
-    for (const auto& reader : readers) {
-        couple(hub, reader.decision, [&](std::size_t i, std::size_t j, auto&) {
-            return (reader.needs[j] & ~sets[i]) == 0;
+    for (std::size_t r = 0; r < readers.size(); ++r) {
+        const auto& needs = readers[r].needs;
+        couple(hub, readers[r].decision, [&](std::size_t i, std::size_t j, auto&) {
+            const bool stands_in = wants_whole[i] == r && !(needs[j] & bit_of(State::replicated));
+            return (needs[j] & ~sets[i]) == 0 && !stands_in;
         });
     }
 }

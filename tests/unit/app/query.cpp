@@ -57,7 +57,8 @@ TEST_CASE("a device_map excludes every plan, and a plan by hand beside the verdi
 
 TEST_CASE(
     "a sweep marks one best of each hardware, link and batch, and says why others do not go") {
-    const auto query = query_of("llama-3.1-8b", "h100-sxm");
+    auto query = query_of("llama-3.1-8b", "h100-sxm");
+    query.request.plan.layout = LayoutChoice::hf;
     const SweepAxes axes{{"h100-sxm", "l40s"}, {"pcie"}, {1, 2, 3, 4}, {1, 16}};
     const auto document = sweep(query, axes);
     REQUIRE(document.rows.size() == 16);
@@ -84,6 +85,8 @@ TEST_CASE(
     CHECK(std::ranges::count(csv, '\n') == 17);
     CHECK_THAT(csv, Contains("\nh100-sxm,pcie,3,1,false,,,,,,,,,,\n"));
     CHECK_THAT(sweep_text(document), Contains("32 attention heads do not divide over 3 GPUs"));
+    query.request.plan.layout = LayoutChoice::best;
+    for (const auto& row : sweep(query, axes).rows) CHECK(row.feasible);  // 11, 11 and 10 heads
 }
 
 TEST_CASE("a sweep without a degree that fits or works says so") {
@@ -92,6 +95,7 @@ TEST_CASE("a sweep without a degree that fits or works says so") {
     CHECK(large.findings ==
           std::vector<std::string>{"l4 over pcie, batch 1: no degree fits in memory"});
     query.model = "gpt2";
+    query.request.plan.layout = LayoutChoice::hf;  // no TP plan
     const auto none = sweep(query, {{"l4"}, {"pcie"}, {2, 4}, {1}});
     CHECK(none.findings == std::vector<std::string>{"l4 over pcie, batch 1: no degree works"});
     CHECK_THROWS_AS(sweep(query, {{"l4"}, {"pcie"}, {1}, {0}}), Error);

@@ -7,10 +7,12 @@ using namespace tplan;
 
 namespace {
 
-PlanDocument tiny_plan(const std::string& family, Phase phase) {
+PlanDocument tiny_plan(const std::string& family, Phase phase,
+                       LayoutChoice layout = LayoutChoice::hf) {
     const auto config = read_model_config(test::tiny_config(family), "tiny " + family);
     PlanRequest request;
     request.plan.tp = 2;
+    request.plan.layout = layout;
     request.workload.phase = phase;
     request.workload.batch = 2;
     request.workload.input = 8;
@@ -30,8 +32,11 @@ RunRequest quick() {
 }  // namespace
 
 TEST_CASE("a run of a plan measures every step, agrees with one rank and recomputes") {
-    for (const auto phase : {Phase::prefill, Phase::decode}) {
-        const auto plan = tiny_plan("qwen3", phase);
+    const std::pair<Phase, LayoutChoice> kinds[] = {{Phase::prefill, LayoutChoice::hf},
+                                                    {Phase::decode, LayoutChoice::hf},
+                                                    {Phase::decode, LayoutChoice::best}};
+    for (const auto& [phase, layout] : kinds) {
+        const auto plan = tiny_plan("qwen3", phase, layout);
         const auto result = run_program(plan, plan.program, quick());
         CHECK(result.numerics.pass);
         CHECK(result.numerics.reference.size() == 2);

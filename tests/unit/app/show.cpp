@@ -25,11 +25,12 @@ TEST_CASE("a plan shows what its model shows at that degree") {
     const auto model = folder.file("config.json", json_text(test::tiny_config("llama")));
     PlanRequest request;
     request.plan.tp = 2;
+    request.plan.layout = LayoutChoice::hf;
     const auto plan =
         make_plan_document(load_model_config(model), load_hardware("h100-sxm"), request);
     const auto file = folder.file("plan.json", json_text(plan.document.value()));
-    const auto of_plan = show(file, {}, LayoutChoice::hf);
-    const auto of_model = show(model, 2, LayoutChoice::best);
+    const auto of_plan = show(file, {}, LayoutChoice::best);
+    const auto of_model = show(model, 2, LayoutChoice::hf);
     REQUIRE(of_plan.document);
     CHECK(of_plan.text == of_model.text);
     CHECK(to_json(*of_plan.document) == to_json(*of_model.document));

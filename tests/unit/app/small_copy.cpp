@@ -17,9 +17,14 @@ TEST_CASE("a small copy of every preset that runs keeps what decides its path") 
             if (!make_plan(config, build_model(config), options).plan) continue;
             INFO(name << " at TP " << tp);
             const auto small = small_copy(config, tp);
-            CHECK(small.kv_heads == std::min<std::int64_t>(config.kv_heads, tp));
-            if (config.kv_heads >= tp)
-                CHECK(small.heads * config.kv_heads == config.heads * small.kv_heads);
+            const bool copied = config.kv_heads < tp;
+            if (config.heads % tp != 0 || (!copied && config.kv_heads % tp != 0)) {
+                CHECK(small.heads == config.heads);
+                CHECK(small.kv_heads == config.kv_heads);
+            } else {
+                CHECK(small.kv_heads == std::min<std::int64_t>(config.kv_heads, tp));
+            }
+            if (!copied) CHECK(small.heads * config.kv_heads == config.heads * small.kv_heads);
             CHECK(small.layers >= 2);
             CHECK(small.layers == static_cast<std::int64_t>(small.layer_traits.size()));
             for (const auto& traits : config.layer_traits)

@@ -70,6 +70,29 @@ TEST_CASE("the cheapest line within its limits wins") {
     CHECK(cheapest_line({}, 1) == nullptr);
 }
 
+TEST_CASE("every profile prices every size over any number of its GPUs, large ones not as small") {
+    for (const auto& name : hardware_names()) {
+        const auto hardware = load_hardware(name);
+        for (const auto& link : hardware.links) {
+            for (int ranks = 2; ranks <= hardware.devices; ++ranks) {
+                const auto group = make_group(hardware, ranks, 1, std::string(name_of(link.kind)));
+                for (const auto implementation :
+                     {CollectiveImpl::nccl, CollectiveImpl::vllm, CollectiveImpl::trtllm}) {
+                    INFO(name << ' ' << name_of(link.kind) << ' ' << ranks << ' '
+                              << name_of(implementation));
+                    const auto lines =
+                        collective_lines(OpKind::all_reduce, implementation, group, "auto", {});
+                    for (double bytes = 1; bytes < 1e11; bytes *= 3) {
+                        const auto* line = cheapest_line(lines, bytes);
+                        REQUIRE(line != nullptr);
+                        if (bytes > 1e8) CHECK(line->algorithm.find("ll") == std::string::npos);
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_CASE("one rank needs no collective") {
     CHECK(toy_lines(OpKind::all_reduce, "auto", 1).empty());
 }

@@ -52,6 +52,7 @@ HardwareProfile with_links(double factor) {
         link.bandwidth = link.bandwidth * factor;
         link.latency = link.latency / factor;
         link.base_latency = link.base_latency / factor;
+        link.algorithms.clear();  // by bandwidth and latency alone
     }
     return hardware;
 }
@@ -82,7 +83,10 @@ TEST_CASE("search: layers that reduce run own rows in a long prefill") {
     // are shared: sequence parallelism, or cheaper still.
     const auto best = best_of("llama-3.1-70b", 8, load_hardware("h100-sxm"), prefill(8192));
     CHECK(choice(best, "post_attention_layernorm", 40) == "tokens");
-    CHECK(best.certificate.gap == 0);
+    // Memory binds: the bound is not reached, but no layout within the cap is faster.
+    CHECK(best.totals.memory.fits);
+    CHECK(best.certificate.exact);
+    CHECK(best.certificate.gap < 0.01);
 }
 
 TEST_CASE("search: parallel attention and MLP need one reduction") {
