@@ -180,18 +180,18 @@ TEST_CASE("env: a killed rank ends the others, which say so and keep what there 
     for (const std::string victim : {"0", "1"}) {
         INFO("rank " << victim);
         const auto result = run_script(
-            "victim=" + victim + R"(
+            "victim=" + victim + R"sh(
             export WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$$
             for rank in 0 1; do
-                RANK=$rank LOCAL_RANK=$rank "$tplan" run "$plan" --launcher env --reps 100000 \
-                    -o "$out" 2> "$out.err$rank" &
+                export RANK=$rank LOCAL_RANK=$rank
+                "$tplan" run "$plan" --launcher env --reps 100000 -o "$out" 2> "$out.err$rank" &
                 pid[$rank]=$!
             done
             until grep -q repetition "$out.err0"; do sleep 0.05; done
             kill -9 ${pid[$victim]}
             wait ${pid[$((1 - victim))]}; code=$?
             cat "$out.err$((1 - victim))" >&2
-            exit $code)",
+            exit $code)sh",
             plan, out);
         INFO(result.err);
         CHECK_FALSE(result.timed_out);

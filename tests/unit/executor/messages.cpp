@@ -128,8 +128,8 @@ TEST_CASE("messages: sums of all ranks, with gaps between rows, in place and not
 TEST_CASE("messages: columns are gathered, scattered and change owners", "[executor]") {
     constexpr std::int64_t kWidth = 22;
     for (const int ranks : {2, 3, 4}) {
-        const Split chunk{.kind = SplitKind::chunk, .parts = ranks};
-        const Split packed{.kind = SplitKind::packed, .parts = ranks};
+        const Split chunk{.kind = SplitKind::chunk, .dim = 1, .parts = ranks};
+        const Split packed{.kind = SplitKind::packed, .dim = 1, .parts = ranks};
         Group group(ranks);
         group.run([&](Communicator& self) {
             const int own = self.rank();

@@ -140,7 +140,14 @@ tplan_cuda_v1 fake_device() {
     return table;
 }
 
-/// Ranks as threads, each with an NCCL end over a meeting on the host.
+/// One rank's end, over a meeting on the host.
+struct End {
+    std::vector<std::vector<float>> memory;
+    std::unique_ptr<Communicator> meeting;
+    std::unique_ptr<NcclCommunicator> nccl;
+};
+
+/// Ranks as threads, each with an NCCL end.
 struct Group {
     explicit Group(Fake& state, double deadline_s = 30)
         : team(state.size), host(state.size, 50), deadline(deadline_s) {
@@ -148,19 +155,21 @@ struct Group {
         host.set_deadline(30);
         ranks.resize(static_cast<std::size_t>(state.size));
     }
+    /// As in the backend, the ends outlive the work: a rank that throws has told the others first.
     void run(const std::function<void(NcclCommunicator&)>& work) {
+        std::vector<End> ends(ranks.size());
         team.run(
             [&](int rank) {
-                const auto at = static_cast<std::size_t>(rank);
-                ranks[at].rank = rank;
-                const auto meeting = cpu::make_shared_communicator(host, rank);
-                std::vector<std::vector<float>> memory;
-                NcclCommunicator end(kNccl, {&table, &ranks[at], rank}, *meeting, deadline,
-                                     [&](std::size_t bytes) -> void* {
-                                         memory.emplace_back(bytes / sizeof(float) + 1);
-                                         return memory.back().data();
-                                     });
-                work(end);
+                auto& own = ends[static_cast<std::size_t>(rank)];
+                ranks[static_cast<std::size_t>(rank)].rank = rank;
+                own.meeting = cpu::make_shared_communicator(host, rank);
+                own.nccl = std::make_unique<NcclCommunicator>(
+                    kNccl, Device{&table, &ranks[static_cast<std::size_t>(rank)], rank},
+                    *own.meeting, deadline, [&own](std::size_t bytes) -> void* {
+                        own.memory.emplace_back(bytes / sizeof(float) + 1);
+                        return own.memory.back().data();
+                    });
+                work(*own.nccl);
             },
             [&](int, const std::string& reason) { host.abort(reason); });
     }
@@ -189,7 +198,7 @@ TEST_CASE("nccl: sums, and columns of unequal parts, arrive where they belong", 
     Fake state;
     Group group(state);
     constexpr std::int64_t kWidth = 7;
-    const Split cut{.kind = SplitKind::chunk, .parts = 2};  // 4 and 3
+    const Split cut{.kind = SplitKind::chunk, .dim = 1, .parts = 2};  // 4 and 3
     group.run([&](NcclCommunicator& self) {
         const int rank = self.rank();
         Owned partial(2, kWidth);
@@ -212,7 +221,7 @@ TEST_CASE("nccl: sums, and columns of unequal parts, arrive where they belong", 
         self.all_gather(part.view, cut, whole.view, {"gather", 3});
         need(whole.data == sum.data);
 
-        const Split halves{.kind = SplitKind::grouped, .parts = 2, .unit = 1};
+        const Split halves{.kind = SplitKind::grouped, .dim = 1, .parts = 2, .unit = 1};
         Owned moved(2, local_extent(halves, kWidth, rank));
         self.all_to_all(part.view, cut, moved.view, halves, kWidth, {"move", 4});
         need(moved.view.row(0)[0] == sum.view.row(0)[slices(halves, kWidth, rank)[0].offset]);
@@ -278,6 +287,7 @@ TEST_CASE("nccl: a remote error under a collective names rank, step and collecti
     Group group(state);
     CHECK_THROWS_WITH(
         group.run([&](NcclCommunicator& self) {
+            self.exchange("ready", {"ready", 0});  // both have a group to abort
             Owned m(1, 4);
             self.trail().begin("layers.7.mlp.down_proj.all_reduce", 412, OpKind::all_reduce, 16);
             self.all_reduce(m.view, m.view, {"layers.7.mlp.down_proj.all_reduce", 412});
@@ -312,6 +322,7 @@ TEST_CASE("nccl: a rank that throws frees the others from the device", "[executo
     state.busy_after = 1;
     Group group(state);
     CHECK_THROWS_WITH(group.run([](NcclCommunicator& self) {
+        self.exchange("ready", {"ready", 0});  // both have a group to abort
         if (self.rank() == 1) throw Error("rank 1", "power failure");
         Owned m(1, 4);
         self.all_reduce(m.view, m.view, {"x", 0});
