@@ -252,7 +252,8 @@ AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey
     auto grid = grid_of(mixed(hardware, surfaces, key));
     // Between measured layouts of a GPU is what the table was judged on; a CPU has too few.
     const bool cpu = hardware.backend == "cpu";
-    const bool measured = neighbours(surfaces, key).size() == 1;
+    const bool measured = surfaces.contains(
+        {std::llround(key.heads), std::llround(key.kv_heads), std::llround(key.head_dim)});
     grid.inside = cpu ? measured && ranks == key.ranks : measured || surfaces.size() > 2;
     return grid;
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <tuple>
 
 #include "core/statistics.h"
 #include "cost_model/attention_table.h"
@@ -137,8 +138,8 @@ void fit_link(HardwareProfile& out, const std::vector<CollectivePoint>& points, 
     out.links.push_back(link);
 }
 
-/// Predicts each product that lies inside the grid of the others from those others; the half width
-/// covers nine in ten. 0 when too few lie inside.
+/// Predicts each product whose sides lie inside those of the others from products of other sides,
+/// as a model's own are; the half width covers nine in ten. 0 when too few lie inside.
 double left_out_width(const HardwareProfile& profile) {
     std::vector<double> errors;
     const auto& points = profile.tables.gemm;
@@ -147,7 +148,8 @@ double left_out_width(const HardwareProfile& profile) {
     for (std::size_t i = 0; i < points.size(); i += stride) {
         const auto& p = points[i];
         without.tables.gemm = points;
-        without.tables.gemm.erase(without.tables.gemm.begin() + static_cast<std::ptrdiff_t>(i));
+        std::erase_if(without.tables.gemm,
+                      [&](const GemmPoint& other) { return other.n == p.n && other.k == p.k; });
         const double n = double(p.n), k = double(p.k), log_m = std::log(double(p.m));
         const auto analytic = [&](double m) { return analytic_product(profile, p.dtype, m, n, k); };
         const auto curve =
@@ -222,9 +224,16 @@ HardwareProfile fit_profile(const MachineFacts& facts, const Tables& tables) {
 }
 
 HardwareProfile with_tables(HardwareProfile base, const Tables& tables, const Source& source) {
-    base.tables = tables;
-    base.tables.widths = {};
     if (tables.empty()) return base;
+    auto& own = base.tables;
+    if (!tables.gemm.empty()) own.gemm = tables.gemm;
+    if (!tables.attention.empty()) own.attention = tables.attention;
+    if (!tables.elementwise.empty()) own.elementwise = tables.elementwise;
+    if (!tables.collectives.empty()) own.collectives = tables.collectives;
+    if (!tables.moe.empty()) own.moe = tables.moe;
+    // As lookups need them, so that they need not sort: by matrix, then by rows.
+    std::ranges::stable_sort(own.gemm, {},
+                             [](const GemmPoint& p) { return std::tuple(p.dtype, p.n, p.k, p.m); });
     set_source(base, "tables", source);
     const auto at_least = [](std::array<double, 3> widths) {
         for (double& w : widths) {

@@ -15,12 +15,22 @@ constexpr double kNarrowest = 0.04;  // the same collective measured twice
 constexpr double kUnknown = 0.2;     // too few points to leave one out
 constexpr std::size_t kLeastPoints = 5;
 
+/// The link that so many devices use when nobody chooses another: what points were measured over.
+const LinkProfile* usual_link(const HardwareProfile& hardware, int ranks) {
+    for (const auto& link : hardware.links) {
+        if (link.devices >= ranks) return &link;
+    }
+    return nullptr;
+}
+
 std::vector<CollectivePoint> points_of(const HardwareProfile& hardware, OpKind op,
-                                       CollectiveImpl implementation, CollectiveMode mode) {
+                                       CollectiveImpl implementation, CollectiveMode mode,
+                                       LinkKind link) {
     std::vector<CollectivePoint> points;
     for (const auto& p : hardware.tables.collectives) {
-        if (p.op == op && p.implementation == implementation &&
-            p.mode.value_or(usual_mode(implementation)) == mode)
+        const auto* over = usual_link(hardware, p.ranks);
+        if (p.op == op && p.implementation == implementation && over != nullptr &&
+            over->kind == link && p.mode.value_or(usual_mode(implementation)) == mode)
             points.push_back(p);
     }
     return points;
@@ -80,10 +90,11 @@ CollectiveTable collective_table(const HardwareProfile& hardware, OpKind op,
                                  CollectiveImpl implementation, const CollectiveUse& use,
                                  const Group& group, std::span<const CollectiveLine> lines) {
     if (group.nodes > 1 || hardware.tables.collectives.empty() || lines.empty()) return {};
-    auto points =
-        points_of(hardware, op, implementation, use.mode.value_or(usual_mode(implementation)));
+    const auto link = group.link.kind;
+    auto points = points_of(hardware, op, implementation,
+                            use.mode.value_or(usual_mode(implementation)), link);
     if (points.empty() && lines.front().implementation == CollectiveImpl::nccl)
-        points = points_of(hardware, op, CollectiveImpl::nccl, CollectiveMode::eager);
+        points = points_of(hardware, op, CollectiveImpl::nccl, CollectiveMode::eager, link);
     if (points.empty()) return {};
     const int nearest = nearest_ranks(points, group.ranks);
     std::vector<CollectiveLine> there;

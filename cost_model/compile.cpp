@@ -47,7 +47,8 @@ void note_substitute(CompiledProgram& out, const Context& c, OpKind op,
              fmt::format("{} has no {} for {} ranks here: priced as {}", name_of(c.implementation),
                          name_of(op), c.group.ranks, name_of(other)));
     } else if (c.implementation != CollectiveImpl::trtllm) {
-        note(out, fmt::format("{} {} above {} MiB is priced as {}", name_of(c.implementation),
+        // Fitted limits lie a byte beyond the last size taken.
+        note(out, fmt::format("{} {} above {:.3g} MiB is priced as {}", name_of(c.implementation),
                               name_of(op), covered / kMiB, name_of(other)));
     }
 }

@@ -146,6 +146,11 @@ bool correct(const CompiledProgram& program, const CompiledStep& step, const Siz
         time = curve.at(log_m, time);
         return curve.covers(log_m);
     }
+    if (step.expert_curve >= 0) {
+        const auto& curve = program.expert_curves[at(step.expert_curve)];
+        time *= std::exp(curve.at(sizes.log_tokens));
+        return curve.covers(sizes.log_tokens);
+    }
     if (step.time_curve >= 0) {
         const auto& curve = program.time_curves[at(step.time_curve)];
         time = curve.at(bytes);
@@ -222,8 +227,8 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
         time += step.quantiser.seconds(rows);
         launch += step.quantiser.fixed;
     }
-    const bool measured =
-        step.product_curve >= 0 || step.time_curve >= 0 || grid_of(step, sizes.work) >= 0;
+    const bool measured = step.product_curve >= 0 || step.expert_curve >= 0 ||
+                          step.time_curve >= 0 || grid_of(step, sizes.work) >= 0;
     const bool inside = measured && correct(program, step, sizes, bytes, time);
 
     StepCost cost;

@@ -138,7 +138,10 @@ BufferPlaces place_buffers(const Program& program, int rank) {
         for (const auto& step : section.steps) {
             if (step.kind != OpKind::linear || step.outputs.size() < 2) continue;
             const auto& first = result.places[static_cast<std::size_t>(step.outputs.front())];
-            if (first.allocation < 0) {
+            const bool none_placed = std::ranges::all_of(step.outputs, [&](int b) {
+                return result.places[static_cast<std::size_t>(b)].allocation < 0;
+            });
+            if (none_placed) {
                 open(step.outputs);
                 continue;
             }

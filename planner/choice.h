@@ -107,8 +107,8 @@ struct ChoiceSolution {
     Potentials potentials;
 };
 
-/// How hard to look where a cap binds: `exact` closes the gap by labels; `quick` takes the best that
-/// the multipliers came across, within the gap that the potentials show.
+/// How hard to look where a cap binds: `exact` closes the gap by labels; `quick` takes the best
+/// that the multipliers came across, within the gap that the potentials show.
 enum class Effort { exact, quick };
 
 /// The cheapest assignment within `bytes_cap`; nullopt when none is legal and within it. Of equally

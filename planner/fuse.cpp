@@ -260,6 +260,34 @@ void fuse_across_layers(Program& program) {
     replace_input(head, final_norm.outputs[0], norms[before_head].outputs[0]);
 }
 
+void part_outputs(Program& program) {
+    std::vector<std::vector<int>> groups;
+    for (auto& section : program.sections) {
+        for (std::size_t s = 0; s < section.steps.size(); ++s) {
+            const auto outputs = section.steps[s].outputs;
+            if (section.steps[s].kind != OpKind::linear || outputs.size() < 2) continue;
+            if (std::find(groups.begin(), groups.end(), outputs) != groups.end()) continue;
+            const bool taken = std::any_of(outputs.begin(), outputs.end(), [&](int buffer) {
+                return std::any_of(groups.begin(), groups.end(),
+                                   [&](const auto& group) { return contains(group, buffer); });
+            });
+            auto group = outputs;
+            for (auto& buffer : group) {
+                if (!taken) break;
+                const auto copy = program.buffers[static_cast<std::size_t>(buffer)];
+                program.buffers.push_back(copy);
+                const int own = static_cast<int>(program.buffers.size()) - 1;
+                for (auto& step : section.steps) {
+                    std::replace(step.inputs.begin(), step.inputs.end(), buffer, own);
+                    std::replace(step.outputs.begin(), step.outputs.end(), buffer, own);
+                }
+                buffer = own;
+            }
+            groups.push_back(std::move(group));
+        }
+    }
+}
+
 void drop_unused_buffers(Program& program) {
     std::vector<int> moved(program.buffers.size(), -1);
     for (const auto& section : program.sections) {

@@ -35,6 +35,10 @@ void fuse_residual_norms(Section& section);
 /// with the same norm and ends with such an addition, and the head begins with a norm of that kind.
 void fuse_across_layers(Program& program);
 
+/// One product writes its outputs side by side. Where another section writes one of them beside
+/// other buffers (layers laid out unlike), this one's outputs become buffers of their own.
+void part_outputs(Program& program);
+
 /// Drops the buffers that no step uses.
 void drop_unused_buffers(Program& program);
 

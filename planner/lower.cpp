@@ -80,6 +80,7 @@ Program lower(const Model& model, const Plan& plan, DType dtype) {
         for (auto& section : program.sections) fuse_projections(section, model.fused);
         fuse_across_layers(program);
         for (auto& section : program.sections) fuse_residual_norms(section);
+        part_outputs(program);
     }
     drop_unused_buffers(program);
     return std::move(program);

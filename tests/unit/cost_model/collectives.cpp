@@ -97,22 +97,27 @@ TEST_CASE("one rank needs no collective") {
     CHECK(toy_lines(OpKind::all_reduce, "auto", 1).empty());
 }
 
-TEST_CASE("vLLM's all-reduce serves 2, 4, 6 and 8 GPUs up to 8 MiB and NCCL the rest") {
-    const auto h100 = load_hardware("h100-sxm");
-    const auto algorithm = [&](int ranks, double bytes) {
-        const auto group = make_group(h100, ranks, 1, "nvlink");
+TEST_CASE("vLLM's all-reduce: own kernels for even groups up to a size, NCCL for the rest") {
+    const auto a100 = load_hardware("a100-sxm"), h100 = load_hardware("h100-sxm");
+    const auto algorithm = [&](const HardwareProfile& hardware, int ranks, double bytes) {
+        const auto group = make_group(hardware, ranks, 1, "nvlink");
         const auto lines =
             collective_lines(OpKind::all_reduce, CollectiveImpl::vllm, group, "auto");
         return cheapest_line(lines, bytes)->algorithm;
     };
     constexpr double kKiB = 1024;
-    CHECK(algorithm(2, 4096 * kKiB) == "one-shot");
-    CHECK(algorithm(4, 500 * kKiB) == "one-shot");
-    CHECK(algorithm(4, 600 * kKiB) == "two-shot");
-    CHECK(algorithm(8, 200 * kKiB) == "one-shot");
-    CHECK(algorithm(8, 300 * kKiB) == "two-shot");
-    CHECK(algorithm(3, 8 * kKiB) == "ring-ll");
-    CHECK(algorithm(8, 9000 * kKiB) != "two-shot");
+    CHECK(algorithm(a100, 2, 4096 * kKiB) == "one-shot");
+    CHECK(algorithm(a100, 4, 500 * kKiB) == "one-shot");
+    CHECK(algorithm(a100, 4, 600 * kKiB) == "two-shot");
+    CHECK(algorithm(a100, 8, 200 * kKiB) == "one-shot");
+    CHECK(algorithm(a100, 8, 300 * kKiB) == "two-shot");
+    CHECK(algorithm(a100, 3, 8 * kKiB) == "ring-ll");
+    CHECK(algorithm(a100, 8, 9000 * kKiB) == "ring");  // above 8 MiB
+    // Where the switch adds, eight GPUs let it do so in symmetric memory, up to 64 MiB.
+    CHECK(algorithm(h100, 8, 200 * kKiB) == "one-shot");
+    CHECK(algorithm(h100, 8, 300 * kKiB) == "multimem");
+    CHECK(algorithm(h100, 8, 65000 * kKiB) == "multimem");
+    CHECK(algorithm(h100, 8, 66000 * kKiB) == "nvls");
     for (const auto& line : collective_lines(OpKind::all_reduce, CollectiveImpl::vllm,
                                              make_group(h100, 4, 1, "pcie"), "auto")) {
         CHECK(line.implementation == CollectiveImpl::nccl);

@@ -168,9 +168,9 @@ TEST_CASE("a product says how far it is from what was fitted") {
         h100, ProductSize{.m = 64, .n = 4096, .k = 4096, .residency = Residency::warm});
     CHECK(warm.half_width == Catch::Approx(2 * fitted.width[0]));
     CHECK(warm.time < small.time);
-    CHECK(price_single(h100, ProductSize{.m = 65, .n = 4096, .k = 4096,
-                                         .residency = Residency::warm})
-              .half_width == fitted.width[1]);
+    CHECK(
+        price_single(h100, ProductSize{.m = 65, .n = 4096, .k = 4096, .residency = Residency::warm})
+            .half_width == fitted.width[1]);
 
     const auto wide = priced("h100-sxm", 1 << 20, 64, DType::bf16);
     CHECK(wide.domain == Domain::extrapolated);
@@ -229,9 +229,12 @@ TEST_CASE("a substituted implementation is noted") {
     const auto odd = compile(test::single(step, {}, 3), h100, options);
     REQUIRE(odd.notes.size() == 1);
     CHECK_THAT(odd.notes[0], Contains("vllm has no all_reduce for 3 ranks"));
-    const auto even = compile(test::single(step, {}, 4), h100, options);
+    const auto even = compile(test::single(step, {}, 4), load_hardware("a100-sxm"), options);
     REQUIRE(even.notes.size() == 1);
     CHECK_THAT(even.notes[0], Contains("above 8 MiB"));
+    const auto newer = compile(test::single(step, {}, 4), h100, options);
+    REQUIRE(newer.notes.size() == 1);
+    CHECK_THAT(newer.notes[0], Contains("above 32 MiB"));
 }
 
 TEST_CASE("measured tables: points are hit, inside is interpolated, outside says so") {

@@ -11,9 +11,11 @@ using namespace tplan;
 
 namespace {
 
-/// Products that take twice the analytic time at m = 1 and four times at m = 16.
+/// Products that take twice the analytic time at m = 1 and four times at m = 16, and on a CPU,
+/// whose ranks share the memory, as many times that as there are ranks.
 HardwareProfile with_products() {
     auto h = test::toy_hardware();
+    h.backend = "cpu";
     for (const int ranks : {1, 2}) {
         for (const std::int64_t m : {1, 16}) {
             for (const std::int64_t n : {8, 32}) {
@@ -69,6 +71,14 @@ TEST_CASE("the nearest number of ranks stands in, and says so") {
     CHECK(eight.at(0, 1) == Catch::Approx(4));
     CHECK_FALSE(eight.inside);
     CHECK(product_curve(h, {.dtype = DType::bf16, .ranks = 1, .n = 8, .k = 4}, {}).empty());
+}
+
+TEST_CASE("devices with a memory of their own share their points over all numbers of ranks") {
+    auto h = with_products();
+    h.backend = "cuda";
+    const auto curve = curve_of(h, 8, 8, 4);
+    CHECK(curve.at(0, 1) == Catch::Approx(std::sqrt(2.0 * 4.0)));  // two measurements of one thing
+    CHECK(curve.inside);
 }
 
 TEST_CASE("more rows never take less time, whatever was measured") {

@@ -140,9 +140,9 @@ TEST_CASE("groups of ops that may run as one step") {
         }
         return names;
     };
-    CHECK(named(Kernels::served) ==
-          Names{"self_attn.q_proj self_attn.k_proj self_attn.v_proj ",
-                "attention_residual post_attention_layernorm ", "mlp.gate_proj mlp.up_proj "});
+    CHECK(named(Kernels::served) == Names{"self_attn.q_proj self_attn.k_proj self_attn.v_proj ",
+                                          "attention_residual post_attention_layernorm ",
+                                          "mlp.gate_proj mlp.up_proj "});
     CHECK(named(Kernels::hf).empty());
     CHECK(norms_cross_layers(model));
     CHECK_FALSE(norms_cross_layers(build_model(tiny("olmo2"))));
