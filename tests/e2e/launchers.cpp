@@ -179,8 +179,7 @@ TEST_CASE("env: a killed rank ends the others, which say so and keep what there 
     const auto out = folder / "validated.json";
     for (const std::string victim : {"0", "1"}) {
         INFO("rank " << victim);
-        const auto result = run_script(
-            "victim=" + victim + R"sh(
+        const auto result = run_script("victim=" + victim + R"sh(
             export WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$$
             for rank in 0 1; do
                 export RANK=$rank LOCAL_RANK=$rank
@@ -192,7 +191,7 @@ TEST_CASE("env: a killed rank ends the others, which say so and keep what there 
             wait ${pid[$((1 - victim))]}; code=$?
             cat "$out.err$((1 - victim))" >&2
             exit $code)sh",
-            plan, out);
+                                       plan, out);
         INFO(result.err);
         CHECK_FALSE(result.timed_out);
         CHECK(result.exit_code == 2);
