@@ -1,4 +1,5 @@
-// The CUDA backend against the scalar reference and the CPU backend. Skipped, visibly, without a GPU.
+// The CUDA backend against the scalar reference and the CPU backend. Skipped, visibly, without a
+// GPU.
 #include <cmath>
 
 #include "executor/gpu/backend.h"
@@ -23,9 +24,8 @@ std::string no_gpu() {
     }
 }
 
-#define SKIP_WITHOUT_GPU()                       \
-    if (const auto why = no_gpu(); !why.empty()) \
-    return skip(why.c_str())
+#define SKIP_WITHOUT_GPU() \
+    if (const auto why = no_gpu(); !why.empty()) return skip(why.c_str())
 
 RunOptions on_gpu(DType dtype) {
     RunOptions options;
@@ -35,8 +35,8 @@ RunOptions on_gpu(DType dtype) {
     return options;
 }
 
-/// fp32 products of cuBLASLt run in fp32; sums of exponentials use the fast exponential: some units of
-/// 2^-22 per layer.
+/// fp32 products of cuBLASLt run in fp32; sums of exponentials use the fast exponential: some units
+/// of 2^-22 per layer.
 constexpr double kFp32 = 1e-4;
 /// 16-bit activations are rounded after every step of some 10 in each of 2 to 6 layers.
 constexpr double kBf16 = 6e-2, kFp16 = 1e-2;
@@ -53,7 +53,8 @@ TEST_CASE("cuda: tiny models of every family compute what the reference computes
     for (const auto& [family, logits] : load_transformers_logits().all()) {
         const TinyModel tiny(family);
         for (const auto& workload : workloads) {
-            if (workload.context > tiny.config.max_positions && !tiny.config.modules.positions.empty())
+            if (workload.context > tiny.config.max_positions &&
+                !tiny.config.modules.positions.empty())
                 continue;  // learned positions end before
             const auto reference = run_reference(tiny.model, workload, synthetic_weights(7), {}, 7);
             for (const int tp : {1, 2, 4}) {
