@@ -1,6 +1,7 @@
 #include "app/small_copy.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace tplan {
@@ -68,7 +69,9 @@ ModelConfig small_copy(const ModelConfig& config, int tp) {
         small.kv_heads = std::min<std::int64_t>(config.kv_heads, tp);
         small.heads = config.kv_heads >= tp ? group * small.kv_heads : config.heads;
     }
-    if (config.settings.rotary_fraction == 1) small.head_dim = std::min(config.head_dim, kHeadDim);
+    // Heads stay as they are where not all of a small one's rotated columns would have a partner.
+    const double rotated = config.settings.rotary_fraction * kHeadDim;
+    if (std::fmod(rotated, 2) == 0) small.head_dim = std::min(config.head_dim, kHeadDim);
     shrink_latent(small);
     shrink_experts(small, tp);
     small.hidden = small.heads * small.head_dim;
