@@ -133,7 +133,7 @@ std::string today() {
 
 HardwareProfile calibrate(const CalibrateRequest& request) {
     if (request.backend != "cpu") {
-        throw Error("--backend", fmt::format("\"{}\" is not part of this build", request.backend),
+        throw Error("--backend", fmt::format("\"{}\" cannot be calibrated yet", request.backend),
                     "use --backend cpu");
     }
     const auto machine = detect_machine();
