@@ -8,8 +8,10 @@
 #include <filesystem>
 
 #include "app/detect.h"
+#include "app/measured_tables.h"
 #include "core/files.h"
 #include "core/statistics.h"
+#include "core/text.h"
 #include "cost_model/calibrate.h"
 #include "executor/probe.h"
 
@@ -171,6 +173,37 @@ HardwareProfile calibrate(const CalibrateRequest& request) {
                                request.quick ? " --quick" : "", effort.rounds, effort.reps);
     facts.date = today();
     return fit_profile(facts, tables);
+}
+
+HardwareProfile lay_tables(const LayTablesRequest& request) {
+    const auto base = load_hardware(request.hardware);
+    const auto tables = read_measured_tables(request.files, request.system, base);
+    std::vector<std::string> names;
+    for (const auto& file : request.files)
+        names.push_back(std::filesystem::path(file).filename().string());
+    return with_tables(
+        base, tables,
+        {SourceKind::measured, "tplan calibrate --from " + join(names, " "), today()});
+}
+
+std::string tables_text(const HardwareProfile& hardware) {
+    const auto& t = hardware.tables;
+    auto text = fmt::format(
+        "measured points: {} GEMM, {} attention, {} MoE, {} elementwise, {} collectives\n",
+        t.gemm.size(), t.attention.size(), t.moe.size(), t.elementwise.size(),
+        t.collectives.size());
+    const auto add = [&](const char* what, const std::array<const char*, 3>& regimes,
+                         const std::array<double, 3>& widths) {
+        for (std::size_t i = 0; i < widths.size(); ++i) {
+            if (widths[i] <= 0) continue;
+            text += fmt::format("{} {}: nine in ten left-out shapes within {}\n", what, regimes[i],
+                                format_percent(widths[i]));
+        }
+    };
+    add("GEMM", {"m<=64", "64<m<1024", "m>=1024"}, t.widths.products);
+    add("attention", {"prefill<4k", "prefill>=4k", "decode"}, t.widths.attention);
+    add("MoE", {"m<=64", "64<m<1024", "m>=1024"}, t.widths.experts);
+    return text;
 }
 
 std::string keep_profile(const HardwareProfile& profile) {

@@ -35,7 +35,7 @@ AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey
 
 /// Half widths of the 90 % interval of attention taken from the table, for a prefill of fewer than
 /// 4,096 tokens, of more, and a decode: head layouts are left out one at a time and predicted from
-/// the others, at most `most_left_out` of them. 0 where fewer than `least` points tell.
+/// the others, at most `most_left_out` of them. 0 where too few points tell.
 std::array<double, 3> attention_widths(const HardwareProfile& hardware, std::size_t most_left_out);
 
 /// Index into TableWidths::attention.

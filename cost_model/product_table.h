@@ -52,7 +52,7 @@ double analytic_product(const HardwareProfile& hardware, DType dtype, double m, 
 
 /// Half widths of the 90 % interval of products taken from the table, for m <= 64, below 1024 and
 /// above: measured (n, k) are left out one at a time and predicted from the others, at most
-/// `most_left_out` of them. 0 where fewer than `least` rows tell.
+/// `most_left_out` of them. 0 where too few rows tell.
 std::array<double, 3> product_widths(const HardwareProfile& hardware, std::size_t most_left_out);
 
 }  // namespace tplan
