@@ -192,17 +192,17 @@ std::string tables_text(const HardwareProfile& hardware) {
         "measured points: {} GEMM, {} attention, {} MoE, {} elementwise, {} collectives\n",
         t.gemm.size(), t.attention.size(), t.moe.size(), t.elementwise.size(),
         t.collectives.size());
-    const auto add = [&](const char* what, const std::array<const char*, 3>& regimes,
-                         const std::array<double, 3>& widths) {
-        for (std::size_t i = 0; i < widths.size(); ++i) {
-            if (widths[i] <= 0) continue;
-            text += fmt::format("{} {}: nine in ten left-out shapes within {}\n", what, regimes[i],
-                                format_percent(widths[i]));
-        }
-    };
-    add("GEMM", {"m<=64", "64<m<1024", "m>=1024"}, t.widths.products);
-    add("attention", {"prefill<4k", "prefill>=4k", "decode"}, t.widths.attention);
-    add("MoE", {"m<=64", "64<m<1024", "m>=1024"}, t.widths.experts);
+    if (t.widths.empty()) return text;
+    std::vector<std::vector<std::string>> rows{{"nine in ten left-out rows within", "dtype", "data",
+                                                "m<=64 / prefill<4k", "64<m<1024 / prefill>=4k",
+                                                "m>=1024 / decode"}};
+    for (const auto& w : t.widths) {
+        rows.push_back({std::string(name_of(w.op)), std::string(name_of(w.dtype)),
+                        std::string(name_of(w.residency))});
+        for (const double width : w.half_width)
+            rows.back().push_back(width > 0 ? format_percent(width) : "");
+    }
+    text += "\n" + format_table(rows);
     return text;
 }
 

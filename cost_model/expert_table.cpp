@@ -5,9 +5,9 @@
 #include <iterator>
 #include <map>
 
-#include "core/statistics.h"
 #include "cost_model/gemm.h"
 #include "cost_model/moe.h"
+#include "cost_model/table_widths.h"
 
 namespace tplan {
 
@@ -16,7 +16,6 @@ namespace {
 /// Mean difference of the residuals of two widths that one kind of kernel serves, at most; engines
 /// fall back to kernels several times slower for some widths.
 constexpr double kOneKernel = 0.25;
-constexpr std::size_t kLeastWidthPoints = 16;
 
 struct Layer {
     DType dtype = DType::bf16;
@@ -122,11 +121,14 @@ ExpertCurve expert_curve(const HardwareProfile& hardware, const StepShape& shape
                       std::llround(shape.experts)};
     if (shape.all_experts != shape.experts) return {};  // only a share of the experts is here
     const auto curves = curves_of(hardware, layer);
-    return curves.empty() ? ExpertCurve{} : curve_of(curves, shape.ffn);
+    if (curves.empty()) return {};
+    auto curve = curve_of(curves, shape.ffn);
+    curve.half_width = half_widths(hardware.tables, OpKind::moe_experts, dtype, Residency::cold);
+    return curve;
 }
 
-std::array<double, 3> expert_widths(const HardwareProfile& hardware) {
-    std::array<std::vector<double>, 3> errors;
+std::vector<TableWidth> expert_widths(const HardwareProfile& hardware) {
+    LeftOutErrors errors;
     std::map<Layer, bool> layers;
     for (const auto& p : hardware.tables.moe) layers[layer_of(p)] = true;
     for (const auto& [layer, unused] : layers) {
@@ -139,15 +141,12 @@ std::array<double, 3> expert_widths(const HardwareProfile& hardware) {
             if (predicted.empty()) continue;
             for (const auto& [tokens, residual] : truth) {
                 const double error = predicted.at(std::log(double(tokens))) - residual;
-                errors[gemm_regime(double(tokens))].push_back(std::abs(std::exp(error) - 1));
+                errors.add(layer.dtype, Residency::cold, gemm_regime(double(tokens)),
+                           std::exp(error) - 1);
             }
         }
     }
-    std::array<double, 3> widths{};
-    for (std::size_t r = 0; r < widths.size(); ++r) {
-        if (errors[r].size() >= kLeastWidthPoints) widths[r] = quantile(errors[r], 0.9);
-    }
-    return widths;
+    return errors.widths(OpKind::moe_experts);
 }
 
 }  // namespace tplan

@@ -10,6 +10,7 @@ namespace tplan {
 /// Residual log(measured / analytic) of the experts of one layer over log tokens.
 struct ExpertCurve {
     std::vector<double> log_tokens, residual;  // ascending
+    std::array<double, 3> half_width{};        // of the 90 % interval by gemm_regime(); 0: unknown
 
     bool empty() const { return residual.empty(); }
     /// Straight between points, that of the edge beyond them.
@@ -24,8 +25,7 @@ struct ExpertCurve {
 ExpertCurve expert_curve(const HardwareProfile& hardware, const StepShape& shape, DType dtype);
 
 /// Half widths of the 90 % interval of experts taken from the table, by tokens as products:
-/// measured widths are left out one at a time and predicted from the others of the layer. 0 where
-/// too few points tell.
-std::array<double, 3> expert_widths(const HardwareProfile& hardware);
+/// measured widths are left out one at a time and predicted from the others of the layer.
+std::vector<TableWidth> expert_widths(const HardwareProfile& hardware);
 
 }  // namespace tplan
