@@ -96,19 +96,30 @@ int nearest_ranks(const HardwareProfile& hardware, const AttentionKey& key) {
     int nearest = 0;
     const auto apart = [&](int r) { return std::abs(std::log(double(r) / key.ranks)); };
     for (const auto& p : hardware.tables.attention) {
-        if (!usable(p, key)) continue;
+        if (p.ranks == nearest || !usable(p, key)) continue;
         const double d = nearest == 0 ? -1 : apart(p.ranks) - apart(nearest);
         if (d < -1e-12 || (std::abs(d) <= 1e-12 && p.ranks > nearest)) nearest = p.ranks;
     }
     return nearest;
 }
 
-/// The points of the key's dtype and phase by head layout, times so far.
-Surfaces surfaces_of(const HardwareProfile& hardware, const AttentionKey& key, int ranks) {
+Layout layout_of(const AttentionPoint& p) {
+    return {p.heads, p.kv_heads, p.head_dim};
+}
+Layout layout_of(const AttentionKey& key) {
+    return {std::llround(key.heads), std::llround(key.kv_heads), std::llround(key.head_dim)};
+}
+
+/// The points of the key's dtype and phase by head layout, times so far: of the key's own layout if
+/// `own`, else of all.
+Surfaces surfaces_of(const HardwareProfile& hardware, const AttentionKey& key, int ranks,
+                     bool own = false) {
+    const auto wanted = layout_of(key);
     Surfaces surfaces;
     for (const auto& p : hardware.tables.attention) {
         if (!usable(p, key) || (hardware.backend == "cpu" && p.ranks != ranks)) continue;
-        auto& cell = surfaces[{p.heads, p.kv_heads, p.head_dim}][{p.batch, p.kv_len}];
+        if (own && layout_of(p) != wanted) continue;
+        auto& cell = surfaces[layout_of(p)][{p.batch, p.kv_len}];
         cell.residual += std::log(p.time.value);
         ++cell.count;
         cell.residency = p.residency.value_or(Residency::cold);
@@ -231,7 +242,7 @@ void judge_left_out(const HardwareProfile& hardware, const Surfaces& all, const 
     const Formula formula(hardware, layout, key);
     std::array<std::optional<std::map<Node, double>>, 3> predicted;
     for (const auto& p : hardware.tables.attention) {
-        if (!usable(p, key) || Layout{p.heads, p.kv_heads, p.head_dim} != layout) continue;
+        if (!usable(p, key) || layout_of(p) != layout) continue;
         key.residency = p.residency.value_or(Residency::cold);
         auto& residuals = predicted[std::size_t(key.residency)];
         if (!residuals) residuals = mixed(hardware, others, key);
@@ -272,12 +283,12 @@ bool AttentionGrid::covers(double log_batch_, double log_tokens_) const {
 AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key) {
     const int ranks = nearest_ranks(hardware, key);
     if (ranks == 0) return {};
-    const auto surfaces = surfaces_of(hardware, key, ranks);
+    auto surfaces = surfaces_of(hardware, key, ranks, true);
+    const bool measured = !surfaces.empty();
+    if (!measured) surfaces = surfaces_of(hardware, key, ranks);
     auto grid = grid_of(mixed(hardware, surfaces, key));
     // Between measured layouts of a GPU is what the table was judged on; a CPU has too few.
     const bool cpu = hardware.backend == "cpu";
-    const bool measured = surfaces.contains(
-        {std::llround(key.heads), std::llround(key.kv_heads), std::llround(key.head_dim)});
     grid.half_width = half_widths(hardware.tables, OpKind::attention, key.kv_dtype, key.residency);
     grid.inside = cpu ? measured && ranks == key.ranks : measured || surfaces.size() > 2;
     return grid;

@@ -54,6 +54,7 @@ Points points_of(const HardwareProfile& hardware, const ProductKey& key) {
     for (const auto& p : hardware.tables.gemm) {
         if (p.dtype != key.dtype) continue;
         points.push_back(&p);
+        if (p.ranks == nearest) continue;
         // The larger of two as near, because more ranks share the memory.
         const double d = nearest == 0 ? -1 : apart(p.ranks) - apart(nearest);
         if (d < -1e-12 || (std::abs(d) <= 1e-12 && p.ranks > nearest)) nearest = p.ranks;
