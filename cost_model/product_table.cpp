@@ -15,11 +15,11 @@ namespace tplan {
 
 namespace {
 
-// Of the kernel exp(-|d log n| - |d log k| - residency), chosen by leaving measured (n, k) out on
-// A100, H100 and L40S: the least mean error, and flat around it.
-constexpr double kNoise = 0.2;            // variance of a measurement over that of the residuals
-constexpr double kOtherResidency = 0.75;  // per class of residency apart
-constexpr std::size_t kNeighbours = 32;   // that kriging weighs
+// Of the kernel exp(-a |d log n| - a |d log k|), chosen by leaving fifths of the measured (n, k)
+// out on A100, H100 and L40S: the least mean error, and flat around it.
+constexpr double kLength = 0.7;          // a
+constexpr double kNoise = 0.05;          // variance of a measurement over that of the residuals
+constexpr std::size_t kNeighbours = 32;  // that kriging weighs
 
 /// The points of one (n, k), as residuals over log m.
 struct Group {
@@ -114,7 +114,7 @@ Group group_of(const HardwareProfile& hardware, const Points& points, const Stre
 }
 
 double similarity(double log_n, double log_k, const Stretch& s) {
-    return std::exp(-std::abs(log_n - s.log_n) - std::abs(log_k - s.log_k));
+    return std::exp(-kLength * (std::abs(log_n - s.log_n) + std::abs(log_k - s.log_k)));
 }
 
 /// The nearest measured values on either side of x; the value itself when it was measured.
@@ -207,7 +207,7 @@ class GroupMixer {
 
   private:
     static double likeness(const Group& a, double log_n, double log_k) {
-        return std::exp(-std::abs(a.log_n - log_n) - std::abs(a.log_k - log_k));
+        return std::exp(-kLength * (std::abs(a.log_n - log_n) + std::abs(a.log_k - log_k)));
     }
 
     const std::vector<Group>& groups_;
