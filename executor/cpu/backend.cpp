@@ -47,11 +47,18 @@ bool undisturbed(std::int64_t wall, std::int64_t cpu) {
     return static_cast<double>(wall - cpu) < 0.03 * static_cast<double>(wall) + 3000;
 }
 
-/// What belongs to one rank's thread; cache lines apart.
+struct Release {
+    void operator()(float* memory) const noexcept { release_bytes(memory); }
+};
+
+/// What belongs to one rank's thread; cache lines apart. The scratch lies at a multiple of 64 bytes
+/// on every rank: where a row begins decides in which order a vector sum adds it, and ranks that
+/// compute the same must get the same bits.
 struct alignas(128) RankState {
     std::unique_ptr<Communicator> communicator;
     SharedTables tables;
-    std::vector<float> scratch;
+    std::unique_ptr<float, Release> scratch;
+    std::size_t scratch_floats = 0;
     std::int64_t last_cpu_read_ns = 0;
 };
 
@@ -152,11 +159,17 @@ class CpuBackend final : public Backend {
     void prepare(int rank, BoundStep& step) override {
         auto& own = state(rank);
         const auto needed = static_cast<std::size_t>(prepare_kernel(step, own.tables));
-        if (own.scratch.size() < needed) own.scratch.resize(needed);
+        if (own.scratch_floats >= needed) return;
+        own.scratch.reset(static_cast<float*>(allocate_bytes(needed * sizeof(float))));
+        own.scratch_floats = own.scratch ? needed : 0;
+        if (!own.scratch) {
+            throw Error("memory", fmt::format("no {} bytes of scratch", needed * sizeof(float)),
+                        "run fewer tokens");
+        }
     }
 
     void launch(int rank, const BoundStep& step) override {
-        run_kernel(step, state(rank).scratch.data());
+        run_kernel(step, state(rank).scratch.get());
     }
 
     void add_bias(int, const Matrix& m, const Matrix& bias) override {
