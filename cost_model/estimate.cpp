@@ -301,6 +301,11 @@ std::vector<std::int64_t> shape_of(const Step& step, const Workload& workload) {
 
 }  // namespace
 
+std::array<Seconds, 2> interval_around(Seconds time, Seconds half) {
+    const bool wide = half.value > 0.5 * time.value;
+    return {wide ? time * (0.25 * time.value / half.value) : time - half, time + half};
+}
+
 Totals price(const CompiledProgram& program, const Workload& workload) {
     const auto sizes = sizes_of(program, workload);
     std::array<double, enum_names(CostKind{}).size()> half_widths{};
@@ -329,7 +334,7 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
     Totals totals;
     const double step = compute + collective, half = std::sqrt(squares);
     totals.step = Seconds(step);
-    totals.interval_90 = {Seconds(step - half), Seconds(step + half)};
+    totals.interval_90 = interval_around(Seconds(step), Seconds(half));
     totals.layer = Seconds(program.layers > 0 ? layers / program.layers : 0);
     totals.compute = Seconds(compute);
     totals.collective = Seconds(collective);
