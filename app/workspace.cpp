@@ -220,6 +220,9 @@ void open_plan(Workspace& workspace, const std::string& path) {
     workspace.inputs = inputs;
     workspace.validation = file.validation;
     workspace.validated = inputs;
+    // The file's own layout, also where this version would choose another.
+    workspace.degrees = std::make_shared<Degrees>(degrees_of(plan, inputs.hardware));
+    workspace.degrees->config = inputs.config;
     recompute(workspace);
 }
 

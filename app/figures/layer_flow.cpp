@@ -19,6 +19,7 @@ std::string short_name(std::string name) {
 /// Rows of one head along the dimension that counts heads; 0 when none does.
 std::int64_t head_unit(const ModelConfig& config, const Tensor& tensor, const Split& split) {
     if (split.kind == SplitKind::whole || tensor.axes.empty()) return 0;
+    if (split.kind == SplitKind::covering || split.kind == SplitKind::qkv) return split.unit;
     const auto axis = tensor.axes[at(split.dim)];
     if (axis != Axis::heads && axis != Axis::kv_heads) return 0;
     const auto heads = axis == Axis::heads ? config.heads : config.kv_heads;
@@ -56,7 +57,8 @@ void set_output(FlowItem& item, const Program& program, const std::vector<Step>&
     const auto& out = program.buffers[at(buffer)];
     item.out_width = out.width;
     item.out_split = out.layout.split;
-    item.out = out.layout.kind == LayoutKind::split     ? FlowLayout::split
+    item.out = out.layout.splits_rows()                 ? FlowLayout::tokens
+               : out.layout.kind == LayoutKind::split   ? FlowLayout::split
                : out.layout.kind == LayoutKind::partial ? FlowLayout::partial
                                                         : FlowLayout::replicated;
     for (auto next = s + 1; next < steps.size(); ++next) {

@@ -22,7 +22,13 @@ struct FlowWeight {
 };
 
 /// What an activation is like after a step.
-enum class FlowLayout { unknown, replicated, split, partial };
+enum class FlowLayout {
+    unknown,
+    replicated,
+    split,   // its own columns on every rank
+    tokens,  // its own rows on every rank
+    partial
+};
 
 struct FlowItem {
     OpKind kind = OpKind::linear;

@@ -12,6 +12,7 @@ constexpr double kName = 0.85, kSmall = 0.8;  // sizes of text
 constexpr double kGap = 0.8;                  // between weights of one step
 constexpr double kAbove = 0.15;               // between a name and its box
 constexpr double kStrip = 0.7;                // width of an activation
+constexpr double kTokenStrip = 1.3;           // of one that is cut by tokens
 constexpr double kFlow = 2.2;                 // between steps: arrow, strip, arrow
 constexpr double kDiamond = 3.0;
 constexpr double kVector = 0.9;  // width of a parameter with one dimension
@@ -324,7 +325,9 @@ void draw_flow(Painter& to, const FlowItem& from, const FlowItem* next, double x
     }
     if (!to.options.activations || from.out == FlowLayout::unknown || from.out_width < 1) return;
     const double height = side(from.out_width);
-    const Box box{x + (kFlow - kStrip) / 2 - 0.1, y - height / 2, kStrip, height};
+    const bool tokens = from.out == FlowLayout::tokens;
+    const double strip = tokens ? kTokenStrip : kStrip;
+    const Box box{x + (kFlow - strip) / 2 - 0.1, y - height / 2, strip, height};
     const auto id = "a:" + from.name;
     const auto title = [&](std::string_view layout) {
         return fmt::format("output of {}: {} columns, {}", from.name, from.out_width, layout);
@@ -334,6 +337,15 @@ void draw_flow(Painter& to, const FlowItem& from, const FlowItem* next, double x
         what.title = [&](int rank) {
             return title(fmt::format("rank {} has {}", rank,
                                      local_extent(from.out_split, from.out_width, rank)));
+        };
+        draw_slices(to.list, to.metrics, what);
+        return;
+    }
+    if (tokens) {
+        // Their number depends on the workload: drawn as equal shares.
+        SlicedBox what{box, from.out_split, to.tp(), false, id, {}, true, to.options.isolate};
+        what.title = [&](int rank) {
+            return title(fmt::format("rank {} has its own tokens, all columns of them", rank));
         };
         draw_slices(to.list, to.metrics, what);
         return;
@@ -422,6 +434,13 @@ void draw_legend(Painter& to, double& top) {
     word("whole on every rank");
     chip("", {Role::replicated}, Pattern::cross, {});
     word("partial sums");
+    const bool tokens = std::ranges::any_of(
+        to.section.items, [](const FlowItem& item) { return item.out == FlowLayout::tokens; });
+    if (tokens) {
+        chip(" ", rank_ink(0), Pattern::none, {Role::on_rank, 0});
+        chip(" ", rank_ink(1), Pattern::none, {Role::on_rank, 1});
+        word("side by side in a strip: each rank its own tokens");
+    }
     word("rows are outputs, columns inputs, as in the checkpoint");
     top += 2.0;
 }
