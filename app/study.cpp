@@ -26,11 +26,11 @@ std::vector<int> degrees_to_show(int most, int tp) {
     return degrees;
 }
 
-Curve make_curve(Degrees& degrees, const Circumstance& own, const std::string& link, int most,
+Curve make_curve(Degrees& degrees, const Circumstance& asked, const std::string& link, int most,
                  int tp) {
     Curve curve;
     curve.link = link;
-    auto around = own;
+    auto around = asked;
     around.cost.link = link;
     for (const int degree : degrees_to_show(most, tp)) {
         const auto& point = curve.points.emplace_back(worked_degree(degrees, degree, around).point);
@@ -98,6 +98,10 @@ std::string loss(const CurvePoint& from, const CurvePoint& to) {
 std::string gain(const CurvePoint& from, const CurvePoint& to) {
     const auto compute = from.totals.compute - to.totals.compute;
     const auto transfer = to.totals.collective - from.totals.collective;
+    if (transfer <= Seconds{}) {
+        return fmt::format("against TP {} it saves {} of compute and {} of communication", from.tp,
+                           format_time(compute), format_time(Seconds{} - transfer));
+    }
     return fmt::format("against TP {} it saves {} of compute for {} more communication", from.tp,
                        format_time(compute), format_time(transfer));
 }
@@ -111,10 +115,11 @@ const CurvePoint* point_at(const Curve& curve, int tp) {
 
 std::string answer_sentence(const Curve& curve, const Workload& workload,
                             const HardwareProfile& hardware) {
-    const CurvePoint *base = nullptr, *largest = nullptr;
+    const CurvePoint *first = nullptr, *base = nullptr, *largest = nullptr;
     for (const auto& point : curve.points) {
         if (!point.feasible) continue;
-        if (!base) base = &point;
+        if (!first) first = &point;
+        if (!base || !base->totals.memory.fits) base = &point;
         largest = &point;
     }
     if (!base) return "No degree works: " + curve.points.front().reason + ".";
@@ -134,9 +139,11 @@ std::string answer_sentence(const Curve& curve, const Workload& workload,
     }
     auto text = fmt::format("Use TP {} over {}: {} {}", best.tp, curve.link,
                             format_time(best.totals.step), step_word(workload));
-    if (&best != base && base->totals.memory.fits)
+    if (&best != base) {
         text += fmt::format(", {:.2f}x as fast as TP {}", base->totals.step / best.totals.step,
                             base->tp);
+        if (base != first) text += ", the smallest that fits";
+    }
     const bool tight = before && !before->totals.memory.fits;
     if (after) {
         text += fmt::format(", because TP {} {}", after->tp, loss(best, *after));

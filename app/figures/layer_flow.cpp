@@ -48,8 +48,19 @@ FlowWeight weight_of(const Study& study, const ShardedTensor& sharded) {
             tensor ? head_unit(*study.config, *tensor, sharded.split) : 0};
 }
 
-/// The layout of a step's first output. A buffer that the next all-reduce works on in place holds
-/// partial sums until then.
+/// Whether a buffer that was written before `from` holds partial sums: a reduction works on it in
+/// place, or it is added up with others before one does.
+bool holds_sums(const std::vector<Step>& steps, std::size_t from, int buffer) {
+    for (auto s = from; s < steps.size(); ++s) {
+        const auto& step = steps[s];
+        if (!std::ranges::count(step.inputs, buffer)) continue;
+        if (step.kind == OpKind::all_reduce || step.kind == OpKind::reduce_scatter) return true;
+        return step.kind == OpKind::add && holds_sums(steps, s + 1, step.outputs.front());
+    }
+    return false;
+}
+
+/// The layout of a step's first output.
 void set_output(FlowItem& item, const Program& program, const std::vector<Step>& steps,
                 std::size_t s) {
     if (steps[s].outputs.empty()) return;
@@ -61,13 +72,8 @@ void set_output(FlowItem& item, const Program& program, const std::vector<Step>&
                : out.layout.kind == LayoutKind::split   ? FlowLayout::split
                : out.layout.kind == LayoutKind::partial ? FlowLayout::partial
                                                         : FlowLayout::replicated;
-    for (auto next = s + 1; next < steps.size(); ++next) {
-        if (!std::ranges::count(steps[next].inputs, buffer)) continue;
-        const auto kind = steps[next].kind;
-        if (kind == OpKind::all_reduce || kind == OpKind::reduce_scatter)
-            item.out = FlowLayout::partial;
-        break;
-    }
+    if (item.out == FlowLayout::replicated && holds_sums(steps, s + 1, buffer))
+        item.out = FlowLayout::partial;
 }
 
 FlowSection from_program(const Study& study, int index) {
@@ -81,9 +87,12 @@ FlowSection from_program(const Study& study, int index) {
         item.kind = step.kind;
         item.name = step.name;
         item.step = static_cast<int>(s);
-        item.residual = (step.kind == OpKind::add || step.kind == OpKind::add_norm) &&
-                        !step.inputs.empty() &&
-                        program.buffers[at(step.inputs.front())].name == "hidden";
+        item.residual = step.kind == OpKind::add_norm ||
+                        (step.kind == OpKind::add &&
+                         (step.name.find("residual") != std::string::npos ||
+                          program.buffers[at(step.inputs.front())].name == "hidden"));
+        item.next =
+            flow.layers.size() > 0 && std::ranges::any_of(step.weights, &WeightRef::next_layer);
         for (const auto* refs : {&step.weights, &step.biases}) {
             for (const auto& ref : *refs) {
                 if (ref.tensor >= 0)

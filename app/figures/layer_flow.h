@@ -35,6 +35,7 @@ struct FlowItem {
     std::string name;  // of the step
     std::vector<FlowWeight> weights;
     bool residual = false;  // adds its input to the stream
+    bool next = false;      // its weight is the next layer's (last: the final norm)
     FlowLayout out = FlowLayout::unknown;
     Split out_split;
     std::int64_t out_width = 0;

@@ -56,21 +56,21 @@ std::string shares_in_words(const FlowWeight& weight) {
 
 }  // namespace
 
-std::string cut_words(const FlowWeight& weight, int tp) {
+std::vector<std::string> cut_words(const FlowWeight& weight, int tp) {
     const auto& split = weight.split;
     if (split.kind == SplitKind::whole)
-        return tp == 1 ? "whole" : fmt::format("replicated x{}", tp);
+        return {tp == 1 ? "whole" : fmt::format("replicated x{}", tp)};
     const auto from_end = static_cast<int>(weight.shape.size()) - split.dim;
     const std::string_view where = weight.shape.size() == 1 ? "split"
                                    : from_end == 1          ? "split in"
                                    : from_end == 2          ? "split out"
                                                             : "split experts";
-    auto text = fmt::format("{} / {}", where, split.parts);
-    if (split.kind == SplitKind::packed) text += ", each half";
-    for (const auto& more : {copies_in_words(weight), shares_in_words(weight)}) {
-        if (!more.empty()) text += ", " + more;
+    std::vector<std::string> words{fmt::format("{} / {}", where, split.parts)};
+    if (split.kind == SplitKind::packed) words.emplace_back("each half");
+    for (auto& more : {copies_in_words(weight), shares_in_words(weight)}) {
+        if (!more.empty()) words.push_back(more);
     }
-    return text;
+    return words;
 }
 
 std::string slice_title(const FlowWeight& weight, int rank, int tp) {

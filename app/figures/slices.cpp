@@ -89,7 +89,7 @@ void draw_slices(DisplayList& list, const TextMetrics& metrics, const SlicedBox&
         auto& idle = add_rect(list,
                               what.bands ? Box{box.x, box.bottom(), box.width, tail}
                                          : Box{box.right(), box.y, tail, box.height},
-                              {Role::idle}, {Role::outline});
+                              {Role::idle}, tail >= kOutlineFrom ? Ink{Role::outline} : Ink{});
         idle.pattern = Pattern::dots;
         idle.dashed = true;
         idle.id = what.id + "/idle";
