@@ -21,7 +21,7 @@ struct GuiLaunch {
     std::string renderer = "software";  // of a screenshot: software or window
     int frames = 4;
     bool built_in_font = false;
-    double measure_s = 0;  // leave the window alone so long, print how fast it is, and end
+    double measure_s = 0;         // leave the window alone so long, print how fast it is, and end
     std::vector<Action> actions;  // replayed before the first frame
     static void fields(auto& self, auto&& field) {
         field("what", self.what);
