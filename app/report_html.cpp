@@ -175,6 +175,46 @@ std::string measured(const Study& study) {
     return section("Predicted and measured", text);
 }
 
+/// What the plan file says about its degree: what would change the answer, what would settle it.
+std::string decision(const DegreeDecision& decided) {
+    auto text = "<p>" + escaped(decided.sentence) + "</p>\n";
+    for (const auto* more : {&decided.two_gpus, &decided.measurement}) {
+        if (!more->empty()) text += "<p>" + escaped(*more) + "</p>\n";
+    }
+    std::vector<std::vector<Cell>> rows;
+    for (const auto& flip : decided.flips)
+        rows.push_back({word(flip.what), number(flip.from), number(flip.to),
+                        number(fmt::format("TP {}", flip.tp))});
+    if (!rows.empty())
+        text += table({"another degree is best from", "now", "then", "best then"}, rows);
+    rows.clear();
+    for (const auto& point : decided.pareto) {
+        const auto& usd = point.usd_per_million_tokens.value;
+        rows.push_back({number(std::to_string(point.tp)), number(std::to_string(point.replicas)),
+                        number(std::to_string(point.batch)),
+                        number(fmt::format("{:.1f}", point.tokens_per_s_per_user)),
+                        number(fmt::format("{:.1f}", point.tokens_per_s_per_gpu)),
+                        number(usd ? fmt::format("{:.3f}", *usd) : "-")});
+    }
+    if (!rows.empty())
+        text +=
+            "<p>What one user sees against what a GPU gives; no other point has more of both:"
+            "</p>\n" +
+            table({"TP", "replicas", "batch", "tokens/s per user", "tokens/s per GPU",
+                   "$ per million tokens"},
+                  rows);
+    return section("Why this degree", text);
+}
+
+std::string layout(const Study& study) {
+    std::string items;
+    for (const auto& line : explain_layout(study)) items += "<li>" + escaped(line) + "</li>\n";
+    if (study.hf) {
+        for (const auto& line : study.hf->differences) items += "<li>" + escaped(line) + "</li>\n";
+    }
+    return items.empty() ? "" : section("Layout", "<ul>\n" + items + "</ul>\n");
+}
+
 std::string degrees_table(const Study& study) {
     std::vector<std::vector<Cell>> rows;
     for (const auto& curve : study.curves) {
@@ -243,7 +283,7 @@ std::string parameters_table(const Study& study) {
                 rows.push_back({word(flow.name), word(weight.full_name),
                                 word(fmt::format("{}", fmt::join(weight.shape, " x "))),
                                 word(std::string(name_of(weight.dtype))), word(weight.style),
-                                word(cut_words(weight, tp)),
+                                word(join(cut_words(weight, tp), ", ")),
                                 number(format_bytes(Bytes(bytes * share)))});
             }
         }
@@ -303,7 +343,9 @@ std::string report_html(const Study& study) {
     }
     if (study.validation) text += measured(study);
     text += problems(study);
+    if (study.decision) text += decision(*study.decision);
     text += section("Figures", figures_of(study));
+    text += layout(study);
     text += section("All degrees", degrees_table(study));
     if (study.totals) {
         text += section("Every step", steps_table(study));
