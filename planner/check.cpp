@@ -169,13 +169,16 @@ bool is_edit(const Error& error, const Json& document, const std::string& where)
             return false;
         }
     }
-    return at->is_number();
+    // The types of a profile have been read by now: what is wrong with a row of it are its numbers.
+    const bool row = at->is_structured() && !error.where.starts_with(where + "/model");
+    return at->is_number() || row;
 }
 
 std::vector<Difference> recompute(const Json& document, const PlanDocument& plan,
                                   const std::string& where) {
     require_ranges(plan.request, where + "/request");
     auto config = read_model_config(plan.model, where + "/model");
+    require_graph(config);  // while its source is a place in this document
     config.source = plan.model_source;
     // The profile is read with the same range checks as a profile file; its figures are the
     // premises of the plan.
