@@ -59,11 +59,13 @@ bool noticed(const Json& document) {
 /// A calibrated processor with two points at two ranks, so that there is something to drift.
 HardwareProfile calibrated_cpu() {
     auto hardware = load_hardware("h100-sxm");
+    hardware.origin = "no-such-profile.json";  // nothing to compare its figures with
     hardware.backend = "cpu";
     hardware.tables = {};
     for (const std::int64_t m : {16, 32})
         hardware.tables.gemm.push_back(
             {.dtype = DType::fp32, .ranks = 2, .m = m, .n = 64, .k = 64, .time = Seconds(1e-3)});
+    hardware.sources.push_back({"tables", {SourceKind::measured, "this test", "2026-01-01"}});
     return hardware;
 }
 
@@ -78,7 +80,7 @@ Json validated_document() {
     Validation validation;
     auto& measured = validation.measured;
     measured.backend = "cpu";
-    measured.layers = config.layers;
+    measured.layers = static_cast<int>(config.layers);
     std::mt19937_64 random(5);
     const auto some = [&] {
         return Seconds(1e-3 * (1 + 1e-3 * static_cast<double>(random() % 99)));
