@@ -2,7 +2,6 @@
 
 #include <filesystem>
 
-#include "app/query.h"
 #include "app/shard_text.h"
 #include "app/validated.h"
 #include "planner/requirements.h"
@@ -54,9 +53,7 @@ ShowResult show(const std::string& what, std::optional<int> tp, LayoutChoice lay
     }
     const auto planned = make_plan(config, model, options);
     if (!planned.plan) {
-        const auto verdict = tp_verdict(config, options.transformers);
-        result.refusal =
-            infeasible_text(planned.feasibility, working_degrees(config, verdict, options));
+        result.refusal = refuse(config, options, planned.feasibility);
         return result;
     }
     fill(model, *planned.plan);

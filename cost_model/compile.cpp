@@ -195,14 +195,18 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
 
 }  // namespace
 
+CollectiveImpl collectives_of(const HardwareProfile& hardware, const CostOptions& options) {
+    const auto usual = hardware.backend == "cpu" ? CollectiveImpl::cpu_shm : CollectiveImpl::nccl;
+    return options.collectives.value.value_or(usual);
+}
+
 CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
                         const CostOptions& options) {
-    const auto usual = hardware.backend == "cpu" ? CollectiveImpl::cpu_shm : CollectiveImpl::nccl;
     const Context context{.program = program,
                           .hardware = hardware,
                           .options = options,
                           .group = make_group(hardware, program.tp, options.nodes, options.link),
-                          .implementation = options.collectives.value.value_or(usual)};
+                          .implementation = collectives_of(hardware, options)};
     assert(program.order.size() == program.order_layer.size());
 
     CompiledProgram out;

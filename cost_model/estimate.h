@@ -140,6 +140,9 @@ struct OpEstimate {
     bool operator==(const OpEstimate&) const = default;
 };
 
+/// The implementation that prices collectives: the one asked for, or that of the backend.
+CollectiveImpl collectives_of(const HardwareProfile& hardware, const CostOptions& options);
+
 /// Compiles for pricing; `notes` of the result say what is priced as something else. Throws Error
 /// for a link the profile lacks or a degree above nodes x devices. Keeps pointers to neither
 /// argument.

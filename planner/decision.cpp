@@ -264,18 +264,20 @@ std::string describe(const Candidate& candidate, Objective objective) {
     return {};
 }
 
+bool meets_bound(const Candidate& candidate, const PlanRequest& request) {
+    const double bound = bound_of(request);
+    return bound == 0 || candidate.totals().step.value <= bound;
+}
+
 std::string refusal(const Candidate& candidate, const PlanRequest& request) {
     const auto& totals = candidate.totals();
     if (!totals.memory.fits) {
         return fmt::format("does not fit: needs {} of {} per GPU",
                            format_bytes(totals.memory.total), format_bytes(totals.memory.capacity));
     }
-    const double bound = bound_of(request);
-    if (bound > 0 && totals.step.value > bound) {
-        return fmt::format("{} is above the bound of {}", format_time(totals.step),
-                           format_time(Seconds(bound)));
-    }
-    return {};
+    if (meets_bound(candidate, request)) return {};
+    return fmt::format("{} is above the bound of {}", format_time(totals.step),
+                       format_time(Seconds(bound_of(request))));
 }
 
 KindTimes kind_times(const CompiledProgram& compiled, const Workload& workload) {

@@ -26,6 +26,9 @@ struct Candidate {
 double score(const Candidate& candidate, Objective objective);
 std::string describe(const Candidate& candidate, Objective objective);
 
+/// Does a step take no longer than the request allows?
+bool meets_bound(const Candidate& candidate, const PlanRequest& request);
+
 /// Why a candidate is out before objectives are compared: memory, the bounds; empty when it is in.
 std::string refusal(const Candidate& candidate, const PlanRequest& request);
 

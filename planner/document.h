@@ -77,7 +77,7 @@ struct Estimate {
     int tp = 1;
     std::string link;  // that the collectives run over; one rank: as asked, or empty
     Workload workload;
-    CostOptions options;
+    CostOptions options;  // the collectives named, also where the default prices them
     LayoutChoice layout = LayoutChoice::best;
     Kernels kernels = Kernels::served;
     Seconds step;
@@ -86,7 +86,8 @@ struct Estimate {
     Nullable<Seconds> tpot_isolated;  // decode: the step itself; null in prefill
     Seconds layer, compute, collective, exposed_collective, launch;
     double tokens_per_s = 0;
-    Provenance provenance = Provenance::datasheet;
+    Provenance provenance = Provenance::datasheet;  // the weakest
+    Named<double> provenance_shares;                // of the step time, strongest first
     Domain domain = Domain::datasheet_only;
     std::vector<OpEstimate> ops;
     MemoryUse memory;
@@ -113,6 +114,7 @@ struct Estimate {
         field("launch_s", self.launch);
         field("tokens_per_s", self.tokens_per_s);
         field("provenance", self.provenance);
+        field("provenance_shares", self.provenance_shares);
         field("domain", self.domain);
         field("ops", self.ops);
         field("memory", self.memory);

@@ -216,7 +216,8 @@ TEST_CASE("memory: capacity, fit and the largest batch and context") {
 TEST_CASE("what cannot be priced is an error that names what can") {
     CHECK_THAT(compile_error(2, {.link = "ethernet"}), Contains("nvlink, pcie"));
     CHECK_THAT(compile_error(16, {}), Contains("--tp 8") && Contains("--nodes 2"));
-    CHECK(compile_error(16, {.nodes = 2}).find("KV") == std::string::npos);
+    CHECK(compile_error(16, {.nodes = 2}).empty());
+    CHECK_THAT(compile_error(17, {.nodes = 2}), Contains("--tp 16") && Contains("--nodes 3"));
     const auto compiled = compile(test::decoder({}, 1), load_hardware("h100-sxm"), {});
     CHECK_THROWS_AS(price(compiled, {.phase = Phase::train}), Error);
 }
