@@ -95,8 +95,7 @@ std::string proof_text(const Certificate& certificate) {
 
 std::string hf_text(const HfComparison& hf, Seconds step) {
     if (!hf.feasible) return "transformers' own plan does not work: " + hf.reason + "\n";
-    if (hf.differences.empty() && hf.reason.empty())
-        return "transformers' own plan is the same\n";
+    if (hf.differences.empty() && hf.reason.empty()) return "transformers' own plan is the same\n";
     auto text =
         fmt::format("transformers' own plan: {} a step, {:+.1f} %{}\n", format_time(*hf.step.value),
                     100 * (*hf.step.value / step - 1), hf.reason.empty() ? "" : "; " + hf.reason);
