@@ -59,8 +59,8 @@ Program one_rank_program(const PlanDocument& plan) {
     return lower(model, *planned.plan, plan.workload.dtype);
 }
 
-/// Refuses what the run of threads on this CPU would refuse after its first minutes: steps it cannot
-/// run, and the memory of the plan and of one rank beside each other. Other backends and launchers
+/// Refuses what a run of threads would refuse after its first minutes: a backend that is not there,
+/// steps it cannot run, and the memory of the plan and of one rank beside each other. Processes
 /// refuse on their own when they start.
 void require_runnable(const Program& program, const std::optional<Program>& one,
                       const Workload& workload, const RunOptions& options) {
@@ -221,7 +221,7 @@ Validation run_program(const PlanDocument& plan, const Program& program,
     const auto program_of_plan = first_layers(program, layers);
     std::optional<Program> program_of_one;
     if (plan.tp > 1) program_of_one = first_layers(one_rank_program(plan), layers);
-    if (!request.world && request.backend != "cuda") {
+    if (!request.world) {
         require_runnable(program_of_plan, program_of_one, plan.workload,
                          options_of(plan, request, true));
     }
@@ -245,9 +245,8 @@ Validation run_program(const PlanDocument& plan, const Program& program,
         const auto outputs = runner.outputs();
         if (one) {
             one->run();
-            result.numerics.reference.push_back(
-                check_of(fmt::format("logits of TP {} against TP 1", plan.tp), outputs,
-                         one->outputs()));
+            result.numerics.reference.push_back(check_of(
+                fmt::format("logits of TP {} against TP 1", plan.tp), outputs, one->outputs()));
         }
         measure(plan, request, runner, one ? &*one : nullptr, measured);
     } catch (const Error& failure) {

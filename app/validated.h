@@ -177,7 +177,7 @@ struct Validation {
     Numerics numerics;
     Comparison comparison;
     RunVerdict verdict = RunVerdict::inconclusive;
-    std::vector<std::string> reasons{};  // for a verdict other than `validated`
+    std::vector<std::string> reasons{};                  // for a verdict other than `validated`
     std::optional<std::vector<RankTrail>> last_steps{};  // of a run that was cut short
     static void fields(auto& self, auto&& field) {
         field("measured", self.measured);
