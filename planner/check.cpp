@@ -180,6 +180,13 @@ std::vector<Difference> recompute(const Json& document, const PlanDocument& plan
     auto config = read_model_config(plan.model, where + "/model");
     require_graph(config);  // while its source is a place in this document
     config.source = plan.model_source;
+    // Counted before anything is searched: a model edited to thousands of layers takes minutes.
+    const auto& places = plan.program.order_layer;
+    const auto layers = places.empty() ? 0 : *std::ranges::max_element(places) + 1;
+    if (layers != config.layers) {
+        return {{"model", fmt::format("{} layers", config.layers),
+                 fmt::format("{}, as the program has", layers)}};
+    }
     // The profile is read with the same range checks as a profile file; its figures are the
     // premises of the plan.
     auto hardware = read_hardware(to_json(plan.hardware), where + "/hardware");
