@@ -30,7 +30,7 @@ constexpr int kTryAgainMs = 20, kWatchMs = 50;
 // Where rank 0 puts the memory: beyond what the address of a program and its heap is drawn from and
 // far below the libraries, so that it is free in every process, also under the sanitizers, which
 // take most of the rest for themselves.
-constexpr std::uintptr_t kAddress = 0x567000000000;
+constexpr std::uintptr_t kAddress = 0x566000000000;
 
 [[noreturn]] void fail(const std::string& doing) {
     throw Error("--launcher env", doing + ": " + std::strerror(errno));
