@@ -263,11 +263,7 @@ Validation run_program(const PlanDocument& plan, const Program& program,
 std::optional<Validation> run_plan(const Json& document, const std::string& where,
                                    const RunRequest& request) {
     if (const auto differences = check_plan(document, where); !differences.empty()) {
-        const auto& first = differences.front();
-        throw Error(where,
-                    fmt::format("the plan does not recompute: {} values differ, the first at {}: "
-                                "found {}, expected {}",
-                                differences.size(), first.path, first.found, first.expected),
+        throw Error(where, "the plan does not recompute: " + first_of(differences),
                     "make the plan again with `tplan plan`");
     }
     return launch_plan(read_plan(document, where), request);

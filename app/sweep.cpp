@@ -31,9 +31,11 @@ void fill(SweepRow& row, const Totals& totals, int tp) {
 std::string judge_group(std::span<SweepRow> rows) {
     SweepRow* best = nullptr;
     const SweepRow* base = nullptr;
+    bool all_fit = true;
     for (auto& row : rows) {
         if (!row.feasible) continue;
         const bool fits = row.memory.value->fits;
+        all_fit = all_fit && fits;
         if (!base || (fits && !base->memory.value->fits)) base = &row;
         if (fits && (!best || *row.step.value < *best->step.value)) best = &row;
     }
@@ -49,12 +51,13 @@ std::string judge_group(std::span<SweepRow> rows) {
     for (const auto& row : rows) {
         if (row.feasible && row.tp > best->tp && !next) next = &row;
     }
-    auto text = fmt::format("{}: TP {} is fastest, {} a step ({:.2f}x of TP {})", place, best->tp,
-                            format_time(*best->step.value), *best->speedup.value, base->tp);
+    auto text = fmt::format("{}: TP {} is the fastest{}, {} a step ({:.2f}x of TP {})", place,
+                            best->tp, all_fit ? "" : " that fits", format_time(*best->step.value),
+                            *best->speedup.value, base->tp);
     if (next) {
-        text += fmt::format("; TP {} stops paying: {} a step, of which all-reduce and gathers {}",
-                            next->tp, format_time(*next->step.value),
-                            format_time(*next->collective.value));
+        text += fmt::format(
+            "; further GPUs stop paying there: TP {} takes {}, of which collectives {}", next->tp,
+            format_time(*next->step.value), format_time(*next->collective.value));
     }
     return text;
 }
@@ -92,9 +95,8 @@ SweepRow price_row(const Place& place, int tp, const LoweredDegree& degree,
         row.reason = fmt::format("{} has no {}", row.hardware, row.link);
         return row;
     }
-    if (!degree.program && !degree.space) {
-        const auto& violations = degree.feasibility.violations;
-        row.reason = violations.empty() ? "infeasible" : violations[0].message;
+    if (!works(degree)) {
+        row.reason = first_message(degree.feasibility);
         return row;
     }
     const auto priced = price_degree(degree, place.hardware, place.cost, workload);
@@ -123,12 +125,13 @@ SweepDocument sweep(const Query& query, const SweepAxes& asked) {
         degrees.try_emplace(tp,
                             lower_degree(resolved.config, model, options, document.workload.dtype));
     }
-    std::set<std::string> known_links;  // of any of the profiles
+    std::vector<HardwareProfile> machines;
+    std::set<std::string> known_links;  // of any of them
     for (const auto& name : axes.hardware) {
-        for (const auto& link : link_names(load_hardware(name))) known_links.insert(link);
+        machines.push_back(load_hardware(name));
+        for (const auto& link : link_names(machines.back())) known_links.insert(link);
     }
-    for (const auto& name : axes.hardware) {
-        const auto hardware = load_hardware(name);
+    for (const auto& hardware : machines) {
         const auto own_links = link_names(hardware);
         for (const auto& link : axes.links.empty() ? own_links : axes.links) {
             Place place{.hardware = hardware, .cost = resolved.request.cost};

@@ -41,8 +41,8 @@ TEST_CASE(
             CHECK(*row->speedup.value == Catch::Approx(*rows->step.value / *row->step.value));
         }
         CHECK_THAT(document.findings[group],
-                   Contains(fmt::format("{} over pcie, batch {}: TP {} is fastest", rows->hardware,
-                                        rows->batch, best->tp)));
+                   Contains(fmt::format("{} over pcie, batch {}: TP {} is the fastest",
+                                        rows->hardware, rows->batch, best->tp)));
     }
     const auto csv = sweep_csv(document);
     CHECK(std::ranges::count(csv, '\n') == 17);
