@@ -238,8 +238,7 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
     cost.time = Seconds(time);
     cost.launch = Seconds(std::min(launch, time));
     cost.bound = kernel.compute > kernel.memory ? Bound::compute : Bound::memory;
-    // What a pass over memory computes takes no time; it waits for its longest row.
-    if (step.pass >= 0 && cost.bound == Bound::compute) cost.bound = Bound::latency;
+    if (kernel.waits && cost.bound == Bound::compute) cost.bound = Bound::latency;
     if (launch > std::max(kernel.compute, kernel.memory)) cost.bound = Bound::launch;
     if (modelled && !measured) {
         cost.provenance = Provenance::predicted;

@@ -12,6 +12,7 @@ struct KernelCost {
     double seconds = 0;
     double launch = 0;               // the fixed part of it
     double compute = 0, memory = 0;  // what the SMs and what the memory would take alone
+    bool waits = false;              // `compute` is a wait for one row after another
     double half_width = 0.3;         // of the 90 % interval, as a fraction
     bool inside = true;              // false: a kind of shape, kernel or device not measured
 };

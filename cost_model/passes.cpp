@@ -73,7 +73,7 @@ PassPricer make_pass_pricer(const HardwareProfile& hardware, OpKind op, double c
 }
 
 KernelCost pass_cost(const PassPricer& p, double rows) {
-    KernelCost cost{.half_width = p.half_width, .inside = p.inside};
+    KernelCost cost{.waits = true, .half_width = p.half_width, .inside = p.inside};
     cost.launch = p.launch;
     cost.compute = p.row * std::max(1.0, rows / p.rows_at_once);
     cost.memory = p.fixed_bytes_time + rows * p.row_bytes_time;
