@@ -302,14 +302,9 @@ std::vector<std::int64_t> shape_of(const Step& step, const Workload& workload) {
 
 }  // namespace
 
-std::array<Seconds, 2> interval_around(Seconds time, Seconds half) {
-    const bool wide = half.value > 0.5 * time.value;
-    return {wide ? time * (0.25 * time.value / half.value) : time - half, time + half};
-}
-
 Totals price(const CompiledProgram& program, const Workload& workload) {
     const auto sizes = sizes_of(program, workload);
-    std::array<double, enum_names(CostKind{}).size()> half_widths{}, times{};
+    KindSums kinds;
     double compute = 0, collective = 0, launch = 0, layers = 0;
     auto provenance = Provenance::measured;
     auto domain = Domain::interpolated;
@@ -322,26 +317,17 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
             section_time += time;
             (step.collective ? collective : compute) += section.repeats * time;
             launch += section.repeats * cost.launch.value;
-            half_widths[at(static_cast<int>(step.kind))] +=
-                section.repeats * time * cost.half_width;
-            times[at(static_cast<int>(step.kind))] += section.repeats * time;
+            kinds.add(step.kind, section.repeats * time, cost.half_width);
             provenance = std::max(provenance, cost.provenance);
             domain = std::max(domain, cost.domain);
         }
         if (section.layer) layers += section.repeats * section_time;
     }
-    double above = 0, below = 0;
-    for (std::size_t k = 0; k < half_widths.size(); ++k) {
-        const Seconds time(times[k]);
-        const auto low = interval_around(time, Seconds(half_widths[k]))[0];
-        above += half_widths[k] * half_widths[k];
-        below += std::pow((time - low).value, 2);
-    }
 
     Totals totals;
     const double step = compute + collective;
     totals.step = Seconds(step);
-    totals.interval_90 = {Seconds(step - std::sqrt(below)), Seconds(step + std::sqrt(above))};
+    totals.interval_90 = kinds.interval(totals.step);
     totals.layer = Seconds(program.layers > 0 ? layers / program.layers : 0);
     totals.compute = Seconds(compute);
     totals.collective = Seconds(collective);

@@ -294,13 +294,3 @@ TEST_CASE("measured tables: points are hit, inside is interpolated, outside says
     prefill.phase = Phase::prefill;
     CHECK(price_step(attend, 0, 0, prefill).provenance == Provenance::predicted);
 }
-
-TEST_CASE("an interval is even where it is narrow and stays above nothing where it is wide") {
-    const auto narrow = interval_around(Seconds(2), Seconds(0.5));
-    CHECK(narrow[0].value == Catch::Approx(1.5));
-    CHECK(narrow[1].value == Catch::Approx(2.5));
-    CHECK(interval_around(Seconds(2), Seconds(1))[0].value == Catch::Approx(1));
-    const auto wide = interval_around(Seconds(2), Seconds(4));
-    CHECK(wide[0].value == Catch::Approx(0.25));
-    CHECK(wide[1].value == Catch::Approx(6));
-}
