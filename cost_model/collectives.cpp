@@ -358,6 +358,8 @@ Group make_group(const HardwareProfile& hardware, int ranks, int nodes, const st
                     "use a smaller degree or another --link");
     }
     group.link = *at;
+    for (auto faster = hardware.links.begin(); group.link.transferred && faster != at; ++faster)
+        raise_to(group.link.algorithms, faster->algorithms);
     return group;
 }
 
