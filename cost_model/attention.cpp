@@ -142,6 +142,7 @@ KernelCost prefill_cost(const AttentionPricer& p, const WorkSize& w) {
     const bool is_short = attention_regime(false, w.batch, w.cached) == 0;
     cost.half_width = widening * (is_short ? m.half_width_short : m.half_width_long);
     cost.inside = widening == 1 && !p.transferred;
+    cost.transferred = p.transferred;
     return cost;
 }
 
@@ -200,6 +201,7 @@ KernelCost decode_cost(const AttentionPricer& p, const WorkSize& w) {
     if (cold && bytes < p.l2_bytes) widening *= kUnmeasuredCold;
     cost.half_width = widening * (cold ? m.half_width_cold : m.half_width_warm);
     cost.inside = widening == 1 && !p.transferred;
+    cost.transferred = p.transferred;
     return cost;
 }
 

@@ -234,6 +234,7 @@ void add_fitted_lines(std::vector<CollectiveLine>& lines, OpKind op, Impl implem
                          .half_width = fit.half_width,
                          .fitted = true,
                          .near = fit.fitted && !group.link.transferred,
+                         .transferred = group.link.transferred,
                          .implementation = implementation,
                          .algorithm = row.algorithm});
         from = fit.to;

@@ -60,12 +60,16 @@ void set_trust(StepCost& cost, const CompiledProgram& program, bool measured, bo
     if (!measured) cost.half_width = std::max(cost.half_width, kUnmeasuredWidth);
 }
 
+/// Of a price by fitted parameters: transferred ones are another device's, scaled by datasheets.
+Provenance provenance_of_model(bool transferred) {
+    return transferred ? Provenance::datasheet : Provenance::predicted;
+}
+
 /// A product priced by its tiles: fitted, so better than a datasheet, but not measured here. With
 /// few rows it matters most where the weights lie, and the fit is to weights in memory.
 void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows, Residency weights) {
     const bool inside =
         gemm.fitted && !gemm.transferred && rows >= gemm.least_rows && rows <= gemm.most_rows;
-    cost.provenance = gemm.transferred ? Provenance::datasheet : Provenance::predicted;
     cost.domain = inside ? Domain::interpolated : Domain::extrapolated;
     const auto regime = gemm_regime(rows);
     const bool as_fitted = weights == Residency::cold || regime > 0;
@@ -82,7 +86,7 @@ std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const C
 void trust_line(StepCost& cost, const CollectiveLine& line) {
     constexpr double kSmallest = 256, kLargest = 2147483648;  // bytes, a factor of two beyond
     const bool inside = cost.payload.value >= kSmallest && cost.payload.value <= kLargest;
-    cost.provenance = Provenance::predicted;
+    cost.provenance = provenance_of_model(line.transferred);
     cost.domain = line.near && inside ? Domain::interpolated : Domain::extrapolated;
     cost.half_width = line.half_width * (line.near ? 1 : kTransferredWidening);
     if (!inside) cost.half_width *= kExtrapolatedWidening;
@@ -188,7 +192,8 @@ std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const Comp
         return KernelCost{.seconds = product.seconds,
                           .launch = product.launch,
                           .compute = product.compute,
-                          .memory = product.memory};
+                          .memory = product.memory,
+                          .transferred = program.gemms[at(step.gemm)].transferred};
     }
     return std::nullopt;
 }
@@ -241,7 +246,7 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
     if (kernel.waits && cost.bound == Bound::compute) cost.bound = Bound::latency;
     if (launch > std::max(kernel.compute, kernel.memory)) cost.bound = Bound::launch;
     if (modelled && !measured) {
-        cost.provenance = Provenance::predicted;
+        cost.provenance = provenance_of_model(kernel.transferred);
         cost.domain = kernel.inside ? Domain::interpolated : Domain::extrapolated;
         cost.half_width = kernel.half_width;
         if (step.gemm >= 0) {

@@ -138,6 +138,7 @@ KernelCost expert_cost(const ExpertPricer& p, const WorkSize& w) {
     const std::array half_widths{m.half_width_few, m.half_width_some, m.half_width_many};
     cost.half_width = std::min(widening * half_widths[gemm_regime(tokens)], kWidest);
     cost.inside = widening == 1 && !p.transferred;
+    cost.transferred = p.transferred;
     return cost;
 }
 
