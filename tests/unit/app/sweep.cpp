@@ -3,20 +3,11 @@
 #include <algorithm>
 
 #include "tests/support/catch.h"
+#include "tests/unit/app/queries.h"
 
 using namespace tplan;
 using Catch::Matchers::Contains;
-
-namespace {
-
-Query query_of(const std::string& model, const std::string& hardware) {
-    Query query;
-    query.model = model;
-    query.hardware = hardware;
-    return query;
-}
-
-}  // namespace
+using test::query_of;
 
 TEST_CASE(
     "a sweep marks one best of each hardware, link and batch, and says why others do not go") {
