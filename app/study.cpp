@@ -46,13 +46,8 @@ Curve make_curve(Degrees& degrees, const Circumstance& asked, const std::string&
         }
     }
     if (curve.second >= 0) {
-        const auto times = [&](int index) {
-            const auto& lowering =
-                *worked_degree(degrees, curve.points[at(index)].tp, around).lowering;
-            return kind_times(compile(*lowering.program, *around.hardware, around.cost),
-                              around.workload);
-        };
-        curve.sure = probability_ahead(times(curve.best), 1, times(curve.second), 1);
+        const auto kinds = [&](int index) { return curve.points[at(index)].totals.kinds; };
+        curve.sure = probability_ahead(kinds(curve.best), 1, kinds(curve.second), 1);
     }
     return curve;
 }
@@ -61,20 +56,9 @@ Curve make_curve(Degrees& degrees, const Circumstance& asked, const std::string&
 std::optional<HfComparison> beside_hf(Degrees& degrees, const Study& study) {
     if (study.lowered->layout.empty()) return std::nullopt;
     const auto& request = study.request;
-    const auto own = given_layout(degrees, request.plan.tp);
-    HfComparison hf;
-    if (!own->program) {
-        const auto& violations = own->feasibility.violations;
-        hf.reason = violations.empty() ? "infeasible" : violations.front().message;
-        return hf;
-    }
-    const auto totals =
-        price(compile(*own->program, *study.hardware, request.cost), request.workload);
-    hf.feasible = true;
-    hf.step.value = totals.step;
-    hf.fits.value = totals.memory.fits;
-    hf.differences = differences(*study.lowered->program, *own->program);
-    return hf;
+    const auto hf = given_layout(degrees, request.plan.tp);
+    return compare_with_hf(*study.lowered->program, hf->program, hf->feasibility, *study.hardware,
+                           request.cost, request.workload);
 }
 
 std::string step_word(const Workload& workload) {

@@ -332,6 +332,7 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
     Totals totals;
     const double step = compute + collective;
     totals.step = Seconds(step);
+    totals.kinds = kinds;
     totals.interval_90 = kinds.interval(totals.step);
     totals.layer = Seconds(program.layers > 0 ? layers / program.layers : 0);
     totals.compute = Seconds(compute);

@@ -103,6 +103,7 @@ struct Totals {
     double tokens_per_s = 0;  // whole group: tokens of the step / step time
     Provenance provenance = Provenance::datasheet;
     Domain domain = Domain::datasheet_only;
+    KindSums kinds;
     MemoryUse memory;
 };
 

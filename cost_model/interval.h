@@ -23,6 +23,10 @@ struct KindSums {
         seconds[static_cast<std::size_t>(kind)] += time;
         half_width[static_cast<std::size_t>(kind)] += time * fraction;
     }
+    /// Half width of a kind as a fraction of its time; 0 where it takes none.
+    double fraction(std::size_t kind) const {
+        return seconds[kind] > 0 ? half_width[kind] / seconds[kind] : 0;
+    }
     /// The interval of all that was added, around the caller's own sum of it.
     std::array<Seconds, 2> interval(Seconds sum) const;
 };

@@ -135,13 +135,13 @@ std::vector<Flip> find_flips(int chosen, const LoweredDegrees& degrees,
 
 /// What one measurement tells two candidates apart best: the kind of op whose uncertainty weighs
 /// most in their difference.
-std::string settling_measurement(const KindTimes& a, double a_scale, const KindTimes& b,
+std::string settling_measurement(const KindSums& a, double a_scale, const KindSums& b,
                                  double b_scale, const Program& program, const Workload& workload) {
     std::size_t widest = 0;
     double most = 0;
     for (std::size_t k = 0; k < kKinds; ++k) {
         const double own = std::abs(a.seconds[k] * a_scale - b.seconds[k] * b_scale) *
-                           std::max(a.half_width[k], b.half_width[k]);
+                           std::max(a.fraction(k), b.fraction(k));
         if (own <= most) continue;
         most = own;
         widest = k;
@@ -286,31 +286,12 @@ std::string refusal(const Totals& totals, const PlanRequest& request) {
                        format_time(Seconds(bound_of(request))));
 }
 
-KindTimes kind_times(const CompiledProgram& compiled, const Workload& workload) {
-    KindTimes times{std::vector<double>(kKinds, 0), std::vector<double>(kKinds, 0)};
-    for (std::size_t s = 0; s < compiled.sections.size(); ++s) {
-        const auto& section = compiled.sections[s];
-        for (int i = 0; i < section.steps; ++i) {
-            const auto cost = price_step(compiled, static_cast<int>(s), i, workload);
-            const auto step = static_cast<std::size_t>(section.first_step + i);
-            const auto kind = static_cast<std::size_t>(compiled.steps[step].kind);
-            const double time = section.repeats * cost.time.value;
-            times.seconds[kind] += time;
-            times.half_width[kind] += time * cost.half_width;
-        }
-    }
-    for (std::size_t k = 0; k < kKinds; ++k) {
-        if (times.seconds[k] > 0) times.half_width[k] /= times.seconds[k];
-    }
-    return times;
-}
-
-double probability_ahead(const KindTimes& better, double better_scale, const KindTimes& worse,
+double probability_ahead(const KindSums& better, double better_scale, const KindSums& worse,
                          double worse_scale) {
     double mean = 0, variance = 0;
     for (std::size_t k = 0; k < better.seconds.size(); ++k) {
         const double difference = worse.seconds[k] * worse_scale - better.seconds[k] * better_scale;
-        const double width = std::max(better.half_width[k], worse.half_width[k]);
+        const double width = std::max(better.fraction(k), worse.fraction(k));
         const double own =
             std::hypot(worse.seconds[k] * worse_scale, better.seconds[k] * better_scale);
         mean += difference;
@@ -338,16 +319,12 @@ DegreeDecision decide(const std::vector<Candidate>& candidates, const Candidate&
         decision.runner_up.value = second->tp;
         decision.margin.value =
             request.objective == Objective::throughput ? best / next - 1 : next / best - 1;
-        const auto times = [&](const Candidate& candidate) {
-            return kind_times(compile(candidate.planned.program, around.hardware, request.cost),
-                              request.workload);
-        };
         const auto scale = [&](const Candidate& candidate) {
             const bool throughput = request.objective == Objective::throughput;
             return throughput ? 1.0 / candidate.replicas : 1.0;
         };
         if (request.objective != Objective::memory) {
-            const auto own = times(chosen), other = times(*second);
+            const auto &own = chosen.totals().kinds, &other = second->totals().kinds;
             decision.probability.value =
                 probability_ahead(own, scale(chosen), other, scale(*second));
             if (*decision.probability.value < kSure) {

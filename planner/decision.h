@@ -123,14 +123,7 @@ DegreeDecision decide(const std::vector<Candidate>& candidates, const Candidate&
 /// fraction for both and a fifth is each one's own, since their shapes differ (assumed;
 /// derivation.md 6).
 /// `better_scale` and `worse_scale` turn seconds into the score that is compared.
-struct KindTimes {
-    std::vector<double> seconds;     // per CostKind
-    std::vector<double> half_width;  // per CostKind: of the 90 % interval, as a fraction
-};
-double probability_ahead(const KindTimes& better, double better_scale, const KindTimes& worse,
+double probability_ahead(const KindSums& better, double better_scale, const KindSums& worse,
                          double worse_scale);
-
-/// Time and weighted half width of every kind of op of a program.
-KindTimes kind_times(const CompiledProgram& compiled, const Workload& workload);
 
 }  // namespace tplan

@@ -92,30 +92,6 @@ void name_algorithms(Program& program, const CompiledProgram& compiled, const Wo
     }
 }
 
-/// What transformers would make of the same degree.
-HfComparison compare_with_hf(const ModelConfig& config, const Model& model,
-                             const HardwareProfile& hardware, const PlanRequest& request,
-                             const Candidate& chosen) {
-    auto options = request.plan;
-    options.tp = chosen.tp;
-    options.layout = LayoutChoice::hf;
-    const auto hf = plan_program(config, model, options, hardware, request.cost, request.workload);
-    HfComparison comparison;
-    if (!hf.program) {
-        comparison.reason = first_message(hf.feasibility);
-        return comparison;
-    }
-    const auto& totals = hf.program->totals;
-    comparison.feasible = true;
-    comparison.step.value = totals.step;
-    comparison.fits.value = totals.memory.fits;
-    if (!totals.memory.fits) {
-        comparison.reason = does_not_fit(totals.memory);
-    }
-    comparison.differences = differences(chosen.planned.program, hf.program->program);
-    return comparison;
-}
-
 std::string describe(const HfComparison& hf, Seconds step) {
     if (!hf.feasible) return "; transformers' own plan does not work here: " + hf.reason;
     if (!*hf.fits.value) return "; transformers' own plan " + hf.reason;
@@ -168,7 +144,10 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
     if (planned.certificate) {
         document.layout = planned.layout;
         document.certificate = planned.certificate;
-        document.hf = compare_with_hf(config, model, hardware, request, chosen);
+        options.layout = LayoutChoice::hf;
+        const auto hf = lower_degree(config, model, options, request.workload.dtype);
+        document.hf = compare_with_hf(planned.program, hf.program, hf.feasibility, hardware,
+                                      request.cost, request.workload);
         if (chosen.tp > 1 && replicates_all(planned.layout))
             document.why +=
                 "; nothing is cut: at this size an all-reduce costs more than cutting the work "
@@ -273,6 +252,23 @@ Estimate make_estimate(const std::string& model, const PlannedProgram& planned,
     auto estimate = make_estimate(model, planned.program, hardware, options, cost, workload);
     estimate.memory = planned.totals.memory;
     return estimate;
+}
+
+HfComparison compare_with_hf(const Program& own, const std::optional<Program>& hf,
+                             const Feasibility& feasibility, const HardwareProfile& hardware,
+                             const CostOptions& cost, const Workload& workload) {
+    HfComparison comparison;
+    if (!hf) {
+        comparison.reason = first_message(feasibility);
+        return comparison;
+    }
+    const auto totals = price(compile(*hf, hardware, cost), workload);
+    comparison.feasible = true;
+    comparison.step.value = totals.step;
+    comparison.fits.value = totals.memory.fits;
+    if (!totals.memory.fits) comparison.reason = does_not_fit(totals.memory);
+    comparison.differences = differences(own, *hf);
+    return comparison;
 }
 
 namespace {

@@ -221,6 +221,11 @@ Estimate make_estimate(const std::string& model, const PlannedProgram& planned,
                        const HardwareProfile& hardware, const PlanOptions& options,
                        const CostOptions& cost, const Workload& workload);
 
+/// What transformers would make of the same degree: its program, or why there is none.
+HfComparison compare_with_hf(const Program& own, const std::optional<Program>& hf,
+                             const Feasibility& feasibility, const HardwareProfile& hardware,
+                             const CostOptions& cost, const Workload& workload);
+
 /// Plan, program and prediction for one request, or why there is none.
 struct PlanResult {
     std::optional<PlanDocument> document;

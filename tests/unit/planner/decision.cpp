@@ -10,15 +10,11 @@ using namespace tplan::test;
 
 namespace {
 
-constexpr std::size_t kKinds = enum_names(CostKind{}).size();
-
 /// Seconds of products and of all-reduces, with their 90 % half widths.
-KindTimes times_of(double linear, double linear_width, double reduce, double reduce_width) {
-    KindTimes times{std::vector<double>(kKinds, 0), std::vector<double>(kKinds, 0)};
-    times.seconds[static_cast<std::size_t>(CostKind::linear)] = linear;
-    times.half_width[static_cast<std::size_t>(CostKind::linear)] = linear_width;
-    times.seconds[static_cast<std::size_t>(CostKind::all_reduce)] = reduce;
-    times.half_width[static_cast<std::size_t>(CostKind::all_reduce)] = reduce_width;
+KindSums times_of(double linear, double linear_width, double reduce, double reduce_width) {
+    KindSums times;
+    times.add(CostKind::linear, linear, linear_width);
+    times.add(CostKind::all_reduce, reduce, reduce_width);
     return times;
 }
 
