@@ -359,13 +359,19 @@ ChoiceCost evaluate(const ChoiceChain& chain, const Assignment& assignment) {
     return cost;
 }
 
-std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap, Effort effort) {
-    auto fast = solve_for(chain, {}, bytes_cap);
-    if (!fast || fast->cost.bytes <= bytes_cap) return fast;
-    auto small = solve_for(chain, {.bytes_first = true}, bytes_cap);
-    if (small->cost.bytes > bytes_cap) return std::nullopt;
-    auto feasible = *small;
-    auto bound = best_multiplier(chain, *fast, *small, bytes_cap, feasible);
+std::optional<ChoiceEnds> solve_ends(const ChoiceChain& chain) {
+    auto fastest = solve_for(chain, {}, kIllegal);
+    if (!fastest) return std::nullopt;
+    auto smallest = solve_for(chain, {.bytes_first = true}, kIllegal);
+    return ChoiceEnds{std::move(*fastest), std::move(*smallest)};
+}
+
+std::optional<ChoiceSolution> solve(const ChoiceChain& chain, const ChoiceEnds& ends,
+                                    double bytes_cap, Effort effort) {
+    if (ends.fastest.cost.bytes <= bytes_cap) return ends.fastest;
+    if (ends.smallest.cost.bytes > bytes_cap) return std::nullopt;
+    auto feasible = ends.smallest;
+    auto bound = best_multiplier(chain, ends.fastest, ends.smallest, bytes_cap, feasible);
     LabelSearch labels{.assignment = {}, .complete = false};
     if (effort == Effort::exact)
         labels = solve_within(chain, bytes_cap, feasible.cost.seconds, bound.potentials);
@@ -378,8 +384,9 @@ std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap, 
     return solution;
 }
 
-ChoiceSolution solve_smallest(const ChoiceChain& chain) {
-    return solve_for(chain, {.bytes_first = true}, kIllegal).value();
+std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap) {
+    const auto ends = solve_ends(chain);
+    return ends ? solve(chain, *ends, bytes_cap) : std::nullopt;
 }
 
 std::string potentials_fault(const ChoiceChain& chain, const Potentials& potentials) {

@@ -113,16 +113,23 @@ struct ChoiceSolution {
 /// gap that the potentials show.
 enum class Effort { exact, quick };
 
-/// The cheapest assignment within `bytes_cap`; nullopt when none is legal and within it. Of equally
-/// fast ones that with fewest bytes, then the one with the earlier alternatives. With a cap that
-/// binds, the potentials are those of the best multiplier: their bound may lie below the cost,
-/// though the cost is the optimum.
-std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap = kIllegal,
-                                    Effort effort = Effort::exact);
+/// The two ends between which a cap on bytes trades. Of equally fast assignments that with fewest
+/// bytes, then the one with the earlier alternatives; of equally small ones the fastest, without
+/// potentials.
+struct ChoiceEnds {
+    ChoiceSolution fastest, smallest;
+};
+/// nullopt when no assignment is legal.
+std::optional<ChoiceEnds> solve_ends(const ChoiceChain& chain);
 
-/// The assignment with fewest bytes, of several the cheapest; without potentials. Requires that one
-/// is legal.
-ChoiceSolution solve_smallest(const ChoiceChain& chain);
+/// The cheapest assignment within `bytes_cap`; nullopt when none is. `ends` are the chain's. With a
+/// cap that binds, the potentials are those of the best multiplier: their bound may lie below the
+/// cost, though the cost is the optimum.
+std::optional<ChoiceSolution> solve(const ChoiceChain& chain, const ChoiceEnds& ends,
+                                    double bytes_cap, Effort effort = Effort::exact);
+
+/// The same from the start; without a cap the fastest of all.
+std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap = kIllegal);
 
 /// Checks potentials against the costs alone. Empty when every inequality holds; else the first
 /// that does not, in words. An assignment within the cap that costs `bound` is then optimal.

@@ -58,14 +58,15 @@ LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hard
                            const SearchGoal& goal) {
     const auto chain = price_layouts(space, hardware, cost, workload);
     // Everything replicated is always legal.
-    const auto fastest = solve(chain).value(), smallest = solve_smallest(chain);
+    const auto ends = solve_ends(chain).value();
     const auto made = [&](const ChoiceSolution& solution, Nullable<double> bytes_cap = {}) {
         auto result = realise(space, solution, hardware, cost, workload);
         result.certificate = certify(chain, solution, result.totals.step, bytes_cap);
         return result;
     };
-    const double least = smallest.cost.bytes;
-    auto solution = goal.least_memory ? solve(chain, least, goal.effort).value() : fastest;
+    const double least = ends.smallest.cost.bytes;
+    auto solution =
+        goal.least_memory ? solve(chain, ends, least, goal.effort).value() : ends.fastest;
     auto result =
         made(solution, goal.least_memory ? Nullable{std::optional(least)} : Nullable<double>{});
     for (int round = 0; !result.totals.memory.fits && solution.cost.bytes > least; ++round) {
@@ -73,12 +74,12 @@ LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hard
         const double over = std::max(1.0, memory.total.value - memory.capacity.value);
         const double cap =
             round < kMemoryRounds ? std::max(least, solution.cost.bytes - over) : least;
-        solution = solve(chain, cap, goal.effort).value();
+        solution = solve(chain, ends, cap, goal.effort).value();
         result = made(solution, {cap});
     }
-    if (fastest.cost.bytes > least) {
+    if (solution.cost.bytes > least) {
         const auto smallest_memory =
-            realise(space, smallest, hardware, cost, workload).totals.memory;
+            realise(space, ends.smallest, hardware, cost, workload).totals.memory;
         auto& memory = result.totals.memory;
         memory.max_batch = std::max(smallest_memory.max_batch, memory.fits ? workload.batch : 0);
         memory.max_context =
