@@ -5,13 +5,14 @@
 #include <set>
 #include <span>
 
+#include "app/training.h"
 #include "planner/planned_program.h"
 #include "planner/requirements.h"
 
 namespace tplan {
 namespace {
 
-void fill(SweepRow& row, const Totals& totals, int tp) {
+void fill(SweepRow& row, const Totals& totals, int gpus) {
     row.feasible = true;
     row.step.value = totals.step;
     row.interval_90.value = totals.interval_90;
@@ -20,10 +21,31 @@ void fill(SweepRow& row, const Totals& totals, int tp) {
     row.exposed_collective.value = totals.exposed_collective;
     row.launch.value = totals.launch;
     row.tokens_per_s.value = totals.tokens_per_s;
-    row.tokens_per_s_per_gpu.value = totals.tokens_per_s / tp;
+    row.tokens_per_s_per_gpu.value = totals.tokens_per_s / gpus;
     row.provenance.value = totals.provenance;
     row.domain.value = totals.domain;
     row.memory.value = totals.memory;
+}
+
+/// A row of training, at the row's degree and batch.
+void fill_training(SweepRow& row, const Resolved& resolved, const HardwareProfile& hardware,
+                   const CostOptions& cost, std::vector<std::string>& notes) {
+    auto request = resolved.request;
+    request.cost = cost;
+    const auto result = train_at(resolved.config, hardware, request, row.tp, cost.link, row.batch);
+    if (!result.training) {
+        const auto& violations = result.feasibility.violations;
+        row.reason = violations.empty() ? "infeasible" : violations[0].message;
+        return;
+    }
+    const auto& made = *result.training;
+    const auto& mesh = *made.planned.program.mesh;
+    fill(row, made.planned.totals, static_cast<int>(mesh.ranks()));
+    if (!made.link.empty()) row.link = made.link;
+    for (const auto& note : made.notes) {
+        auto text = fmt::format("{} over {}, TP {}: {}", row.hardware, cost.link, row.tp, note);
+        if (std::ranges::find(notes, text) == notes.end()) notes.push_back(std::move(text));
+    }
 }
 
 /// Marks the fastest row that fits and the speedups of one hardware, link and batch; says where
@@ -68,23 +90,28 @@ Resolved resolve(const Query& query) {
     Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
     require_graph(resolved.config);
     require_no_device_map(resolved.config);
-    require_ranges(resolved.request, "");
     require_positions(resolved.config, resolved.request.workload);
     auto& request = resolved.request;
     auto& workload = request.workload;
-    if (workload.phase == Phase::train) {
-        throw Error("--phase", "training is not modelled yet", "use prefill or decode");
-    }
     workload.dtype = query.dtype.value_or(resolved.config.dtype);
     workload.kv_dtype = query.kv_dtype.value_or(workload.dtype);
+    require_ranges(resolved.request, "");
     request.plan.tp_plan = plan_by_hand(resolved.config, query.tp_plan_file);
     require_devices(resolved.hardware, request.plan.tp, request.cost.nodes);
     return resolved;
 }
 
 EstimateResult estimate(const Resolved& resolved) {
-    const auto model = build_model(resolved.config);
     const auto& request = resolved.request;
+    if (request.training) {
+        auto trained = plan_training(resolved.config, resolved.hardware, request);
+        EstimateResult result{{}, std::move(trained.feasibility)};
+        if (!trained.training) return result;
+        result.estimate = training_estimate(resolved.config.source, *trained.training,
+                                            resolved.hardware, request);
+        return result;
+    }
+    const auto model = build_model(resolved.config);
     auto planned = plan_program(resolved.config, model, request.plan, resolved.hardware,
                                 request.cost, request.workload);
     EstimateResult result{{}, std::move(planned.feasibility)};
@@ -113,6 +140,7 @@ std::string infeasible_text(const Feasibility& feasibility, const std::vector<in
 }
 
 std::string estimate_text(const Estimate& estimate) {
+    if (estimate.training) return training_text(estimate);
     const auto& work = estimate.workload;
     auto text = fmt::format("{} on {} x {}", estimate.model, estimate.tp, estimate.hardware);
     if (estimate.tp > 1) text += " over " + estimate.link;
@@ -181,10 +209,15 @@ std::string estimate_text(const Estimate& estimate) {
 
 SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     const auto resolved = resolve(query);
+    if (resolved.request.training && resolved.request.training->mesh.tp != 1) {
+        throw Error("--mesh", "tp stands beside --tp in a sweep",
+                    "give the degrees with --tp, and --mesh without tp");
+    }
     for (const int tp : axes.degrees) {
         for (const auto batch : axes.batches) {
             auto request = resolved.request;
             request.plan.tp = tp;
+            if (request.training) request.training->mesh.tp = tp;
             request.workload.batch = batch;
             require_ranges(request, "");
         }
@@ -192,11 +225,16 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
     SweepDocument document;
     document.model = resolved.config.source;
     document.workload = resolved.request.workload;
+    document.training = resolved.request.training;
     const auto model = build_model(resolved.config);
     std::map<int, LoweredDegree> degrees;
     for (const int tp : axes.degrees) {
         auto options = resolved.request.plan;
         options.tp = tp;
+        if (document.training) {
+            degrees.try_emplace(tp);
+            continue;
+        }
         degrees.try_emplace(tp,
                             lower_degree(resolved.config, model, options, document.workload.dtype));
     }
@@ -226,6 +264,10 @@ SweepDocument sweep(const Query& query, const SweepAxes& axes) {
                     row.batch = batch;
                     if (lacks_link) {
                         row.reason = fmt::format("{} has no {}", hardware.name, link);
+                        continue;
+                    }
+                    if (document.training) {
+                        fill_training(row, resolved, hardware, cost, document.notes);
                         continue;
                     }
                     if (!degree.program && !degree.space) {

@@ -129,7 +129,8 @@ void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
         case ActionKind::set_phase: {
             const auto phase = parse_enum<Phase>(action.text, "phase");
             if (phase == Phase::train)
-                throw Error("phase", "training is not modelled yet", "use prefill or decode");
+                throw Error("phase", "the window shows serving only",
+                            "use prefill or decode; `tplan plan --phase train` plans training");
             work.phase = phase;
             break;
         }

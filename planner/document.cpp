@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "planner/requirements.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
@@ -38,27 +39,6 @@ std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProf
         degrees.push_back(tp);
     }
     return degrees;
-}
-
-void add_notes(Estimate& estimate, const HardwareProfile& hardware) {
-    estimate.notes.emplace_back(
-        "times are of an isolated step: queueing and mixed prefill/decode steps are not modelled "
-        "yet");
-    if (const auto assumed = assumed_figures(hardware); !assumed.empty()) {
-        estimate.notes.push_back("assumed figures in the profile: " + join(assumed, ", "));
-    }
-}
-
-/// Names in every collective step the algorithm that its price assumes.
-void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
-    for (std::size_t s = 0; s < program.sections.size(); ++s) {
-        auto& steps = program.sections[s].steps;
-        for (std::size_t i = 0; i < steps.size(); ++i) {
-            const auto name =
-                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
-            if (!name.empty()) steps[i].algorithm = name;
-        }
-    }
 }
 
 /// What transformers would make of the same degree.
@@ -136,6 +116,23 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
 
 }  // namespace
 
+void note_assumptions(Estimate& estimate, const HardwareProfile& hardware) {
+    if (const auto assumed = assumed_figures(hardware); !assumed.empty()) {
+        estimate.notes.push_back("assumed figures in the profile: " + join(assumed, ", "));
+    }
+}
+
+void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        auto& steps = program.sections[s].steps;
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const auto name =
+                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
+            if (!name.empty()) steps[i].algorithm = name;
+        }
+    }
+}
+
 std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
     std::vector<TensorShards> all;
     for (const auto& use : model.sequence) {
@@ -212,7 +209,10 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.ops = expand(compiled, program, workload);
     estimate.memory = totals.memory;
     estimate.notes = compiled.notes;
-    add_notes(estimate, hardware);
+    estimate.notes.emplace_back(
+        "times are of an isolated step: queueing and mixed prefill/decode steps are not modelled "
+        "yet");
+    note_assumptions(estimate, hardware);
     return estimate;
 }
 
@@ -316,6 +316,7 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
     require_no_device_map(config);
     require_graph(config);
     require_ranges(request, "");
+    if (request.training) return make_training_document(config, hardware, request);
     PlanResult result;
     const auto model = build_model(config);
     std::vector<Candidate> candidates;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cost_model/estimate.h"
+#include "cost_model/train_price.h"
 #include "models/config.h"
 #include "planner/decision.h"
 #include "planner/planned_program.h"
@@ -59,17 +60,6 @@ std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan);
 /// Bytes of weights on the fullest rank; tied parameters once.
 double weight_bytes_per_rank(const Model& model, const Plan& plan);
 
-/// The process grid. Serving uses tensor parallelism only.
-struct Mesh {
-    int dp_replicate = 1, dp_shard = 1, tp = 1;
-    static void fields(auto& self, auto&& field) {
-        field("dp_replicate", self.dp_replicate);
-        field("dp_shard", self.dp_shard);
-        field("tp", self.tp);
-    }
-    bool operator==(const Mesh&) const = default;
-};
-
 /// The prediction for one program and workload (`tplan.estimate/1`; `predicted` of a plan).
 struct Estimate {
     std::string schema = "tplan.estimate/1";
@@ -91,6 +81,8 @@ struct Estimate {
     std::vector<OpEstimate> ops;
     MemoryUse memory;
     std::vector<std::string> notes;
+    std::optional<Training> training;  // phase train: `ops` are of one micro-batch, and the update
+    std::optional<TrainingParts> parts;  // likewise
 
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -99,6 +91,7 @@ struct Estimate {
         field("tp", self.tp);
         field("link", self.link);
         field("workload", self.workload);
+        field("training", self.training);
         field("options", self.options);
         field("layout", self.layout);
         field("kernels", self.kernels);
@@ -117,6 +110,7 @@ struct Estimate {
         field("ops", self.ops);
         field("memory", self.memory);
         field("notes", self.notes);
+        field("parts", self.parts);
     }
     bool operator==(const Estimate&) const = default;
 };
@@ -208,6 +202,12 @@ struct PlanDocument {
     bool operator==(const PlanDocument&) const = default;
 };
 
+/// Names in every collective step the algorithm that its price assumes.
+void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload);
+
+/// Notes that every estimate on this profile carries.
+void note_assumptions(Estimate& estimate, const HardwareProfile& hardware);
+
 /// Prices a program in full. `model` names it in the document.
 Estimate make_estimate(const std::string& model, const Program& program,
                        const HardwareProfile& hardware, const PlanOptions& options,
@@ -220,9 +220,10 @@ struct PlanResult {
     std::vector<Alternative> alternatives;  // every degree weighed and not taken
 };
 
-/// Makes the plan: the requested degree, or the best of 1..gpus for the objective within the
-/// bounds; says why and lists the rejected degrees with reasons. Throws Error for a degree above
-/// nodes x devices and for a configuration that carries a device_map.
+/// Makes the plan: for training as make_training_document() says; else the requested degree, or the
+/// best of 1..gpus for the objective within the bounds; says why and lists the rejected degrees
+/// with reasons. Throws Error for a degree above nodes x devices and for a configuration that
+/// carries a device_map.
 PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& hardware,
                               const PlanRequest& request);
 

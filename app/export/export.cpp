@@ -35,6 +35,12 @@ ExportDocument export_plan(const PlanDocument& plan, ExportTarget target) {
     out.target = target;
     out.model = plan.model_source;
     out.tp = plan.tp;
+    const bool serves = target == ExportTarget::vllm || target == ExportTarget::trtllm;
+    if (plan.request.training && serves) {
+        out.refusal = fmt::format("{} serves, the plan trains: export it to accelerate or megatron",
+                                  name_of(target));
+        return out;
+    }
     kTargets[static_cast<std::size_t>(target)].run(exported, out);
     return out;
 }

@@ -3,6 +3,7 @@
 
 #include "app/export/targets.h"
 #include "planner/lower.h"
+#include "planner/train.h"
 
 namespace tplan {
 namespace {
@@ -141,7 +142,9 @@ TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
             add_rules(exported, b, rules);
     }
     // The proof is to plan again from the dictionary.
-    const auto model = build_model(exported.config);
+    const auto& training = plan.request.training;
+    auto model = build_model(exported.config);
+    if (training) model = training_model(std::move(model));
     options.layout = LayoutChoice::hf;
     options.tp_plan = rules;
     const auto planned = make_plan(exported.config, model, options);
@@ -150,7 +153,8 @@ TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
             "transformers does not run it: " + planned.feasibility.violations.front().message;
         return {};
     }
-    const auto again = lower(model, *planned.plan, plan.workload.dtype);
+    auto again = lower(model, *planned.plan, plan.workload.dtype);
+    if (training) again = training_program(again, *training, options.kernels);
     if (const auto found = found_differences(plan.program, again); !found.empty()) {
         out.refusal = fmt::format("no tp_plan gives this layout: {}", join(found, "; "));
         return {};
@@ -205,14 +209,21 @@ void export_accelerate(const ExportedPlan& exported, ExportDocument& out) {
     out.text = fmt::format(
         "# torchrun --nproc-per-node {} train.py\n"
         "from accelerate import Accelerator\n"
-        "from accelerate.parallelism_config import ParallelismConfig\n\n",
-        mesh.dp_replicate * mesh.dp_shard * mesh.tp);
+        "from accelerate.parallelism_config import ParallelismConfig\n{}\n",
+        mesh.dp_replicate * mesh.dp_shard * mesh.tp,
+        exported.plan.request.training ? "from accelerate.utils import "
+                                         "FullyShardedDataParallelPlugin, "
+                                         "GradientAccumulationPlugin\n"
+                                       : "");
+    if (exported.plan.request.training) note_training(exported.plan, out);
     for (const auto& deviation : out.deviations) out.text += "# " + deviation + "\n";
     out.text += fmt::format(
         "parallelism_config = ParallelismConfig(\n    dp_replicate_size={},\n  "
-        "  dp_shard_size={},\n    tp_size={},\n)\n"
-        "accelerator = Accelerator(parallelism_config=parallelism_config)\n",
+        "  dp_shard_size={},\n    tp_size={},\n)\n",
         mesh.dp_replicate, mesh.dp_shard, mesh.tp);
+    out.text += exported.plan.request.training
+                    ? training_accelerator(exported.plan)
+                    : "accelerator = Accelerator(parallelism_config=parallelism_config)\n";
 }
 
 }  // namespace tplan

@@ -29,6 +29,11 @@ TpPlan hf_tp_plan(const ExportedPlan& plan, ExportDocument& out);
 void compare_with_engine(const ExportedPlan& plan, const char* engine, bool tokens_too,
                          ExportDocument& out);
 
+/// What of a training plan accelerate does otherwise, as deviations; and the Accelerator with all
+/// that the plan fixes besides the mesh.
+void note_training(const PlanDocument& plan, ExportDocument& out);
+std::string training_accelerator(const PlanDocument& plan);
+
 /// Does any layer hold whole experts?
 bool splits_experts(const ExportedPlan& plan);
 

@@ -1,0 +1,266 @@
+#include "planner/train_plan.h"
+
+#include <algorithm>
+
+#include "planner/lower.h"
+#include "planner/train.h"
+
+namespace tplan {
+namespace {
+
+/// The step of a forward program, priced.
+PlannedTraining price_step_of(Model model, Plan plan, const Program& forward,
+                              const HardwareProfile& hardware, const PlanRequest& request) {
+    const auto& training = *request.training;
+    PlannedTraining made;
+    made.planned.program = training_program(forward, training, request.plan.kernels);
+    made.planned.model = std::move(model);
+    made.planned.plan = std::move(plan);
+    const auto& program = made.planned.program;
+    const auto compiled = compile(program, hardware, request.cost);
+    const auto memory = training_memory(program, training, hardware, request.cost);
+    const auto price = price_training(compiled, memory, training, request.workload);
+    made.planned.totals = price.totals;
+    made.parts = price.parts;
+    made.link = compiled.link;
+    made.notes = compiled.notes;
+    return made;
+}
+
+Violation untrainable(const ModelConfig& config, const std::string& fault) {
+    return {"op_unsupported", config.model_type, "weights of 16 or 32 bits, no copies of heads",
+            fault,
+            "this cannot be trained; use the unquantised checkpoint, at a degree that "
+            "divides the KV heads"};
+}
+
+/// Transformers' own layout.
+TrainingResult plan_hf(const ModelConfig& config, const Model& model,
+                       const HardwareProfile& hardware, const PlanRequest& request) {
+    auto options = request.plan;
+    options.layout = LayoutChoice::hf;
+    auto planned = make_plan(config, model, options);
+    TrainingResult result{{}, std::move(planned.feasibility)};
+    if (!planned.plan) return result;
+    const auto forward = lower(model, *planned.plan, request.workload.dtype);
+    if (const auto fault = training_fault(forward); !fault.empty()) {
+        result.feasibility.feasible = false;
+        result.feasibility.violations.push_back(untrainable(config, fault));
+        return result;
+    }
+    result.training = price_step_of(model, std::move(*planned.plan), forward, hardware, request);
+    return result;
+}
+
+/// The layout whose forward pass of the same tokens is fastest, where it can be trained.
+std::optional<PlannedTraining> plan_forward_optimum(const Model& model,
+                                                    const HardwareProfile& hardware,
+                                                    const PlanRequest& request) {
+    auto prefill = request.workload;
+    prefill.phase = Phase::prefill;
+    auto found = search_layout(model, request.plan, hardware, request.cost, prefill);
+    if (!training_fault(found.program).empty()) return std::nullopt;
+    return price_step_of(std::move(found.laid_out.model), std::move(found.laid_out.plan),
+                         found.program, hardware, request);
+}
+
+/// Fits before does not, then the time.
+bool is_better(const PlannedTraining& one, const PlannedTraining& other) {
+    const auto& a = one.planned.totals;
+    const auto& b = other.planned.totals;
+    if (a.memory.fits != b.memory.fits) return a.memory.fits;
+    return a.step < b.step;
+}
+
+/// What the numbers leave out.
+void add_notes(PlannedTraining& made, const PlanRequest& request) {
+    const auto& training = *request.training;
+    const auto& mesh = training.mesh;
+    auto& notes = made.notes;
+    notes.emplace_back(
+        "no backward kernel is in the measured rows: forward formulas are carried over, with twice "
+        "their intervals");
+    if (mesh.dp_shard > 1) {
+        notes.emplace_back(
+            "gathers and reductions of parameters run beside compute; that they take SMs and "
+            "memory bandwidth from it is not counted");
+        if (training.accumulate > 1) {
+            notes.emplace_back(
+                "gradients are reduced every micro-batch (accelerate: sync_each_batch=True); its "
+                "default keeps them whole on every rank until the last one");
+        }
+    }
+    if (mesh.tp > 1 && mesh.dp_shard > 1 && request.plan.transformers == Transformers::v5_16) {
+        notes.emplace_back(
+            "transformers 5.16 itself refuses tp_size and fsdp_size above 1 together: load with "
+            "the TP mesh of accelerate's ParallelismConfig, or use 5.10 with tp_plan and "
+            "device_mesh");
+    }
+    if (request.plan.kernels == Kernels::served && mesh.tp > 1) {
+        notes.emplace_back(
+            "kernels served: fused projections and a vocabulary-parallel loss, as Megatron runs "
+            "them; --kernels hf prices transformers' modules and their hooks");
+    }
+}
+
+std::string mesh_text(const Mesh& mesh) {
+    return fmt::format("dp_replicate={}, dp_shard={}, tp={}", mesh.dp_replicate, mesh.dp_shard,
+                       mesh.tp);
+}
+
+/// "transformers' modules take 1.2 s a step (+8.1 %)": the same mesh run the other way.
+std::string other_kernels(const ModelConfig& config, const HardwareProfile& hardware,
+                          const PlanRequest& request, Seconds step) {
+    auto other = request;
+    const bool hf = request.plan.kernels == Kernels::hf;
+    other.plan.kernels = hf ? Kernels::served : Kernels::hf;
+    other.plan.layout = LayoutChoice::hf;
+    const auto result = plan_training(config, hardware, other);
+    if (!result.training) return {};
+    const auto takes = result.training->planned.totals.step;
+    return fmt::format("; {} {} a step ({:+.1f} %)",
+                       hf ? "fused projections and a vocabulary-parallel loss would take"
+                          : "transformers' modules and hooks, which accelerate runs, take",
+                       format_time(takes), 100 * (takes / step - 1));
+}
+
+}  // namespace
+
+TrainingResult plan_training(const ModelConfig& config, const HardwareProfile& hardware,
+                             const PlanRequest& request) {
+    const auto model = training_model(build_model(config));
+    auto result = plan_hf(config, model, hardware, request);
+    std::string layout;
+    if (is_searched(request.plan) && request.plan.tp > 1) {
+        auto other = plan_forward_optimum(model, hardware, request);
+        const bool better = other && (!result.training || is_better(*other, *result.training));
+        layout = better ? "the layout whose forward pass is fastest"
+                 : !other
+                     ? "transformers' own; the one fastest forward cannot be trained here"
+                     : "transformers' own, which trains no slower than the one fastest forward";
+        if (better) {
+            result.training = std::move(*other);
+            result.feasibility = {};
+        }
+    }
+    if (!result.training) return result;
+    if (!layout.empty())
+        result.training->notes.push_back("layouts of training are not searched: this is " + layout);
+    add_notes(*result.training, request);
+    return result;
+}
+
+Estimate training_estimate(const std::string& model, const PlannedTraining& made,
+                           const HardwareProfile& hardware, const PlanRequest& request) {
+    const auto& totals = made.planned.totals;
+    const auto& program = made.planned.program;
+    Estimate estimate;
+    estimate.model = model;
+    estimate.hardware = hardware.name;
+    estimate.tp = program.tp;
+    estimate.link = made.link;
+    estimate.workload = request.workload;
+    estimate.options = request.cost;
+    estimate.layout = request.plan.layout;
+    estimate.kernels = request.plan.kernels;
+    estimate.training = request.training;
+    estimate.parts = made.parts;
+    estimate.step = totals.step;
+    estimate.interval_90 = totals.interval_90;
+    estimate.layer = totals.layer;
+    estimate.compute = totals.compute;
+    estimate.collective = totals.collective;
+    estimate.exposed_collective = totals.exposed_collective;
+    estimate.launch = totals.launch;
+    estimate.tokens_per_s = totals.tokens_per_s;
+    estimate.provenance = totals.provenance;
+    estimate.domain = totals.domain;
+    estimate.ops = expand(compile(program, hardware, request.cost), program, request.workload);
+    estimate.memory = totals.memory;
+    estimate.notes = made.notes;
+    note_assumptions(estimate, hardware);
+    return estimate;
+}
+
+PlanResult make_training_document(const ModelConfig& config, const HardwareProfile& hardware,
+                                  const PlanRequest& request) {
+    PlanResult result;
+    auto made = plan_training(config, hardware, request);
+    result.feasibility = made.feasibility;
+    if (!made.training) return result;
+    auto& planned = made.training->planned;
+    name_algorithms(planned.program, compile(planned.program, hardware, request.cost),
+                    request.workload);
+    auto& document = result.document.emplace();
+    document.model_source = config.source;
+    document.model = config.document;
+    document.hardware_source = hardware.origin;
+    document.hardware = hardware;
+    document.request = request;
+    document.workload = request.workload;
+    document.tp = request.plan.tp;
+    document.mesh = request.training->mesh;
+    document.tensors = shard_tensors(planned.model, planned.plan);
+    document.program = planned.program;
+    document.predicted = training_estimate(config.source, *made.training, hardware, request);
+    const auto& totals = planned.totals;
+    document.why =
+        fmt::format("the mesh {} was asked for ({} GPUs): {} a step, {:.0f} tokens/s of all{}",
+                    mesh_text(document.mesh), document.mesh.ranks(), format_time(totals.step),
+                    totals.tokens_per_s, other_kernels(config, hardware, request, totals.step));
+    document.diagnostics = planned.plan.notes;
+    for (const auto& notes : {config.notes, planned.model.notes})
+        document.diagnostics.insert(document.diagnostics.end(), notes.begin(), notes.end());
+    return result;
+}
+
+void require_training(const PlanRequest& request, const std::string& where) {
+    const auto place = [&](const char* flag, const char* key) {
+        return where.empty() ? std::string(flag) : where + "/" + key;
+    };
+    const bool train = request.workload.phase == Phase::train;
+    if (train != request.training.has_value()) {
+        throw Error(place("--phase", "training"),
+                    train ? "phase train without its mesh" : "a training mesh in another phase",
+                    train ? "give --mesh or --tp" : "use --phase train");
+    }
+    if (!train) return;
+    const auto& training = *request.training;
+    const auto& mesh = training.mesh;
+    constexpr std::int64_t kMost = std::int64_t{1} << 20;
+    const auto axes = {
+        std::pair{"dp_replicate", mesh.dp_replicate}, {"dp_shard", mesh.dp_shard}, {"tp", mesh.tp}};
+    for (const auto& [name, size] : axes) {
+        if (size >= 1 && size <= kMost) continue;
+        throw Error(place("--mesh", "training/mesh"),
+                    fmt::format("{}={} is out of range", name, size),
+                    fmt::format("give an integer from 1 to {}", kMost));
+    }
+    if (training.accumulate < 1 || training.accumulate > kMost) {
+        throw Error(place("--accumulate", "training/accumulate"),
+                    fmt::format("{} is out of range", training.accumulate),
+                    fmt::format("give an integer from 1 to {}", kMost));
+    }
+    if (mesh.tp != request.plan.tp) {
+        throw Error(place("--mesh", "training/mesh/tp"),
+                    fmt::format("tp={}, but --tp {}", mesh.tp, request.plan.tp),
+                    "give the TP degree once");
+    }
+    if (mesh.tp > 1 && mesh.dp_replicate > 1 && mesh.dp_shard == 1) {
+        throw Error(place("--mesh", "training/mesh"),
+                    "accelerate joins replicas to TP only through shards",
+                    "give dp_shard above 1 besides, or dp_shard instead of dp_replicate");
+    }
+    if (bytes_of(request.workload.dtype) < 2) {
+        throw Error(place("--dtype", "workload/dtype"),
+                    fmt::format("training in {} is not modelled", name_of(request.workload.dtype)),
+                    "use bf16, fp16 or fp32");
+    }
+    const auto& collectives = request.cost.collectives.value;
+    if (collectives == CollectiveImpl::vllm || collectives == CollectiveImpl::trtllm) {
+        throw Error(place("--collectives", "cost/collectives"),
+                    fmt::format("{} serves, it does not train", name_of(*collectives)), "use nccl");
+    }
+}
+
+}  // namespace tplan
