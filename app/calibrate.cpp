@@ -8,8 +8,10 @@
 #include <filesystem>
 
 #include "app/detect.h"
+#include "app/measured_tables.h"
 #include "core/files.h"
 #include "core/statistics.h"
+#include "core/text.h"
 #include "cost_model/calibrate.h"
 #include "executor/probe.h"
 
@@ -133,7 +135,7 @@ std::string today() {
 
 HardwareProfile calibrate(const CalibrateRequest& request) {
     if (request.backend != "cpu") {
-        throw Error("--backend", fmt::format("\"{}\" is not part of this build", request.backend),
+        throw Error("--backend", fmt::format("\"{}\" cannot be calibrated yet", request.backend),
                     "use --backend cpu");
     }
     const auto machine = detect_machine();
@@ -171,6 +173,37 @@ HardwareProfile calibrate(const CalibrateRequest& request) {
                                request.quick ? " --quick" : "", effort.rounds, effort.reps);
     facts.date = today();
     return fit_profile(facts, tables);
+}
+
+HardwareProfile lay_tables(const LayTablesRequest& request) {
+    const auto base = load_hardware(request.hardware);
+    const auto tables = read_measured_tables(request.files, request.system, base);
+    std::vector<std::string> names;
+    for (const auto& file : request.files)
+        names.push_back(std::filesystem::path(file).filename().string());
+    return with_tables(
+        base, tables,
+        {SourceKind::measured, "tplan calibrate --from " + join(names, " "), today()});
+}
+
+std::string tables_text(const HardwareProfile& hardware) {
+    const auto& t = hardware.tables;
+    auto text = fmt::format(
+        "measured points: {} GEMM, {} attention, {} MoE, {} elementwise, {} collectives\n",
+        t.gemm.size(), t.attention.size(), t.moe.size(), t.elementwise.size(),
+        t.collectives.size());
+    if (t.widths.empty()) return text;
+    std::vector<std::vector<std::string>> rows{{"nine in ten left-out rows within", "dtype", "data",
+                                                "m<=64 / prefill<4k", "64<m<1024 / prefill>=4k",
+                                                "m>=1024 / decode"}};
+    for (const auto& w : t.widths) {
+        rows.push_back({std::string(name_of(w.op)), std::string(name_of(w.dtype)),
+                        std::string(name_of(w.residency))});
+        for (const double width : w.half_width)
+            rows.back().push_back(width > 0 ? format_percent(width) : "");
+    }
+    text += "\n" + format_table(rows);
+    return text;
 }
 
 std::string keep_profile(const HardwareProfile& profile) {

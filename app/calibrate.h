@@ -1,6 +1,7 @@
 #pragma once
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "app/run.h"
 #include "cost_model/hardware.h"
@@ -18,6 +19,20 @@ struct CalibrateRequest {
 /// streaming; on one rank and on all. Throws Error for a backend that is not there and when
 /// stopped.
 HardwareProfile calibrate(const CalibrateRequest& request);
+
+struct LayTablesRequest {
+    std::string hardware;            // HW to lay tables over
+    std::vector<std::string> files;  // CSV of measured ops, or what nccl-tests printed
+    std::string system{};            // rows of this system where a file has a column for it
+};
+
+/// The profile with the files' rows as its tables: the analytic model keeps the shape of every
+/// curve, the rows correct its height. Tables of kinds of op that no file holds stay as they were.
+/// Throws Error as load_hardware() and read_measured_tables() do.
+HardwareProfile lay_tables(const LayTablesRequest& request);
+
+/// How many points the profile's tables hold, and how well shapes left out of them are predicted.
+std::string tables_text(const HardwareProfile& hardware);
 
 /// Writes the profile to where `this` finds it, one per backend, and returns that path. Throws
 /// Error when it cannot be written.

@@ -100,10 +100,13 @@ DetectedMachine detect_machine() {
     machine.gpus = pci_gpus();
     const auto backends = backend_names();
     for (const auto& name : backends) {
-        machine.backends.push_back(fmt::format("{}: {}", name, make_backend(name, 1)->device(0)));
-    }
-    if (!std::ranges::count(backends, "cuda")) {
-        machine.backends.emplace_back("cuda: not part of this build");
+        std::string is;
+        try {
+            is = make_backend(name, 1)->device(0);
+        } catch (const Error& error) {
+            is = "not here: " + error.what_happened;
+        }
+        machine.backends.push_back(fmt::format("{}: {}", name, is));
     }
     for (const auto* backend : {"cpu", "cuda"}) {
         const auto path = calibrated_profile_path(backend);

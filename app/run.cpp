@@ -20,14 +20,34 @@ double tolerance_of(DType dtype) {
     return dtype == DType::fp32 ? kToleranceFp32 : kToleranceBf16;
 }
 
+}  // namespace
+
+double deadline_of(const PlanDocument& plan, const RunRequest& request) {
+    constexpr double kLeast = 10, kOfPredicted = 20;
+    if (request.deadline_s > 0) return request.deadline_s;
+    return std::max(kLeast, kOfPredicted * plan.predicted.step.value);
+}
+
+namespace {
+
 RunOptions options_of(const PlanDocument& plan, const RunRequest& request, bool tampered) {
     RunOptions options;
     options.backend = request.backend;
     options.seed = request.seed;
     if (tampered) options.weights = request.weights;
     options.dtype = plan.workload.dtype;
-    if (request.deadline_s > 0) options.deadline_s = request.deadline_s;
+    options.deadline_s = deadline_of(plan, request);
     options.stop = request.stop;
+    options.world = request.world;
+    options.before_step = request.before_step;
+    return options;
+}
+
+/// For the same model on one rank of this process: no planted faults.
+RunOptions options_of_one(const PlanDocument& plan, const RunRequest& request) {
+    auto options = options_of(plan, request, false);
+    options.world = nullptr;
+    options.before_step = {};
     return options;
 }
 
@@ -80,11 +100,12 @@ NumericsCheck against_reference(const PlanDocument& plan, const RunRequest& requ
     run.dtype = DType::fp32;
     Runner runner(program, workload, run);
     runner.run();
+    const auto outputs = runner.outputs();
     const auto tokens = synthetic_tokens(request.seed, workload.rows(Rows::tokens), small.vocab);
     const auto expected =
         run_reference(model, workload, synthetic_weights(request.seed), tokens, request.seed);
     return check_of("small copy of the model against the scalar reference",
-                    deviation(runner.outputs(), expected), kToleranceFp32);
+                    deviation(outputs, expected), kToleranceFp32);
 }
 
 /// A few of the profile's points, spread over its tables, and what they cost when it was
@@ -159,7 +180,7 @@ void measure(const PlanDocument& plan, const RunRequest& request, Runner& runner
             one_samples.push_back({Seconds(sample_of_one->seconds), sample_of_one->clean});
         if (rep % visit_every == 0) {
             for (auto& point : probes) {
-                const auto more = sample(point.probe, measured.backend, kProbeReps);
+                const auto more = sample(point.probe, measured.backend, kProbeReps, request.world);
                 point.samples.insert(point.samples.end(), more.begin(), more.end());
             }
         }
@@ -178,12 +199,15 @@ void measure(const PlanDocument& plan, const RunRequest& request, Runner& runner
         measured.probes.push_back({point.probe.name, point.then, spread_of(point.samples).median});
 }
 
-Named<std::string> environment_of(const Runner& runner) {
+Named<std::string> environment_of(const Runner& runner, const RunRequest& request) {
     const auto machine = detect_machine();
     Named<std::string> environment{{"cpu", machine.cpu},
                                    {"cores", std::to_string(machine.cores)},
                                    {"memory", format_bytes(machine.memory)},
                                    {"instructions", join(machine.instructions, " ")}};
+    environment.emplace_back("launcher", std::string(name_of(request.launcher)));
+    if (request.world && request.world->transport)
+        environment.emplace_back("messages", request.world->transport->name);
     if (const auto notes = runner.notes(); !notes.empty())
         environment.emplace_back("notes", join(notes, "; "));
     return environment;
@@ -210,36 +234,39 @@ Validation run_program(const PlanDocument& plan, const Program& program,
     result.numerics.reference.push_back(against_reference(plan, request));
     tell(0.02, "making the weights");
     Runner runner(first_layers(program, layers), plan.workload, options_of(plan, request, true));
+    // The program of one rank is the first process's alone, the others wait for it meanwhile.
     std::optional<Runner> one;
-    if (plan.tp > 1)
+    if (plan.tp > 1 && (!request.world || request.world->first()))
         one.emplace(first_layers(one_rank_program(plan), layers), plan.workload,
-                    options_of(plan, request, false));
+                    options_of_one(plan, request));
     measured.backend = runner.backend();
     measured.devices = runner.devices();
-    measured.environment = environment_of(runner);
-
-    tell(0.05, "comparing the numbers with one rank");
-    const auto agreement = runner.check();
-    result.numerics.ranks_agree = agreement.ranks_agree && agreement.finite;
-    if (one) {
-        one->run();
-        result.numerics.reference.push_back(check_of(
-            fmt::format("logits of TP {} against TP 1", plan.tp),
-            deviation(runner.outputs(), one->outputs()), tolerance_of(plan.workload.dtype)));
-    }
+    measured.environment = environment_of(runner, request);
 
     try {
+        tell(0.05, "comparing the numbers with one rank");
+        const auto agreement = runner.check();
+        result.numerics.ranks_agree = agreement.ranks_agree && agreement.finite;
+        const auto outputs = runner.outputs();
+        if (one) {
+            one->run();
+            result.numerics.reference.push_back(
+                check_of(fmt::format("logits of TP {} against TP 1", plan.tp),
+                         deviation(outputs, one->outputs()), tolerance_of(plan.workload.dtype)));
+        }
         measure(plan, request, runner, one ? &*one : nullptr, measured);
     } catch (const Error& failure) {
         derive(plan, result);
         result.verdict = RunVerdict::failed;
+        result.last_steps = runner.trails();
         throw RunFailure(failure, std::move(result));
     }
     derive(plan, result);
     return result;
 }
 
-Validation run_plan(const Json& document, const std::string& where, const RunRequest& request) {
+std::optional<Validation> run_plan(const Json& document, const std::string& where,
+                                   const RunRequest& request) {
     if (const auto differences = check_plan(document, where); !differences.empty()) {
         const auto& first = differences.front();
         throw Error(where,
@@ -248,8 +275,7 @@ Validation run_plan(const Json& document, const std::string& where, const RunReq
                                 differences.size(), first.path, first.found, first.expected),
                     "make the plan again with `tplan plan`");
     }
-    const auto plan = read_plan(document, where);
-    return run_program(plan, plan.program, request);
+    return launch_plan(read_plan(document, where), request);
 }
 
 }  // namespace tplan

@@ -1,9 +1,45 @@
 #include "app/small_copy.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 namespace tplan {
 namespace {
+
+constexpr std::int64_t kFfnPerRank = 48, kRemainder = 16;
+
+/// `per_rank` columns for every rank, and a remainder where the model's own `n` leave one.
+std::int64_t shrunk(std::int64_t n, std::int64_t per_rank, int tp) {
+    return per_rank * tp + (n % tp == 0 ? 0 : kRemainder);
+}
+
+/// Experts enough for a choice among them, in as many groups as the model's, whole ones per rank
+/// where the model's own are; else as many as they are.
+void shrink_experts(ModelConfig& small, int tp) {
+    constexpr std::int64_t kExpertFfnPerRank = 24, kFewest = 8;
+    if (small.experts == 0) return;
+    small.moe_ffn = shrunk(small.moe_ffn, kExpertFfnPerRank, tp);
+    if (small.shared_ffn > 0) small.shared_ffn = shrunk(small.shared_ffn, kFfnPerRank, tp);
+    if (small.experts % tp != 0) return;
+    const auto& routing = small.settings.routing;
+    const auto unit = std::lcm(routing.groups, static_cast<std::int64_t>(tp));
+    // Twice what a token visits, also within the groups it may visit.
+    const auto wanted =
+        std::max(kFewest, 2 * small.experts_per_token * routing.groups / routing.top_groups);
+    const auto experts = std::max((wanted + unit - 1) / unit * unit, 2 * routing.groups);
+    small.experts = std::min(small.experts, experts);
+}
+
+void shrink_latent(ModelConfig& small) {
+    constexpr std::int64_t kLatent = 32, kPlain = 16, kRotated = 8;
+    if (small.kv_lora_rank == 0) return;
+    if (small.q_lora_rank > 0) small.q_lora_rank = kLatent + kRotated;
+    small.kv_lora_rank = kLatent;
+    small.qk_nope_dim = small.v_head_dim = kPlain;
+    small.qk_rope_dim = kRotated;
+    small.head_dim = kPlain + kRotated;
+}
 
 /// Extends `taken`, the entries of the places so far, to the whole sequence.
 bool extend(const Model& small, const std::vector<BlockLayout>& layout,
@@ -23,8 +59,7 @@ bool extend(const Model& small, const std::vector<BlockLayout>& layout,
 }  // namespace
 
 ModelConfig small_copy(const ModelConfig& config, int tp) {
-    constexpr std::int64_t kHeadDim = 32, kFfnPerRank = 48, kVocabPerRank = 64, kPositions = 64,
-                           kRemainder = 16;
+    constexpr std::int64_t kHeadDim = 32, kVocabPerRank = 64, kPositions = 64;
     auto small = config;
     const auto group = config.heads / config.kv_heads;
     // One KV head stays one (multi-query); fewer KV heads than ranks stay so (they are copied).
@@ -34,10 +69,14 @@ ModelConfig small_copy(const ModelConfig& config, int tp) {
         small.kv_heads = std::min<std::int64_t>(config.kv_heads, tp);
         small.heads = config.kv_heads >= tp ? group * small.kv_heads : config.heads;
     }
-    if (config.settings.rotary_fraction == 1) small.head_dim = std::min(config.head_dim, kHeadDim);
+    // Heads stay as they are where not all of a small one's rotated columns would have a partner.
+    const double rotated = config.settings.rotary_fraction * kHeadDim;
+    if (std::fmod(rotated, 2) == 0) small.head_dim = std::min(config.head_dim, kHeadDim);
+    shrink_latent(small);
+    shrink_experts(small, tp);
     small.hidden = small.heads * small.head_dim;
-    small.ffn = kFfnPerRank * tp + (config.ffn % tp == 0 ? 0 : kRemainder);
-    small.vocab = kVocabPerRank * tp + (config.vocab % tp == 0 ? 0 : kRemainder);
+    small.ffn = shrunk(config.ffn, kFfnPerRank, tp);
+    small.vocab = shrunk(config.vocab, kVocabPerRank, tp);
     small.max_positions = kPositions;
     small.quant_method.clear();  // it runs in fp32, and its sizes are below any block
     small.quant_block = {0, 0};

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "executor/measure.h"
+#include "executor/trail.h"
 #include "planner/check.h"
 
 /// The validated plan: a plan plus the measurements of a run of exactly that plan. Here predictions
@@ -142,11 +143,13 @@ struct Validation {
     Numerics numerics;
     Comparison comparison;
     RunVerdict verdict = RunVerdict::inconclusive;
+    std::optional<std::vector<RankTrail>> last_steps{};  // of a run that was cut short
     static void fields(auto& self, auto&& field) {
         field("measured", self.measured);
         field("numerics", self.numerics);
         field("comparison", self.comparison);
         field("verdict", self.verdict);
+        field("last_steps", self.last_steps);
     }
     bool operator==(const Validation&) const = default;
 };

@@ -6,10 +6,10 @@
 #include <map>
 #include <optional>
 
-#include "core/statistics.h"
 #include "cost_model/attention.h"
 #include "cost_model/kriging.h"
 #include "cost_model/op_cost.h"
+#include "cost_model/table_widths.h"
 #include "cost_model/tables.h"
 
 namespace tplan {
@@ -22,7 +22,6 @@ constexpr double kHeads = 0.7, kKvHeads = 1.5, kHeadDim = 1.0;
 constexpr double kGrouped = 1.0;  // between layouts that share KV heads and those that do not
 constexpr double kNoise = 0.1;
 constexpr std::size_t kNeighbours = 32;
-constexpr std::size_t kLeastWidthPoints = 16;
 
 struct Layout {
     std::int64_t heads = 1, kv_heads = 1, head_dim = 1;
@@ -97,19 +96,30 @@ int nearest_ranks(const HardwareProfile& hardware, const AttentionKey& key) {
     int nearest = 0;
     const auto apart = [&](int r) { return std::abs(std::log(double(r) / key.ranks)); };
     for (const auto& p : hardware.tables.attention) {
-        if (!usable(p, key)) continue;
+        if (p.ranks == nearest || !usable(p, key)) continue;
         const double d = nearest == 0 ? -1 : apart(p.ranks) - apart(nearest);
         if (d < -1e-12 || (std::abs(d) <= 1e-12 && p.ranks > nearest)) nearest = p.ranks;
     }
     return nearest;
 }
 
-/// The points of the key's dtype and phase by head layout, times so far.
-Surfaces surfaces_of(const HardwareProfile& hardware, const AttentionKey& key, int ranks) {
+Layout layout_of(const AttentionPoint& p) {
+    return {p.heads, p.kv_heads, p.head_dim};
+}
+Layout layout_of(const AttentionKey& key) {
+    return {std::llround(key.heads), std::llround(key.kv_heads), std::llround(key.head_dim)};
+}
+
+/// The points of the key's dtype and phase by head layout, times so far: of the key's own layout if
+/// `own`, else of all.
+Surfaces surfaces_of(const HardwareProfile& hardware, const AttentionKey& key, int ranks,
+                     bool own = false) {
+    const auto wanted = layout_of(key);
     Surfaces surfaces;
     for (const auto& p : hardware.tables.attention) {
         if (!usable(p, key) || (hardware.backend == "cpu" && p.ranks != ranks)) continue;
-        auto& cell = surfaces[{p.heads, p.kv_heads, p.head_dim}][{p.batch, p.kv_len}];
+        if (own && layout_of(p) != wanted) continue;
+        auto& cell = surfaces[layout_of(p)][{p.batch, p.kv_len}];
         cell.residual += std::log(p.time.value);
         ++cell.count;
         cell.residency = p.residency.value_or(Residency::cold);
@@ -220,6 +230,31 @@ AttentionGrid grid_of(const std::map<Node, double>& nodes) {
     return grid;
 }
 
+/// Adds the errors of the rows of `layout`, predicted from the other layouts. Every row counts:
+/// two measurements that differ are both to be covered.
+void judge_left_out(const HardwareProfile& hardware, const Surfaces& all, const Layout& layout,
+                    AttentionKey key, LeftOutErrors& errors) {
+    auto others = all;
+    others.erase(layout);
+    key.heads = double(layout.heads);
+    key.kv_heads = double(layout.kv_heads);
+    key.head_dim = double(layout.head_dim);
+    const Formula formula(hardware, layout, key);
+    std::array<std::optional<std::map<Node, double>>, 3> predicted;
+    for (const auto& p : hardware.tables.attention) {
+        if (!usable(p, key) || layout_of(p) != layout) continue;
+        key.residency = p.residency.value_or(Residency::cold);
+        auto& residuals = predicted[std::size_t(key.residency)];
+        if (!residuals) residuals = mixed(hardware, others, key);
+        const auto at = residuals->find({p.batch, p.kv_len});
+        if (at == residuals->end()) continue;
+        const double batch = double(p.batch), tokens = double(p.kv_len);
+        const double time = formula.seconds(batch, tokens, key.residency) * std::exp(at->second);
+        errors.add(key.kv_dtype, key.residency, attention_regime(key.decode, batch, tokens),
+                   time / p.time.value - 1);
+    }
+}
+
 }  // namespace
 
 double AttentionGrid::at(double log_batch_, double log_tokens_) const {
@@ -248,12 +283,13 @@ bool AttentionGrid::covers(double log_batch_, double log_tokens_) const {
 AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key) {
     const int ranks = nearest_ranks(hardware, key);
     if (ranks == 0) return {};
-    const auto surfaces = surfaces_of(hardware, key, ranks);
+    auto surfaces = surfaces_of(hardware, key, ranks, true);
+    const bool measured = !surfaces.empty();
+    if (!measured) surfaces = surfaces_of(hardware, key, ranks);
     auto grid = grid_of(mixed(hardware, surfaces, key));
     // Between measured layouts of a GPU is what the table was judged on; a CPU has too few.
     const bool cpu = hardware.backend == "cpu";
-    const bool measured = surfaces.contains(
-        {std::llround(key.heads), std::llround(key.kv_heads), std::llround(key.head_dim)});
+    grid.half_width = half_widths(hardware.tables, OpKind::attention, key.kv_dtype, key.residency);
     grid.inside = cpu ? measured && ranks == key.ranks : measured || surfaces.size() > 2;
     return grid;
 }
@@ -263,11 +299,12 @@ std::size_t attention_regime(bool decode, double batch, double tokens) {
     return decode ? 2 : batch * tokens < kShort ? 0 : 1;
 }
 
-std::array<double, 3> attention_widths(const HardwareProfile& hardware, std::size_t most_left_out) {
-    std::array<std::vector<double>, 3> errors;
+std::vector<TableWidth> attention_widths(const HardwareProfile& hardware,
+                                         std::size_t most_left_out) {
+    LeftOutErrors errors;
     for (const auto kv_dtype : {DType::fp32, DType::fp16, DType::bf16, DType::fp8}) {
         for (const bool decode : {false, true}) {
-            AttentionKey key{.kv_dtype = kv_dtype, .decode = decode};
+            const AttentionKey key{.kv_dtype = kv_dtype, .decode = decode};
             const int ranks = nearest_ranks(hardware, key);
             if (ranks == 0) continue;
             const auto all = surfaces_of(hardware, key, ranks);
@@ -275,36 +312,11 @@ std::array<double, 3> attention_widths(const HardwareProfile& hardware, std::siz
             const auto stride = std::max<std::size_t>(1, all.size() / most_left_out);
             std::size_t i = 0;
             for (const auto& [layout, times] : all) {
-                if (i++ % stride != 0) continue;
-                auto others = all;
-                others.erase(layout);
-                auto truth = times;
-                key.heads = double(layout.heads);
-                key.kv_heads = double(layout.kv_heads);
-                key.head_dim = double(layout.head_dim);
-                take_residuals(truth, Formula(hardware, layout, key));
-                for (const auto residency : {Residency::cold, Residency::edge, Residency::warm}) {
-                    key.residency = residency;
-                    const bool any = std::any_of(truth.begin(), truth.end(), [&](const auto& n) {
-                        return n.second.residency == residency;
-                    });
-                    if (!any) continue;
-                    const auto predicted = mixed(hardware, others, key);
-                    for (const auto& [node, cell] : truth) {
-                        const auto at = predicted.find(node);
-                        if (cell.residency != residency || at == predicted.end()) continue;
-                        errors[attention_regime(decode, double(node.batch), double(node.tokens))]
-                            .push_back(std::abs(std::exp(at->second - cell.residual) - 1));
-                    }
-                }
+                if (i++ % stride == 0) judge_left_out(hardware, all, layout, key, errors);
             }
         }
     }
-    std::array<double, 3> widths{};
-    for (std::size_t r = 0; r < widths.size(); ++r) {
-        if (errors[r].size() >= kLeastWidthPoints) widths[r] = quantile(errors[r], 0.9);
-    }
-    return widths;
+    return errors.widths(OpKind::attention);
 }
 
 }  // namespace tplan

@@ -13,6 +13,7 @@ struct AttentionGrid {
     std::vector<double> log_batch, log_tokens;  // ascending
     std::vector<double> residual;               // [batch][tokens]
     bool inside = true;                         // the head layout was measured, on as many ranks
+    std::array<double, 3> half_width{};  // of the 90 % interval by attention_regime(); 0: unknown
 
     bool empty() const { return residual.empty(); }
     double at(double log_batch_, double log_tokens_) const;
@@ -33,12 +34,12 @@ struct AttentionKey {
 /// head size around the mean residual. Prefill points over a prefix are not used.
 AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey& key);
 
-/// Half widths of the 90 % interval of attention taken from the table, for a prefill of fewer than
-/// 4,096 tokens, of more, and a decode: head layouts are left out one at a time and predicted from
-/// the others, at most `most_left_out` of them. 0 where fewer than `least` points tell.
-std::array<double, 3> attention_widths(const HardwareProfile& hardware, std::size_t most_left_out);
+/// Half widths of the 90 % interval of attention taken from the table: head layouts are left out
+/// one at a time, at most `most_left_out` of them, and their rows predicted from the others.
+std::vector<TableWidth> attention_widths(const HardwareProfile& hardware,
+                                         std::size_t most_left_out);
 
-/// Index into TableWidths::attention.
+/// Index into TableWidth::half_width: a prefill of fewer than 4,096 tokens, of more, a decode.
 std::size_t attention_regime(bool decode, double batch, double tokens);
 
 }  // namespace tplan

@@ -20,8 +20,7 @@ namespace {
 
 constexpr double kNarrowest = 0.10;  // run-to-run spread of a quiet machine; see derivation.md
 constexpr double kWidest = 0.5;
-constexpr double kSameTwice = 0.03;              // the same op measured twice; see derivation.md
-constexpr std::size_t kMostLayoutsLeftOut = 60;  // of a table laid over a profile
+constexpr std::size_t kMostLayoutsLeftOut = 120;  // of a table laid over a profile
 constexpr double kUnknownWidth = 0.2;
 constexpr std::size_t kLeastPoints = 8;    // left-out points that make a quantile
 constexpr std::size_t kMostLeftOut = 200;  // of a large table, evenly spaced ones
@@ -235,15 +234,9 @@ HardwareProfile with_tables(HardwareProfile base, const Tables& tables, const So
     std::ranges::stable_sort(own.gemm, {},
                              [](const GemmPoint& p) { return std::tuple(p.dtype, p.n, p.k, p.m); });
     set_source(base, "tables", source);
-    const auto at_least = [](std::array<double, 3> widths) {
-        for (double& w : widths) {
-            if (w > 0) w = std::clamp(w, kSameTwice, kWidest);
-        }
-        return widths;
-    };
-    base.tables.widths.products = at_least(product_widths(base, kMostLayoutsLeftOut));
-    base.tables.widths.attention = at_least(attention_widths(base, kMostLayoutsLeftOut));
-    base.tables.widths.experts = at_least(expert_widths(base));
+    base.tables.widths = product_widths(base, kMostLayoutsLeftOut);
+    for (const auto& more : {attention_widths(base, kMostLayoutsLeftOut), expert_widths(base)})
+        base.tables.widths.insert(base.tables.widths.end(), more.begin(), more.end());
     return base;
 }
 

@@ -241,7 +241,6 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
     out.calibrated = !hardware.tables.empty();
     out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty() ||
                      !hardware.tables.moe.empty();
-    out.widths = hardware.tables.widths;
     out.interval_compute = hardware.interval_compute;
     out.interval_attention = hardware.interval_attention;
     out.interval_collective = hardware.interval_collective;

@@ -82,7 +82,6 @@ struct CompiledProgram {
     double layers = 0;
     bool calibrated = false;  // the profile has tables
     bool logarithms = false;  // some lookup needs log rows
-    TableWidths widths;
     double interval_compute = 0.3, interval_attention = 0.5, interval_collective = 0.4;
     std::vector<std::string> notes;  // what was priced as something else, for people
 };

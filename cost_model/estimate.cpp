@@ -131,12 +131,13 @@ double table_width(const CompiledProgram& program, const CompiledStep& step, con
     const auto& work = sizes.work;
     const auto regime = gemm_regime(work.rows(step.shape.rows));
     double own = 0;
-    if (attention) {
-        own = program.widths.attention[attention_regime(work.decode, work.batch, work.cached)];
+    if (attention && grid_of(step, work) >= 0) {
+        own = program.attention_grids[at(grid_of(step, work))]
+                  .half_width[attention_regime(work.decode, work.batch, work.cached)];
     } else if (step.product_curve >= 0) {
-        own = program.widths.products[regime];
+        own = program.product_curves[at(step.product_curve)].half_width[regime];
     } else if (step.expert_curve >= 0) {
-        own = program.widths.experts[regime];
+        own = program.expert_curves[at(step.expert_curve)].half_width[regime];
         if (!work.balanced) own = std::max(own, program.interval_compute);
     }
     if (own > 0) return own;
@@ -279,6 +280,11 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
     }
     const bool attention = row.engine == Engine::attention;
     set_trust(cost, program, measured, inside, table_width(program, step, sizes, attention));
+    if (measured && !inside && modelled) {  // then the table tells no more than the model does
+        const double own = step.gemm >= 0 ? program.gemms[at(step.gemm)].width[gemm_regime(rows)]
+                                          : kernel.half_width;
+        cost.half_width = std::max(cost.half_width, own);
+    }
     return cost;
 }
 

@@ -2,20 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
-#include <optional>
 
-#include "core/statistics.h"
 #include "cost_model/gemm.h"
-#include "cost_model/kriging.h"
 #include "cost_model/moe.h"
+#include "cost_model/table_widths.h"
 
 namespace tplan {
 
 namespace {
 
-constexpr double kNoise = 0.05;
-constexpr std::size_t kLeastWidthPoints = 16;
+/// Mean difference of the residuals of two widths that one kind of kernel serves, at most; engines
+/// fall back to kernels several times slower for some widths.
+constexpr double kOneKernel = 0.25;
 
 struct Layer {
     DType dtype = DType::bf16;
@@ -44,12 +44,15 @@ StepShape shape_of(const MoePoint& p) {
             .expert_columns = 2 * ffn};
 }
 
-/// Measured rows are routed evenly.
+/// Measured rows are routed evenly, and repeat one op: see ExpertsSize.
 double analytic(const HardwareProfile& hardware, const MoePoint& p) {
     const auto shape = shape_of(p);
     const auto compute = compute_dtype(hardware, p.dtype, p.dtype);
-    const WorkSize work{
-        .decode = false, .batch = double(p.tokens), .tokens = double(p.tokens), .balanced = true};
+    const WorkSize work{.decode = false,
+                        .batch = double(p.tokens),
+                        .tokens = double(p.tokens),
+                        .residency = Residency::warm,
+                        .balanced = true};
     if (hardware.experts)
         return expert_cost(make_expert_pricer(hardware, shape, compute), work).seconds;
     const auto& row = op_cost(OpKind::moe_experts);
@@ -66,38 +69,33 @@ Curves curves_of(const HardwareProfile& hardware, const Layer& layer) {
     return curves;
 }
 
-ExpertCurve mixed(const Curves& curves, double ffn) {
-    ExpertCurve out;
-    std::vector<double> log_ffn;
-    std::map<std::int64_t, double> tokens;
-    for (const auto& [width, curve] : curves) {
-        log_ffn.push_back(std::log(double(width)));
-        for (const auto& [t, residual] : curve) tokens[t] = residual;
+/// Residuals of an unmeasured width, straight in its logarithm between those of the two nearest at
+/// the tokens that both have. None where the two differ as different kernels do.
+std::map<std::int64_t, double> between(const Curves& curves, double ffn) {
+    const auto above = curves.lower_bound(std::int64_t(std::ceil(ffn)));
+    if (above == curves.begin() || above == curves.end()) return {};
+    const auto below = std::prev(above);
+    const double low = std::log(double(below->first)), high = std::log(double(above->first));
+    const double share = (std::log(ffn) - low) / (high - low);
+    std::map<std::int64_t, double> residuals;
+    double apart = 0;
+    for (const auto& [tokens, residual] : below->second) {
+        const auto other = above->second.find(tokens);
+        if (other == above->second.end()) continue;
+        residuals[tokens] = residual + share * (other->second - residual);
+        apart += std::abs(other->second - residual);
     }
-    const double asked = std::log(ffn);
-    const auto exact = curves.find(std::int64_t(std::llround(ffn)));
-    const auto like = [](double a, double b) { return std::exp(-std::abs(a - b)); };
-    ResidualMixer mixer(
-        {.count = curves.size(),
-         .between = [&](std::size_t i, std::size_t j) { return like(log_ffn[i], log_ffn[j]); },
-         .to = [&](std::size_t i) { return like(asked, log_ffn[i]); },
-         .noise = kNoise});
-    const std::vector<Residency> cold(curves.size(), Residency::cold);
-    out.inside = asked >= log_ffn.front() - 1e-9 && asked <= log_ffn.back() + 1e-9;
-    for (const auto& [t, unused] : tokens) {
-        if (exact != curves.end()) {
-            if (!exact->second.contains(t)) continue;
-            out.log_tokens.push_back(std::log(double(t)));
-            out.residual.push_back(exact->second.at(t));
-            continue;
-        }
-        std::vector<std::optional<double>> values;
-        for (const auto& [width, curve] : curves) {
-            const auto at = curve.find(t);
-            values.push_back(at == curve.end() ? std::nullopt : std::optional(at->second));
-        }
-        out.log_tokens.push_back(std::log(double(t)));
-        out.residual.push_back(*mixer.mix(values, cold, Residency::cold));
+    if (apart > kOneKernel * double(residuals.size())) return {};
+    return residuals;
+}
+
+ExpertCurve curve_of(const Curves& curves, double ffn) {
+    const auto exact = curves.find(std::llround(ffn));
+    ExpertCurve out;
+    for (const auto& [tokens, residual] :
+         exact == curves.end() ? between(curves, ffn) : exact->second) {
+        out.log_tokens.push_back(std::log(double(tokens)));
+        out.residual.push_back(residual);
     }
     return out;
 }
@@ -115,7 +113,7 @@ double ExpertCurve::at(double x) const {
 
 bool ExpertCurve::covers(double x) const {
     constexpr double kSlack = 1e-9;
-    return inside && x >= log_tokens.front() - kSlack && x <= log_tokens.back() + kSlack;
+    return x >= log_tokens.front() - kSlack && x <= log_tokens.back() + kSlack;
 }
 
 ExpertCurve expert_curve(const HardwareProfile& hardware, const StepShape& shape, DType dtype) {
@@ -123,11 +121,14 @@ ExpertCurve expert_curve(const HardwareProfile& hardware, const StepShape& shape
                       std::llround(shape.experts)};
     if (shape.all_experts != shape.experts) return {};  // only a share of the experts is here
     const auto curves = curves_of(hardware, layer);
-    return curves.empty() ? ExpertCurve{} : mixed(curves, shape.ffn);
+    if (curves.empty()) return {};
+    auto curve = curve_of(curves, shape.ffn);
+    curve.half_width = half_widths(hardware.tables, OpKind::moe_experts, dtype, Residency::cold);
+    return curve;
 }
 
-std::array<double, 3> expert_widths(const HardwareProfile& hardware) {
-    std::array<std::vector<double>, 3> errors;
+std::vector<TableWidth> expert_widths(const HardwareProfile& hardware) {
+    LeftOutErrors errors;
     std::map<Layer, bool> layers;
     for (const auto& p : hardware.tables.moe) layers[layer_of(p)] = true;
     for (const auto& [layer, unused] : layers) {
@@ -136,18 +137,16 @@ std::array<double, 3> expert_widths(const HardwareProfile& hardware) {
         for (const auto& [width, truth] : curves) {
             auto others = curves;
             others.erase(width);
-            const auto predicted = mixed(others, double(width));
+            const auto predicted = curve_of(others, double(width));
+            if (predicted.empty()) continue;
             for (const auto& [tokens, residual] : truth) {
                 const double error = predicted.at(std::log(double(tokens))) - residual;
-                errors[gemm_regime(double(tokens))].push_back(std::abs(std::exp(error) - 1));
+                errors.add(layer.dtype, Residency::cold, gemm_regime(double(tokens)),
+                           std::exp(error) - 1);
             }
         }
     }
-    std::array<double, 3> widths{};
-    for (std::size_t r = 0; r < widths.size(); ++r) {
-        if (errors[r].size() >= kLeastWidthPoints) widths[r] = quantile(errors[r], 0.9);
-    }
-    return widths;
+    return errors.widths(OpKind::moe_experts);
 }
 
 }  // namespace tplan

@@ -75,14 +75,18 @@ void check_points(const Tables& tables, const std::string& where) {
         require_positive(p.bytes, at, "bytes");
         require_positive(p.time.value, at, "time_s");
     }
-    const auto check_widths = [&](const std::array<double, 3>& widths, const char* key) {
-        for (const double w : widths) {
-            require(w >= 0 && w < 10, where + "/widths", key, w, "at least 0 and below 10");
+    for (std::size_t i = 0; i < tables.widths.size(); ++i) {
+        const auto at = fmt::format("{}/widths/{}", where, i);
+        const auto& row = tables.widths[i];
+        if (row.op != OpKind::linear && row.op != OpKind::attention &&
+            row.op != OpKind::moe_experts) {
+            throw Error(at + "/op", fmt::format("expected linear, attention or moe_experts, got {}",
+                                                name_of(row.op)));
         }
-    };
-    check_widths(tables.widths.products, "products");
-    check_widths(tables.widths.attention, "attention");
-    check_widths(tables.widths.experts, "experts");
+        for (const double w : row.half_width) {
+            require(w >= 0 && w < 1, at, "half_width", w, "at least 0 and below 1");
+        }
+    }
     for (std::size_t i = 0; i < tables.moe.size(); ++i) {
         const auto& p = tables.moe[i];
         const auto at = fmt::format("{}/moe/{}", where, i);

@@ -84,17 +84,22 @@ struct PeakRate {
     bool operator==(const PeakRate&) const = default;
 };
 
-/// Half widths of the 90 % intervals of what tables correct, by regime; 0: the profile's own.
-struct TableWidths {
-    std::array<double, 3> products{};   // m <= 64, below 1024, above
-    std::array<double, 3> attention{};  // prefill of fewer than 4,096 tokens, of more, decode
-    std::array<double, 3> experts{};    // tokens, as products
+/// Half widths of the 90 % intervals of what tables correct, for one kind of op, dtype and place of
+/// its data; 0: unknown.
+struct TableWidth {
+    OpKind op = OpKind::linear;             // linear, attention or moe_experts
+    DType dtype = DType::bf16;              // of the weights, or of the cache
+    Residency residency = Residency::cold;  // of the weights, or of the cache in a decode
+    std::array<double, 3> half_width{};     // linear and moe_experts by rows: up to 64, below
+                                            // 1024, above; attention: prefill of fewer than 4,096
+                                            // tokens, of more, decode
     static void fields(auto& self, auto&& field) {
-        field("products", self.products);
-        field("attention", self.attention);
-        field("experts", self.experts);
+        field("op", self.op);
+        field("dtype", self.dtype);
+        field("residency", self.residency);
+        field("half_width", self.half_width);
     }
-    bool operator==(const TableWidths&) const = default;
+    bool operator==(const TableWidth&) const = default;
 };
 
 /// Measured points on top of the analytic model; empty in shipped profiles.
@@ -104,7 +109,7 @@ struct Tables {
     std::vector<ElementwisePoint> elementwise;
     std::vector<CollectivePoint> collectives;
     std::vector<MoePoint> moe;
-    TableWidths widths;
+    std::vector<TableWidth> widths;
     bool empty() const {
         return gemm.empty() && attention.empty() && elementwise.empty() && collectives.empty() &&
                moe.empty();

@@ -4,22 +4,22 @@
 #include <cassert>
 #include <cmath>
 #include <optional>
+#include <set>
 
-#include "core/statistics.h"
 #include "cost_model/gemm.h"
 #include "cost_model/kriging.h"
 #include "cost_model/op_cost.h"
+#include "cost_model/table_widths.h"
 
 namespace tplan {
 
 namespace {
 
-// Of the kernel exp(-|d log n| - |d log k| - residency), chosen by leaving measured (n, k) out on
-// A100, H100 and L40S: the least mean error, and flat around it.
-constexpr double kNoise = 0.2;            // variance of a measurement over that of the residuals
-constexpr double kOtherResidency = 0.75;  // per class of residency apart
-constexpr std::size_t kNeighbours = 32;   // that kriging weighs
-constexpr std::size_t kLeastWidthRows = 16;
+// Of the kernel exp(-a |d log n| - a |d log k|), chosen by leaving fifths of the measured (n, k)
+// out on A100, H100 and L40S: the least mean error, and flat around it.
+constexpr double kLength = 0.7;          // a
+constexpr double kNoise = 0.05;          // variance of a measurement over that of the residuals
+constexpr std::size_t kNeighbours = 32;  // that kriging weighs
 
 /// The points of one (n, k), as residuals over log m.
 struct Group {
@@ -54,6 +54,7 @@ Points points_of(const HardwareProfile& hardware, const ProductKey& key) {
     for (const auto& p : hardware.tables.gemm) {
         if (p.dtype != key.dtype) continue;
         points.push_back(&p);
+        if (p.ranks == nearest) continue;
         // The larger of two as near, because more ranks share the memory.
         const double d = nearest == 0 ? -1 : apart(p.ranks) - apart(nearest);
         if (d < -1e-12 || (std::abs(d) <= 1e-12 && p.ranks > nearest)) nearest = p.ranks;
@@ -113,7 +114,7 @@ Group group_of(const HardwareProfile& hardware, const Points& points, const Stre
 }
 
 double similarity(double log_n, double log_k, const Stretch& s) {
-    return std::exp(-std::abs(log_n - s.log_n) - std::abs(log_k - s.log_k));
+    return std::exp(-kLength * (std::abs(log_n - s.log_n) + std::abs(log_k - s.log_k)));
 }
 
 /// The nearest measured values on either side of x; the value itself when it was measured.
@@ -206,7 +207,7 @@ class GroupMixer {
 
   private:
     static double likeness(const Group& a, double log_n, double log_k) {
-        return std::exp(-std::abs(a.log_n - log_n) - std::abs(a.log_k - log_k));
+        return std::exp(-kLength * (std::abs(a.log_n - log_n) + std::abs(a.log_k - log_k)));
     }
 
     const std::vector<Group>& groups_;
@@ -280,21 +281,24 @@ ProductCurve curve_from(const HardwareProfile& hardware, const Points& points,
     return curve;
 }
 
-/// Errors of the rows of `left_out` whose weights lay in `residency`, predicted from `others`.
+/// Adds the errors of the rows of `left_out` whose weights lay in `residency`, predicted from
+/// `others`. Every row counts: two frameworks that differ at one size are both to be covered.
 void judge_left_out(const HardwareProfile& hardware, const Points& points,
-                    const std::vector<Stretch>& others, const Group& left_out, Residency residency,
-                    std::array<std::vector<double>, 3>& errors) {
-    const auto& lie = left_out.residency;
-    if (std::find(lie.begin(), lie.end(), residency) == lie.end()) return;
-    const auto dtype = points[others.front().first]->dtype;
+                    const std::vector<Stretch>& others, const Stretch& left_out,
+                    Residency residency, LeftOutErrors& errors) {
+    std::vector<const GemmPoint*> rows;
+    for (auto i = left_out.first; i < left_out.last; ++i) {
+        if (points[i]->residency.value_or(Residency::cold) == residency) rows.push_back(points[i]);
+    }
+    if (rows.empty()) return;
+    const auto dtype = rows.front()->dtype;
     const ProductKey key{.dtype = dtype, .n = left_out.n, .k = left_out.k, .residency = residency};
     const auto expected = analytic_products(hardware, dtype, key.n, key.k, residency);
     const auto curve = curve_from(hardware, points, others, key, expected);
-    for (std::size_t r = 0; r < lie.size(); ++r) {
-        if (lie[r] != residency) continue;
-        const double m = std::exp(left_out.log_m[r]), time = expected(m);
-        const double truth = time * std::exp(left_out.residual[r]);
-        errors[gemm_regime(m)].push_back(std::abs(curve.at(left_out.log_m[r], time) / truth - 1));
+    for (const auto* row : rows) {
+        const double m = double(row->m);
+        const double predicted = curve.at(std::log(m), expected(m));
+        errors.add(dtype, residency, gemm_regime(m), predicted / row->time.value - 1);
     }
 }
 
@@ -353,16 +357,15 @@ ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& ke
                            const AnalyticProduct& analytic) {
     const auto points = points_of(hardware, key);
     if (points.empty()) return {};
-    return curve_from(hardware, points, stretches_of(points), key, analytic);
+    auto curve = curve_from(hardware, points, stretches_of(points), key, analytic);
+    curve.half_width = half_widths(hardware.tables, OpKind::linear, key.dtype, key.residency);
+    return curve;
 }
 
-std::array<double, 3> product_widths(const HardwareProfile& hardware, std::size_t most_left_out) {
-    std::array<std::vector<double>, 3> errors;
-    std::vector<DType> dtypes;
-    for (const auto& p : hardware.tables.gemm) {
-        if (std::find(dtypes.begin(), dtypes.end(), p.dtype) == dtypes.end())
-            dtypes.push_back(p.dtype);
-    }
+std::vector<TableWidth> product_widths(const HardwareProfile& hardware, std::size_t most_left_out) {
+    LeftOutErrors errors;
+    std::set<DType> dtypes;
+    for (const auto& p : hardware.tables.gemm) dtypes.insert(p.dtype);
     for (const auto dtype : dtypes) {
         const auto points = points_of(hardware, {.dtype = dtype});
         const auto all = stretches_of(points);
@@ -371,17 +374,11 @@ std::array<double, 3> product_widths(const HardwareProfile& hardware, std::size_
         for (std::size_t i = 0; i < all.size(); i += stride) {
             auto others = all;
             others.erase(others.begin() + std::ptrdiff_t(i));
-            const auto left_out = group_of(hardware, points, all[i]);
-            for (const auto residency : {Residency::cold, Residency::edge, Residency::warm}) {
-                judge_left_out(hardware, points, others, left_out, residency, errors);
-            }
+            for (const auto residency : {Residency::cold, Residency::edge, Residency::warm})
+                judge_left_out(hardware, points, others, all[i], residency, errors);
         }
     }
-    std::array<double, 3> widths{};
-    for (std::size_t i = 0; i < widths.size(); ++i) {
-        if (errors[i].size() >= kLeastWidthRows) widths[i] = quantile(errors[i], 0.9);
-    }
-    return widths;
+    return errors.widths(OpKind::linear);
 }
 
 }  // namespace tplan

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -17,8 +18,9 @@ struct ProductCurve {
         double residual = 0;  // log(measured / analytic)
         double seconds = 0;   // at this point
     };
-    std::vector<Point> points;  // ascending in m
-    bool inside = true;         // n, k and ranks lie on or inside the measured grid
+    std::vector<Point> points;           // ascending in m
+    bool inside = true;                  // n, k and ranks lie on or inside the measured grid
+    std::array<double, 3> half_width{};  // of the 90 % interval by gemm_regime(); 0: unknown
 
     bool empty() const { return points.empty(); }
     /// Corrects the analytic time of m rows.
@@ -50,9 +52,8 @@ AnalyticProduct analytic_products(const HardwareProfile& hardware, DType dtype, 
 double analytic_product(const HardwareProfile& hardware, DType dtype, double m, double n, double k,
                         Residency residency = Residency::cold);
 
-/// Half widths of the 90 % interval of products taken from the table, for m <= 64, below 1024 and
-/// above: measured (n, k) are left out one at a time and predicted from the others, at most
-/// `most_left_out` of them. 0 where fewer than `least` rows tell.
-std::array<double, 3> product_widths(const HardwareProfile& hardware, std::size_t most_left_out);
+/// Half widths of the 90 % interval of products taken from the table, by rows: measured (n, k) are
+/// left out one at a time, at most `most_left_out` of them, and their rows predicted from the rest.
+std::vector<TableWidth> product_widths(const HardwareProfile& hardware, std::size_t most_left_out);
 
 }  // namespace tplan

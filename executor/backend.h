@@ -35,6 +35,8 @@ struct LinearShape {
     DType weights = DType::fp32;
 };
 
+struct World;
+
 /// A kind of device that runs programs: one object drives all ranks of a group. The executor
 /// knows nothing else about it. Calls taking a rank are made on that rank's thread, inside
 /// on_ranks(), unless they say otherwise.
@@ -44,6 +46,9 @@ class Backend {
 
     virtual std::string_view name() const = 0;
     virtual int ranks() const = 0;
+
+    /// Whether a rank runs in this process; the others run the same program elsewhere. Any thread.
+    virtual bool is_local(int /*rank*/) const { return true; }
 
     /// What rank `rank` runs on, for reports: "core 3, AMD EPYC". Any thread.
     virtual std::string device(int rank) const = 0;
@@ -55,6 +60,10 @@ class Backend {
     /// Why the step cannot run with weights of this type; empty when it can. Any thread.
     virtual std::string refusal(const Step& step, DType weights) const = 0;
 
+    /// Type of activations and caches, and of experts' weights, where the linears' weights have
+    /// this type. Any thread.
+    virtual DType activation_dtype(DType /*weights*/) const { return DType::fp32; }
+
     /// Bytes that all ranks together may still allocate. Any thread.
     virtual double memory_available() const = 0;
 
@@ -62,9 +71,9 @@ class Backend {
     /// keeps and uses the plain ones. Any thread.
     virtual double packed_bytes(const LinearShape& shape) const = 0;
 
-    /// Runs `work` on every rank at once and returns when all have returned. A rank that throws
-    /// aborts the group first; the first exception is rethrown here. Throws Error when the group
-    /// failed before.
+    /// Runs `work` on every local rank at once and returns when all have returned. A rank that
+    /// throws aborts the group first; the first exception is rethrown here. Throws Error when the
+    /// group failed before.
     virtual void on_ranks(const std::function<void(int rank)>& work) = 0;
 
     virtual Communicator& communicator(int rank) = 0;
@@ -72,6 +81,9 @@ class Backend {
     /// Zeroed device memory, aligned for any kernel. Throws Error when there is none.
     virtual void* allocate(int rank, std::size_t bytes) = 0;
     virtual void release(int rank, void* memory) noexcept = 0;  // any thread
+
+    /// The same for memory that collectives read or write.
+    virtual void* allocate_exchanged(int rank, std::size_t bytes) { return allocate(rank, bytes); }
 
     /// Copies between host floats and a device matrix, converting to its type.
     virtual void upload(int rank, const Matrix& to, const float* from) = 0;
@@ -108,9 +120,11 @@ class Backend {
 /// Names of the backends this program has, the preferred first.
 const std::vector<std::string>& backend_names();
 
-/// Makes a backend by name; "auto" takes the first that works. Throws Error for an unknown name,
-/// listing them, and when the backend cannot drive `ranks` ranks.
-std::unique_ptr<Backend> make_backend(std::string_view name, int ranks);
+/// Makes a backend by name; "auto" takes the first that works. With a world of as many processes as
+/// ranks the backend drives the own rank of that; else all ranks are this process's. Throws Error
+/// for an unknown name, listing them, and when the backend cannot drive `ranks` ranks.
+std::unique_ptr<Backend> make_backend(std::string_view name, int ranks,
+                                      const World* world = nullptr);
 
 /// Runs a collective step: the row of the communicator's calls that belongs to its kind, then the
 /// bias that follows the reduction. Seconds waited for other ranks. Requires is_collective(kind).

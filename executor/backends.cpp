@@ -5,18 +5,21 @@
 #include "core/text.h"
 #include "executor/backend.h"
 #include "executor/cpu/backend.h"
+#include "executor/gpu/backend.h"
+#include "executor/world.h"
 
 namespace tplan {
 namespace {
 
 struct BackendRow {
     std::string_view name;
-    std::unique_ptr<Backend> (*make)(int ranks);  // throws Error when it cannot
+    std::unique_ptr<Backend> (*make)(int ranks, const World*);  // throws Error when it cannot
 };
 
-/// The preferred first.
+/// The preferred first. CUDA only by name, until tests/cuda has passed on a device.
 constexpr std::array kBackends = {
     BackendRow{"cpu", cpu::make_cpu_backend},
+    BackendRow{"cuda", gpu::make_cuda_backend},
 };
 
 }  // namespace
@@ -30,9 +33,11 @@ const std::vector<std::string>& backend_names() {
     return kNames;
 }
 
-std::unique_ptr<Backend> make_backend(std::string_view name, int ranks) {
+std::unique_ptr<Backend> make_backend(std::string_view name, int ranks, const World* world) {
+    // A program of one rank beside the run, such as its reference, is this process's alone.
+    if (world != nullptr && world->size != ranks) world = nullptr;
     for (const auto& row : kBackends) {
-        if (row.name == name) return row.make(ranks);
+        if (row.name == name) return row.make(ranks, world);
     }
     if (name != "auto") {
         throw Error("--backend", fmt::format("no backend is called \"{}\"", name),
@@ -41,7 +46,7 @@ std::unique_ptr<Backend> make_backend(std::string_view name, int ranks) {
     std::string reasons;
     for (const auto& row : kBackends) {
         try {
-            return row.make(ranks);
+            return row.make(ranks, world);
         } catch (const Error& error) {
             reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
         }

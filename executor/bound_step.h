@@ -12,7 +12,8 @@ namespace tplan {
 
 /// Keys and values that attention reads besides those of the step's own tokens. Both
 /// [batch, local kv heads, tokens, head_dim or v_head_dim], contiguous; the step's own tokens are
-/// the last `query tokens` of them and are written by the step.
+/// the last `query tokens` of them and are written by the step. Latent attention keeps them per
+/// head, expanded, as the step gets them.
 struct KvCache {
     Matrix keys;    // rows = batch * kv heads * tokens
     Matrix values;  // likewise
@@ -46,6 +47,8 @@ struct BoundStep {
     std::int64_t first_row = 0;       // of the output: above 0 where ranks have their own rows
     const std::int32_t* token_ids = nullptr;  // embedding: [rows], on the device
     std::int64_t first_vocab_row = 0;         // embedding: table row 0 is this token
+
+    std::int64_t first_expert = 0;  // moe_experts: number of the rank's first expert
 
     KvCache cache;                         // attention
     std::vector<std::int32_t> kv_of_head;  // attention: local KV head of each local query head

@@ -2,8 +2,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "executor/matrix.h"
+#include "executor/trail.h"
 #include "models/layout.h"
 
 namespace tplan {
@@ -49,8 +51,17 @@ class Communicator {
     virtual double all_to_all(const Matrix& in, const Split& from, const Matrix& out,
                               const Split& to, std::int64_t width, const CollectiveTag& tag) = 0;
 
-    /// Returns on every rank once all have arrived.
-    virtual double barrier(const CollectiveTag& tag) = 0;
+    /// Returns on every rank once all have arrived. A patient one waits as long as the others'
+    /// processes are alive, whatever they do; threads have the deadline.
+    virtual double barrier(const CollectiveTag& tag, bool patient = false) = 0;
+
+    /// What every rank says, in the order of the ranks. For words about a run, not for numbers of
+    /// it.
+    virtual std::vector<std::string> exchange(std::string_view own, const CollectiveTag& tag) = 0;
+
+    /// The last steps of this rank, which the runner writes, and of every rank that it can see.
+    virtual Trail& trail() = 0;
+    virtual std::vector<RankTrail> trails() const = 0;
 
     /// Seconds a rank waits for another before it gives up.
     virtual void set_deadline(double seconds) = 0;

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cassert>
 #include <cmath>
+#include <cstring>
+#include <type_traits>
 
 #include "core/error.h"
 #include "core/json_io.h"
@@ -24,7 +26,17 @@ struct Runner::State {
     MemoryNeeds memory;
     std::vector<std::unique_ptr<RankProgram>> ranks;
 
+    std::vector<std::string> devices;
+
     RankProgram& rank(int r) { return *ranks[static_cast<std::size_t>(r)]; }
+    int first_local() const {
+        int rank = 0;
+        while (!backend->is_local(rank)) ++rank;
+        return rank;
+    }
+    bool spread() const {
+        return program.tp > 1 && !(backend->is_local(0) && backend->is_local(1));
+    }
     const Step& step(const ExecutedStep& at) const {
         return program.sections[static_cast<std::size_t>(at.section)]
             .steps[static_cast<std::size_t>(at.step)];
@@ -69,8 +81,8 @@ std::uint64_t checksum(const std::vector<float>& values) {
 
 /// One rank's numbers for Runner::check().
 struct RankTrace {
-    std::vector<std::uint64_t> sums;  // per executed step; of replicated results
-    std::vector<bool> finite;         // per executed step
+    std::vector<std::uint64_t> sums;   // per executed step; of replicated results
+    std::vector<std::uint8_t> finite;  // per executed step
 };
 
 RankChecks judge(const std::vector<RankTrace>& traces, const std::vector<ExecutedStep>& steps) {
@@ -90,6 +102,48 @@ RankChecks judge(const std::vector<RankTrace>& traces, const std::vector<Execute
     return checks;
 }
 
+/// Plain numbers as bytes, for Communicator::exchange between processes of one program.
+template <class T>
+std::string bytes_of_all(const std::vector<T>& values) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+template <class T>
+std::vector<T> values_in(std::string_view bytes) {
+    std::vector<T> values(bytes.size() / sizeof(T));
+    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
+    return values;
+}
+
+/// Where ranks are processes, fills the entries of the other ranks: what each of them has at its
+/// place. On a rank's thread.
+template <class T>
+void share(Backend& backend, int rank, bool spread, std::vector<std::vector<T>>& by_rank) {
+    if (!spread) return;
+    const auto all = backend.communicator(rank).exchange(
+        bytes_of_all(by_rank[static_cast<std::size_t>(rank)]), {"results of all ranks", 0});
+    for (std::size_t r = 0; r < all.size(); ++r) by_rank[r] = values_in<T>(all[r]);
+}
+
+/// Bytes a step puts on the wire, for the trail.
+double payload_of(const BoundStep& step) {
+    return is_collective(step.step->kind) ? step.outputs[0].bytes() : 0;
+}
+
+/// Runs one step of any kind; seconds waited for other ranks.
+double run_step(Backend& backend, int rank, const BoundStep& step) {
+    auto& trail = backend.communicator(rank).trail();
+    trail.begin(step.id, step.index, step.step->kind, payload_of(step));
+    double waited = 0;
+    if (is_collective(step.step->kind)) {
+        waited = run_collective(backend, rank, step);
+    } else {
+        backend.launch(rank, step);
+    }
+    trail.end();
+    return waited;
+}
+
 std::vector<StepTime> step_times(const std::vector<Interval>& intervals,
                                  const std::vector<double>& waits) {
     std::vector<StepTime> samples;
@@ -102,21 +156,21 @@ std::vector<StepTime> step_times(const std::vector<Interval>& intervals,
 }  // namespace
 
 Runner::Runner(const Program& program, const Workload& workload, const RunOptions& options)
-    : state_(new State{program, workload, options, executed_steps(program), nullptr, {}, {}}) {
+    : state_(new State{program, workload, options, executed_steps(program), nullptr, {}, {}, {}}) {
     auto& s = *state_;
     if (workload.phase == Phase::train) {
         throw Error("workload/phase", "training steps are priced but not executed yet",
                     "run prefill or decode");
     }
     if (!s.options.weights) s.options.weights = synthetic_weights(options.seed);
-    s.backend = make_backend(options.backend, program.tp);
+    s.backend = make_backend(options.backend, program.tp, options.world);
     refuse_steps(s.program, options.dtype, *s.backend);
     s.memory = memory_needs(s.program, workload, options.dtype, *s.backend);
     refuse_memory(s.memory, options.force);
 
     s.ranks.resize(static_cast<std::size_t>(program.tp));
     std::atomic<std::size_t> done = 0;
-    const double all = static_cast<double>(s.steps.size()) * program.tp;
+    const double all = static_cast<double>(s.steps.size()) * (s.spread() ? 1 : program.tp);
     const RankSetup setup{s.program,        s.workload,   s.steps,      s.options.weights,
                           s.options.tokens, options.seed, options.dtype};
     const auto after_step = [&](int rank) {
@@ -125,10 +179,17 @@ Runner::Runner(const Program& program, const Workload& workload, const RunOption
         if (rank == 0 && s.options.progress) s.options.progress(static_cast<double>(n) / all);
     };
     s.backend->on_ranks([&](int rank) {
-        s.backend->communicator(rank).set_deadline(options.deadline_s);
+        auto& group = s.backend->communicator(rank);
+        group.set_deadline(options.deadline_s);
+        // Nobody takes memory before everybody has looked at what there is.
+        if (s.spread()) group.barrier({"before loading", 0}, true);
         s.ranks[static_cast<std::size_t>(rank)] =
             std::make_unique<RankProgram>(*s.backend, rank, setup, after_step);
+        if (!s.spread()) return;
+        group.barrier({"after loading", 0}, true);
+        s.devices = group.exchange(s.backend->device(rank), {"devices of all ranks", 0});
     });
+    for (int r = 0; !s.spread() && r < program.tp; ++r) s.devices.push_back(s.backend->device(r));
 }
 
 Runner::~Runner() = default;
@@ -150,10 +211,13 @@ std::vector<std::string> Runner::notes() const {
     return state_->backend->notes();
 }
 
+std::vector<RankTrail> Runner::trails() const {
+    auto& s = *state_;
+    return s.backend->communicator(s.first_local()).trails();
+}
+
 std::vector<std::string> Runner::devices() const {
-    std::vector<std::string> devices;
-    for (int r = 0; r < ranks(); ++r) devices.push_back(state_->backend->device(r));
-    return devices;
+    return state_->devices;
 }
 
 RepSample Runner::run() {
@@ -161,32 +225,30 @@ RepSample Runner::run() {
     stop_if_asked(s.options);
     RepSample sample;
     sample.ranks.resize(s.ranks.size());
-    std::vector<Interval> totals(s.ranks.size());
+    std::vector<std::vector<Interval>> totals(s.ranks.size());
     s.backend->on_ranks([&](int rank) {
         auto& backend = *s.backend;
         const auto& steps = s.rank(rank).steps();
         std::vector<Mark> marks;
         marks.reserve(steps.size() + 1);
         std::vector<double> waits(steps.size(), 0.0);
-        backend.communicator(rank).barrier({"start of the repetition", 0});
+        backend.communicator(rank).barrier({"start of the repetition", 0}, true);
         marks.push_back(backend.record(rank, true));
         for (std::size_t i = 0; i < steps.size(); ++i) {
             if (s.options.before_step) s.options.before_step(rank, i);
-            if (is_collective(steps[i].step->kind)) {
-                waits[i] = run_collective(backend, rank, steps[i]);
-            } else {
-                backend.launch(rank, steps[i]);
-            }
+            waits[i] = run_step(backend, rank, steps[i]);
             marks.push_back(backend.record(rank, i + 1 == steps.size()));
         }
         backend.synchronise(rank);
         const auto own = static_cast<std::size_t>(rank);
         sample.ranks[own] = step_times(backend.elapsed(rank, marks), waits);
-        totals[own] = backend.elapsed(rank, std::vector{marks.front(), marks.back()}).front();
+        totals[own] = backend.elapsed(rank, std::vector{marks.front(), marks.back()});
+        share(backend, rank, s.spread(), sample.ranks);
+        share(backend, rank, s.spread(), totals);
     });
     for (const auto& total : totals) {
-        sample.seconds = std::max(sample.seconds, total.seconds);
-        sample.clean = sample.clean && total.clean;
+        sample.seconds = std::max(sample.seconds, total.front().seconds);
+        sample.clean = sample.clean && total.front().clean;
     }
     return sample;
 }
@@ -194,36 +256,40 @@ RepSample Runner::run() {
 RankChecks Runner::check() {
     auto& s = *state_;
     stop_if_asked(s.options);
-    std::vector<RankTrace> traces(s.ranks.size());
+    std::vector<std::vector<std::uint64_t>> sums(s.ranks.size());
+    std::vector<std::vector<std::uint8_t>> finite(s.ranks.size());
     s.backend->on_ranks([&](int rank) {
         auto& backend = *s.backend;
-        auto& trace = traces[static_cast<std::size_t>(rank)];
+        RankTrace trace;
         std::vector<float> values;
         for (const auto& step : s.rank(rank).steps()) {
             if (s.options.before_step) {
                 s.options.before_step(rank, static_cast<std::size_t>(step.index));
             }
-            if (is_collective(step.step->kind)) {
-                run_collective(backend, rank, step);
-            } else {
-                backend.launch(rank, step);
-            }
+            run_step(backend, rank, step);
             backend.synchronise(rank);
             trace.sums.push_back(0);
-            trace.finite.push_back(true);
+            trace.finite.push_back(1);
             for (std::size_t i = 0; i < step.outputs.size(); ++i) {
                 const auto& out = step.outputs[i];
                 values.resize(static_cast<std::size_t>(out.elements()));
                 backend.download(rank, values.data(), out);
-                trace.finite.back() =
-                    trace.finite.back() && std::all_of(values.begin(), values.end(),
-                                                       [](float v) { return std::isfinite(v); });
+                const bool sound = std::all_of(values.begin(), values.end(),
+                                               [](float v) { return std::isfinite(v); });
+                if (!sound) trace.finite.back() = 0;
                 const bool replicated =
                     step.step->kind == OpKind::all_reduce || step.step->kind == OpKind::all_gather;
                 if (replicated) trace.sums.back() += checksum(values);
             }
         }
+        const auto own = static_cast<std::size_t>(rank);
+        sums[own] = std::move(trace.sums);
+        finite[own] = std::move(trace.finite);
+        share(backend, rank, s.spread(), sums);
+        share(backend, rank, s.spread(), finite);
     });
+    std::vector<RankTrace> traces;
+    for (std::size_t r = 0; r < sums.size(); ++r) traces.push_back({sums[r], finite[r]});
     return judge(traces, s.steps);
 }
 
@@ -238,11 +304,12 @@ Outputs Runner::outputs(int rank) const {
     const bool cut = buffer.layout.kind == LayoutKind::split;
     std::vector<std::vector<float>> parts(s.ranks.size());
     s.backend->on_ranks([&](int r) {
-        if (!cut && r != rank) return;
+        if (!cut && !s.spread() && r != rank) return;
         const auto local = s.rank(r).buffer(index);
         auto& values = parts[static_cast<std::size_t>(r)];
         values.resize(static_cast<std::size_t>(local.elements()));
         s.backend->download(r, values.data(), local);
+        if (cut) share(*s.backend, r, s.spread(), parts);
     });
     for (int r = 0; r < ranks(); ++r) {
         const auto& values = parts[static_cast<std::size_t>(r)];

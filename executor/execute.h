@@ -8,6 +8,7 @@
 
 #include "executor/local.h"
 #include "executor/memory_needs.h"
+#include "executor/trail.h"
 #include "executor/weights.h"
 #include "models/program.h"
 
@@ -15,10 +16,13 @@
 
 namespace tplan {
 
+struct World;
+
 struct RunOptions {
     std::string backend = "auto";
-    std::uint64_t seed = 1;                 // of the synthetic weights, the tokens and the cache
-    WeightSource weights = {};              // empty: synthetic_weights(seed)
+    const World* world = nullptr;  // the processes of the run, which outlives it; null: this one
+    std::uint64_t seed = 1;        // of the synthetic weights, the tokens and the cache
+    WeightSource weights = {};     // empty: synthetic_weights(seed)
     std::vector<std::int32_t> tokens = {};  // one per row; empty: synthetic_tokens(seed)
     DType dtype = DType::fp32;  // of the linears' weights; activations are fp32 on the cpu backend
     double deadline_s = 10;     // a rank that waits longer for another one gives up
@@ -59,7 +63,8 @@ struct RankChecks {
 };
 
 /// A program loaded on its ranks. Repetitions do not change its state: a decode step writes the
-/// same place of the cache every time.
+/// same place of the cache every time. In a run of several processes each makes the same Runner and
+/// the same calls, and each gets the results of all ranks.
 class Runner {
   public:
     /// Makes the ranks and loads everything. Throws Error for a training workload, a step the
@@ -85,8 +90,12 @@ class Runner {
     /// One untimed repetition that looks at every result.
     RankChecks check();
 
-    /// The result of the last repetition as `rank` sees it; all ranks together where it is cut.
+    /// The result of the last repetition as `rank` sees it (in another process: as the own one
+    /// does); all ranks together where it is cut.
     Outputs outputs(int rank = 0) const;
+
+    /// The last steps of the ranks: what to look at when one has failed.
+    std::vector<RankTrail> trails() const;
 
   private:
     struct State;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/text.h"
@@ -15,17 +16,19 @@ std::int64_t total(const std::vector<Slice>& parts) {
     return extent;
 }
 
-/// Rows and columns of a parameter seen as a matrix.
-struct Extents {
-    std::int64_t rows = 1, columns = 1;
-};
-Extents extents_of(const ShardedTensor& tensor) {
-    Extents extents;
+/// What a rank holds of each dimension of a parameter.
+std::vector<std::vector<Slice>> owned_dims(const ShardedTensor& tensor, int rank) {
+    std::vector<std::vector<Slice>> parts;
     for (std::size_t d = 0; d < tensor.shape.size(); ++d) {
-        const bool is_row = d == 0 && tensor.shape.size() > 1;
-        (is_row ? extents.rows : extents.columns) *= tensor.shape[d];
+        const bool cut = tensor.split.kind != SplitKind::whole &&
+                         static_cast<std::size_t>(tensor.split.dim) == d;
+        if (cut) {
+            parts.push_back(owned(tensor.split, tensor.shape[d], rank));
+        } else {
+            parts.push_back({{0, tensor.shape[d]}});
+        }
     }
-    return extents;
+    return parts;
 }
 
 }  // namespace
@@ -71,14 +74,16 @@ std::int64_t LocalWeight::column_count() const {
 }
 
 LocalWeight local_weight(const ShardedTensor& tensor, int rank) {
-    const auto [rows, columns] = extents_of(tensor);
-    LocalWeight local{{{0, rows}}, {{0, columns}}};
-    if (tensor.split.kind == SplitKind::whole) return local;
-    const bool vector = tensor.shape.size() < 2;
-    if (tensor.split.dim == 0 && !vector) {
-        local.rows = owned(tensor.split, rows, rank);
-    } else {
-        local.columns = owned(tensor.split, columns, rank);
+    assert(!tensor.shape.empty() && tensor.shape.size() <= 3);
+    auto parts = owned_dims(tensor, rank);
+    if (parts.size() == 1) return {{{0, 1}}, std::move(parts[0])};
+    if (parts.size() == 2) return {std::move(parts[0]), std::move(parts[1])};
+    LocalWeight local{{}, std::move(parts[2]), total(parts[0])};
+    for (const auto& experts : parts[0]) {
+        for (std::int64_t e = experts.offset; e < experts.offset + experts.extent; ++e) {
+            for (const auto& rows : parts[1])
+                local.rows.push_back({e * tensor.shape[1] + rows.offset, rows.extent});
+        }
     }
     return local;
 }
@@ -179,6 +184,11 @@ std::vector<std::int32_t> kv_of_heads(const Program& program, const Step& step, 
     const auto& k = program.buffers[static_cast<std::size_t>(step.inputs[1])];
     const auto head_dim = step.spec.attention->head_dim;
     const auto all_heads = q.width / head_dim;
+    if (step.spec.attention->latent_width > 0) {  // every head has keys of its own
+        std::vector<std::int32_t> own(held_heads(q, head_dim, rank).size());
+        std::iota(own.begin(), own.end(), 0);
+        return own;
+    }
     const auto all_kv_heads = k.width / head_dim;
     const auto held = held_heads(k, head_dim, rank);
     std::vector<std::int32_t> result;

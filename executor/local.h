@@ -33,8 +33,10 @@ std::int64_t local_width(const Buffer& buffer, int rank);
 
 /// A rank's part of a parameter seen as a matrix (WeightPart): the cross product of some rows and
 /// some columns, stored densely in that order.
+/// Of a stack of matrices (experts) every one has as many entries in `rows`, in order.
 struct LocalWeight {
     std::vector<Slice> rows, columns;
+    std::int64_t stack = 1;  // matrices
     std::int64_t row_count() const;
     std::int64_t column_count() const;
     std::int64_t elements() const { return row_count() * column_count(); }

@@ -22,6 +22,12 @@ struct Matrix {
         return static_cast<float*>(data);
     }
     float* row(std::int64_t r) const { return f32() + r * stride; }
+
+    /// Where an element lies, of any type of whole bytes.
+    void* place(std::int64_t r, std::int64_t c) const {
+        const double bytes = static_cast<double>(r * stride + c) * bytes_of(dtype);
+        return static_cast<std::byte*>(data) + static_cast<std::size_t>(bytes);
+    }
     std::int64_t elements() const { return rows * columns; }
     double bytes() const { return static_cast<double>(elements()) * bytes_of(dtype); }
     bool contiguous() const { return stride == columns || rows <= 1; }

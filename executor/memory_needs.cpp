@@ -23,7 +23,9 @@ void add_weights(const Program& program, const Workload& workload, DType dtype,
     const auto uses = weight_uses(program, at, rank);
     double plain = 0, fresh = 0;
     for (const auto& use : uses) {
-        const double bytes = static_cast<double>(use.local.elements()) * kFloat;
+        const bool experts = step.kind == OpKind::moe_experts && use.role == WeightRole::matrix;
+        const double bytes = static_cast<double>(use.local.elements()) *
+                             (experts ? bytes_of(backend.activation_dtype(dtype)) : kFloat);
         plain += bytes;
         const bool shared = step.kind != OpKind::linear || uses.size() == 1;
         if (!shared || seen.insert(weight_key(program, use)).second) fresh += bytes;
@@ -49,11 +51,27 @@ void add_weights(const Program& program, const Workload& workload, DType dtype,
 }
 
 void add_cache(const Program& program, const Workload& workload, const Step& step, int rank,
-               RankNeeds& needs) {
-    const auto tokens = cached_tokens(*step.spec.attention, workload) * workload.batch;
-    const auto columns = local_width(buffer_of(program, step.inputs[1]), rank) +
-                         local_width(buffer_of(program, step.inputs[2]), rank);
-    needs.cache += static_cast<double>(tokens * columns) * kFloat;
+               double element, RankNeeds& needs) {
+    const auto& spec = *step.spec.attention;
+    const auto tokens = cached_tokens(spec, workload) * workload.batch;
+    const auto width = [&](std::size_t input) {
+        return local_width(buffer_of(program, step.inputs[input]), rank);
+    };
+    const auto columns = spec.latent_width > 0
+                             ? width(0) / spec.head_dim * (spec.head_dim + spec.v_head_dim)
+                             : width(1) + width(2);
+    needs.cache += static_cast<double>(tokens * columns) * element;
+}
+
+/// Space for the rows that one expert works on: at most all of them.
+double experts_workspace(const Program& program, const Workload& workload, const Step& step,
+                         int rank) {
+    const auto& input = buffer_of(program, step.inputs[0]);
+    const auto& down = program.tensors[static_cast<std::size_t>(step.weights[1].tensor)];
+    const auto local = local_weight(down, rank);
+    const auto ffn = step.spec.transposed && local.stack > 0 ? local.row_count() / local.stack
+                                                             : local.column_count();
+    return static_cast<double>(workload.rows(input.rows) * (2 * input.width + 3 * ffn)) * kFloat;
 }
 
 }  // namespace
@@ -85,19 +103,25 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
     MemoryNeeds needs;
     needs.available = backend.memory_available();
     const auto steps = executed_steps(program);
+    const double element = bytes_of(backend.activation_dtype(dtype));
     for (int rank = 0; rank < program.tp; ++rank) {
         auto& own = needs.ranks.emplace_back();
         std::set<std::string> seen;
+        double workspace = 0;
         for (const auto& at : steps) {
             const auto& step = program.sections[static_cast<std::size_t>(at.section)]
                                    .steps[static_cast<std::size_t>(at.step)];
             add_weights(program, workload, dtype, backend, at, step, rank, seen, own);
-            if (step.kind == OpKind::attention) add_cache(program, workload, step, rank, own);
+            if (step.kind == OpKind::attention)
+                add_cache(program, workload, step, rank, element, own);
+            if (step.kind == OpKind::moe_experts)
+                workspace = std::max(workspace, experts_workspace(program, workload, step, rank));
         }
+        own.activations = workspace;
         for (const auto& buffer : program.buffers) {
             own.activations += static_cast<double>(owned_rows(buffer, workload, rank).extent *
                                                    local_width(buffer, rank)) *
-                               kFloat;
+                               element;
         }
     }
     return needs;

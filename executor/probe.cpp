@@ -251,10 +251,12 @@ Bandwidth streaming_rate(const GemmPoint& one_row) {
            one_row.time;
 }
 
-std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, int reps) {
+std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, int reps,
+                                const World* world) {
     RunOptions options;
     options.backend = backend;
     options.dtype = probe.dtype;
+    options.world = world;
     Runner runner(probe.program, probe.workload, options);
     runner.run();
     std::vector<TimedSample> samples;

@@ -31,7 +31,8 @@ Bandwidth streaming_rate(const GemmPoint& one_row);
 
 /// Runs the probe once to warm up, then `reps` times; one sample per repetition: the mean over
 /// its layers of the slowest rank's step, waiting for other ranks left out. The mean, because a
-/// model's step is a sum over layers. Throws Error as Runner does.
-std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, int reps);
+/// model's step is a sum over layers. Throws Error as Runner does. `world`: see RunOptions.
+std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, int reps,
+                                const World* world = nullptr);
 
 }  // namespace tplan

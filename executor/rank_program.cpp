@@ -27,6 +27,10 @@ void require(bool fits, const BoundStep& step, int rank, const std::string& what
     }
 }
 
+std::size_t at(int i) {
+    return static_cast<std::size_t>(i);
+}
+
 std::int64_t columns_of(const std::vector<Matrix>& matrices) {
     return std::accumulate(matrices.begin(), matrices.end(), std::int64_t{0},
                            [](auto sum, const Matrix& m) { return sum + m.columns; });
@@ -67,15 +71,17 @@ void RankProgram::place() {
     std::vector<Matrix> allocations;
     for (std::size_t i = 0; i < places.widths.size(); ++i) {
         const auto rows = owned_rows(buffer_of(program, places.first[i]), setup_.workload, rank_);
-        Matrix m{nullptr, rows.extent, places.widths[i], places.widths[i], DType::fp32};
-        memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes())));
+        Matrix m{nullptr, rows.extent, places.widths[i], places.widths[i],
+                 backend_.activation_dtype(setup_.dtype)};
+        memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes()),
+                                        MemoryUse::exchanged));
         m.data = memory_.back().get();
         allocations.push_back(m);
     }
     for (std::size_t b = 0; b < program.buffers.size(); ++b) {
         const auto& place = places.places[b];
         auto view = allocations[static_cast<std::size_t>(place.allocation)];
-        view.data = view.f32() + place.column;
+        view.data = view.place(0, place.column);
         view.columns = local_width(program.buffers[b], rank_);
         buffers_.push_back(view);
     }
@@ -135,11 +141,15 @@ void RankProgram::bind_weights(BoundStep& bound, const ExecutedStep& at) {
         return;
     }
     for (const auto& use : uses) {
-        auto loaded = weights_.load(use);
+        // Experts' matrices run in the type of the activations; what is small stays exact.
+        const bool product = step.kind == OpKind::moe_experts && use.role == WeightRole::matrix;
+        auto loaded =
+            weights_.load(use, product ? backend_.activation_dtype(setup_.dtype) : DType::fp32);
         bound.weights.push_back(loaded.view);
         memory_.push_back(std::move(loaded.owner));
     }
     const auto& weights = bound.weights;
+    if (step.kind == OpKind::moe_experts) bind_experts(bound, uses);
     if (step.kind == OpKind::embedding) {
         bound.first_vocab_row = uses[0].local.rows.empty() ? 0 : uses[0].local.rows[0].offset;
         require(uses[0].local.rows.size() <= 1, bound, rank_, "a table in several pieces");
@@ -164,16 +174,53 @@ void RankProgram::bind_weights(BoundStep& bound, const ExecutedStep& at) {
     }
 }
 
+void RankProgram::bind_experts(BoundStep& bound, const std::vector<WeightUse>& uses) {
+    const auto& weights = bound.weights;
+    const auto hidden = bound.inputs[0].columns;
+    const auto experts = uses[0].local.stack;
+    const auto& rows = uses[0].local.rows;
+    const auto& shape =
+        setup_.program.tensors[static_cast<std::size_t>(uses[0].instance.tensor)].shape;
+    if (!rows.empty()) bound.first_expert = rows.front().offset / shape[1];
+    const auto ffn = weights[1].columns;
+    require(uses[1].local.stack == experts && weights[1].rows == experts * hidden &&
+                weights[0].rows == experts * 2 * ffn &&
+                (experts == 0 || weights[0].columns == hidden),
+            bound, rank_,
+            fmt::format("experts of [{}, {}] and [{}, {}] on {} columns", weights[0].rows,
+                        weights[0].columns, weights[1].rows, ffn, hidden));
+    require(bound.step->spec.moe->gated, bound, rank_, "experts without a gate");
+    require(bound.inputs[1].columns >= bound.first_expert + experts, bound, rank_,
+            "routing weights of fewer experts than it holds");
+    for (std::size_t i = 2; i < weights.size(); ++i) {
+        require(weights[i].rows == experts && weights[i].columns == (i == 2 ? 2 * ffn : hidden),
+                bound, rank_, "biases of other experts");
+    }
+}
+
 void RankProgram::bind_attention(BoundStep& bound) {
     const auto& step = *bound.step;
     const auto& spec = *step.spec.attention;
+    require(bound.outputs[0].rows == setup_.workload.rows(Rows::tokens), bound, rank_,
+            "attention over some of the tokens");
     bound.kv_of_head = kv_of_heads(setup_.program, step, rank_);
     bound.cache.tokens = cached_tokens(spec, setup_.workload);
-    bound.cache.keys =
-        make_cache(buffer_of(setup_.program, step.inputs[1]), spec.head_dim, bound, false);
+    const bool latent = spec.latent_width > 0;
+    const auto held = [&](int input, std::int64_t dim) {
+        return held_heads(buffer_of(setup_.program, step.inputs[at(input)]), dim, rank_);
+    };
+    const auto keys = held(latent ? 0 : 1, spec.head_dim);
+    bound.cache.keys = make_cache(keys, spec.head_dim, bound, false);
     bound.cache.values =
-        make_cache(buffer_of(setup_.program, step.inputs[2]), spec.v_head_dim, bound, true);
+        make_cache(latent ? keys : held(2, spec.v_head_dim), spec.v_head_dim, bound, true);
     const auto heads = static_cast<std::int64_t>(bound.kv_of_head.size());
+    if (latent) {
+        const auto plain = spec.head_dim - bound.inputs[1].columns;
+        require(bound.outputs[0].columns == heads * spec.v_head_dim && plain > 0 &&
+                    bound.inputs[2].columns == heads * (plain + spec.v_head_dim),
+                bound, rank_, "latent heads in and out differ");
+        return;
+    }
     require(bound.outputs[0].columns == heads * spec.v_head_dim, bound, rank_,
             "heads in and out differ");
     require(bound.inputs[1].columns / spec.head_dim == bound.inputs[2].columns / spec.v_head_dim,
@@ -182,13 +229,12 @@ void RankProgram::bind_attention(BoundStep& bound) {
             bound, rank_, "sinks of other heads");
 }
 
-Matrix RankProgram::make_cache(const Buffer& buffer, std::int64_t dim, const BoundStep& bound,
-                               bool values) {
-    const auto heads = held_heads(buffer, dim, rank_);
+Matrix RankProgram::make_cache(const std::vector<std::int64_t>& heads, std::int64_t dim,
+                               const BoundStep& bound, bool values) {
     const auto tokens = bound.cache.tokens;
     const auto old = tokens - bound.query_tokens;
     Matrix cache{nullptr, bound.batch * static_cast<std::int64_t>(heads.size()) * tokens, dim, dim,
-                 DType::fp32};
+                 backend_.activation_dtype(setup_.dtype)};
     memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(cache.bytes())));
     cache.data = memory_.back().get();
     std::vector<float> host(static_cast<std::size_t>(old * dim));
@@ -207,7 +253,7 @@ Matrix RankProgram::make_cache(const Buffer& buffer, std::int64_t dim, const Bou
                              .tokens = old,
                              .dim = dim},
                             host.data());
-            run.data = cache.row(at * tokens);
+            run.data = cache.place(at * tokens, 0);
             backend_.upload(rank_, run, host.data());
         }
     }

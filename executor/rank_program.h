@@ -40,9 +40,11 @@ class RankProgram {
     void place();
     void bind(const ExecutedStep& at);
     void bind_weights(BoundStep& bound, const ExecutedStep& at);
+    void bind_experts(BoundStep& bound, const std::vector<WeightUse>& uses);
     void bind_attention(BoundStep& bound);
     void bind_reshard(BoundStep& bound);
-    Matrix make_cache(const Buffer& buffer, std::int64_t dim, const BoundStep& bound, bool values);
+    Matrix make_cache(const std::vector<std::int64_t>& heads, std::int64_t dim,
+                      const BoundStep& bound, bool values);
 
     Backend& backend_;
     int rank_;

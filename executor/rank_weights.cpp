@@ -26,7 +26,7 @@ WeightPart part_of(const Program& program, const WeightUse& use, Slice rows, Sli
     part.name = weight_name(tensor, use.instance.layer);
     part.shape = tensor.shape;
     part.role = use.role;
-    part.fan_in = tensor.shape.size() < 2 ? 1 : tensor.shape[use.transposed ? 0 : 1];
+    part.fan_in = fan_in_of(tensor.shape, use.transposed);
     part.rows = rows;
     part.columns = columns;
     part.stride = stride;
@@ -45,7 +45,8 @@ std::vector<WeightUse> weight_uses(const Program& program, const ExecutedStep& a
         use.local = local_weight(tensor_of(program, use.instance), rank);
         const bool product = step.kind == OpKind::linear;  // all its weights are matrices
         use.role = weight_role(step.kind, step.spec, product ? 0 : slot);
-        use.transposed = step.kind == OpKind::linear && step.spec.transposed;
+        const bool matrix = tensor_of(program, use.instance).shape.size() > (product ? 1U : 2U);
+        use.transposed = step.spec.transposed && matrix;
         uses.push_back(std::move(use));
     }
     return uses;
@@ -63,29 +64,40 @@ std::string weight_key(const Program& program, const WeightUse& use) {
     return use.transposed ? key + " turned" : key;
 }
 
-RankWeights::Loaded RankWeights::allocate(std::int64_t rows, std::int64_t columns) {
+RankWeights::Loaded RankWeights::allocate(std::int64_t rows, std::int64_t columns, DType dtype) {
     Loaded loaded;
-    loaded.view = {nullptr, rows, columns, columns, DType::fp32};
+    loaded.view = {nullptr, rows, columns, columns, dtype};
     loaded.owner = device_memory(backend_, rank_, static_cast<std::size_t>(loaded.view.bytes()));
     loaded.view.data = loaded.owner.get();
     return loaded;
 }
 
-RankWeights::Loaded RankWeights::load(const WeightUse& use) {
+RankWeights::Loaded RankWeights::load(const WeightUse& use, DType dtype) {
     auto& known = known_[weight_key(program_, use)];
     if (auto owner = known.owner.lock()) return {known.view, std::move(owner)};
-    auto rows = use.local.row_count();
-    auto columns = use.local.column_count();
-    if (use.transposed) std::swap(rows, columns);
-    auto loaded = allocate(rows, columns);
+    const auto stack = use.local.stack;
+    const auto rows = use.local.row_count();
+    const auto columns = use.local.column_count();
+    auto loaded = use.transposed && stack > 0 ? allocate(stack * columns, rows / stack, dtype)
+                                              : allocate(rows, columns, dtype);
     fill(loaded.view, use);
     known = {loaded.view, loaded.owner};
     return loaded;
 }
 
 void RankWeights::fill(const Matrix& to, const WeightUse& use) {
-    if (use.transposed) return fill_transposed(to, use);
     if (to.elements() == 0) return;
+    if (use.transposed) {
+        const std::span<const Slice> rows(use.local.rows);
+        const auto each = rows.size() / static_cast<std::size_t>(use.local.stack);
+        for (std::int64_t i = 0; i < use.local.stack; ++i) {
+            auto one = to;
+            one.rows = to.rows / use.local.stack;
+            one.data = to.place(i * one.rows, 0);
+            fill_transposed(one, use, rows.subspan(static_cast<std::size_t>(i) * each, each));
+        }
+        return;
+    }
     const auto most = std::max<std::int64_t>(1, kHostFloats / to.columns);
     std::int64_t filled = 0;
     for (const auto& rows : use.local.rows) {
@@ -100,7 +112,7 @@ void RankWeights::fill(const Matrix& to, const WeightUse& use) {
             }
             auto chunk = to;
             chunk.rows = count;
-            chunk.data = to.row(filled);
+            chunk.data = to.place(filled, 0);
             backend_.upload(rank_, chunk, host_.data());
             filled += count;
         }
@@ -108,8 +120,8 @@ void RankWeights::fill(const Matrix& to, const WeightUse& use) {
     assert(filled == to.rows);
 }
 
-void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use) {
-    if (to.elements() == 0) return;
+void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use,
+                                  std::span<const Slice> all_rows) {
     const auto most = std::max<std::int64_t>(1, kHostFloats / to.columns);
     std::int64_t filled = 0;
     for (const auto& columns : use.local.columns) {
@@ -117,7 +129,7 @@ void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use) {
             const auto count = std::min(most, columns.extent - at);
             host_.resize(static_cast<std::size_t>(count * to.columns));
             std::int64_t row = 0;
-            for (const auto& rows : use.local.rows) {
+            for (const auto& rows : all_rows) {
                 source_(part_of(program_, use, rows, {columns.offset + at, count}, count),
                         host_.data() + row * count);
                 row += rows.extent;
@@ -131,7 +143,7 @@ void RankWeights::fill_transposed(const Matrix& to, const WeightUse& use) {
             }
             auto chunk = to;
             chunk.rows = count;
-            chunk.data = to.row(filled);
+            chunk.data = to.place(filled, 0);
             backend_.upload(rank_, chunk, turned_.data());
             filled += count;
         }
@@ -155,7 +167,7 @@ PackedWeights RankWeights::load_linear(const std::vector<WeightUse>& uses, std::
         for (const auto& use : uses) {
             auto part = all.view;
             part.rows = out_rows(use);
-            part.data = all.view.row(at);
+            part.data = all.view.place(at, 0);
             fill(part, use);
             at += part.rows;
         }

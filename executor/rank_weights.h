@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ struct WeightUse {
     WeightInstance instance;
     LocalWeight local;
     WeightRole role = WeightRole::matrix;
-    bool transposed = false;  // stored [in, out]
+    bool transposed = false;  // stored [in, out], or [experts, in, out]
 };
 
 /// The uses of a step's weights (not of its biases) on one rank.
@@ -36,8 +37,9 @@ class RankWeights {
         std::shared_ptr<void> owner;
     };
 
-    /// [out, in] of a matrix, whatever way round it is stored; a vector is one row.
-    Loaded load(const WeightUse& use);
+    /// [out, in] of a matrix, whatever way round it is stored; a vector is one row; experts lie
+    /// below one another.
+    Loaded load(const WeightUse& use, DType dtype = DType::fp32);
 
     /// The weights of a linear, below one another, in the backend's form for `rows` input rows.
     PackedWeights load_linear(const std::vector<WeightUse>& uses, std::int64_t rows, DType dtype);
@@ -48,8 +50,8 @@ class RankWeights {
 
   private:
     void fill(const Matrix& to, const WeightUse& use);
-    void fill_transposed(const Matrix& to, const WeightUse& use);
-    Loaded allocate(std::int64_t rows, std::int64_t columns);
+    void fill_transposed(const Matrix& to, const WeightUse& use, std::span<const Slice> rows);
+    Loaded allocate(std::int64_t rows, std::int64_t columns, DType dtype = DType::fp32);
     Loaded load_summed_biases(const ExecutedStep& at, const Step& step);
 
     Backend& backend_;

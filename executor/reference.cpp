@@ -7,42 +7,12 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "executor/reference_call.h"
 
 namespace tplan {
 namespace {
 
-std::size_t at(std::int64_t i) {
-    return static_cast<std::size_t>(i);
-}
-
-/// [rows, columns]
-struct Value {
-    std::int64_t rows = 0, columns = 0;
-    std::vector<double> data;
-    Value() = default;
-    Value(std::int64_t r, std::int64_t c) : rows(r), columns(c), data(at(r * c)) {}
-    double& operator()(std::int64_t r, std::int64_t c) { return data[at(r * columns + c)]; }
-    double operator()(std::int64_t r, std::int64_t c) const { return data[at(r * columns + c)]; }
-};
-
-/// One op with its values; weights as matrices, a vector being one row.
-struct Call {
-    const Op& op;
-    const Workload& workload;
-    const std::vector<std::int32_t>& tokens;
-    std::uint64_t seed;
-    int layer;
-    std::vector<const Value*> in;
-    std::vector<Value> weights;
-    std::vector<std::vector<std::int64_t>> shapes;  // of the weights
-    std::vector<Value*> out;
-
-    /// Position in its sequence of the token in a row.
-    std::int64_t position(std::int64_t row) const {
-        const auto query = workload.query_tokens();
-        return workload.cached_tokens() - query + row % query;
-    }
-};
+using namespace reference;
 
 void embedding(Call& c) {
     auto& out = *c.out[0];
@@ -114,7 +84,7 @@ void add(Call& c) {
 /// Rotates the last rotary_dim columns of a head for latent attention, else the first.
 void rope(Call& c) {
     const auto& spec = *c.op.spec.rope;
-    const bool latent = c.in[1]->columns == spec.rotary_dim && spec.rotary_dim < spec.head_dim;
+    const bool latent = is_latent(spec, c.in[1]->columns);
     const auto half = spec.rotary_dim / 2;
     for (std::size_t k = 0; k < 2; ++k) {
         auto& out = *c.out[k];
@@ -230,34 +200,34 @@ void attention(Call& c) {
     }
 }
 
-double activated(ActivationKind kind, double x) {
-    switch (kind) {
-        case ActivationKind::silu:
-            return x / (1 + std::exp(-x));
-        case ActivationKind::gelu:
-            return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
-        case ActivationKind::gelu_tanh:
-            return x / 2 *
-                   (1 +
-                    std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
-        case ActivationKind::relu:
-            return std::max(x, 0.0);
-        case ActivationKind::clamped_swiglu:  // of gate and up together: clamped_gate()
-            break;
+/// Every head's key is [its own part | the rotated key of all heads], its value follows its part.
+void latent_attention(Call& c) {
+    const auto& spec = *c.op.spec.attention;
+    const auto& rotated = *c.in[1];
+    const auto& expanded = *c.in[2];
+    const auto plain = spec.head_dim - rotated.columns;
+    for (std::int64_t h = 0; h < spec.heads; ++h) {
+        const auto first = h * (plain + spec.v_head_dim);
+        Value fresh(rotated.rows, spec.head_dim);
+        for (std::int64_t r = 0; r < fresh.rows; ++r) {
+            for (std::int64_t i = 0; i < plain; ++i) fresh(r, i) = expanded(r, first + i);
+            for (std::int64_t i = 0; i < rotated.columns; ++i) fresh(r, plain + i) = rotated(r, i);
+        }
+        for (std::int64_t s = 0; s < c.workload.batch; ++s) {
+            attend(c, s, h, with_cache(c, fresh, false, s, h, 0, spec.head_dim),
+                   with_cache(c, expanded, true, s, h, first + plain, spec.v_head_dim));
+        }
     }
-    throw Error("reference", "clamped_swiglu needs gate and up");
 }
 
-/// gpt_oss: gate * sigmoid(1.702 gate) * (up + 1), both clamped at 7.
-double clamped_gate(double gate, double up) {
-    gate = std::min(gate, 7.0);
-    up = std::clamp(up, -7.0, 7.0);
-    return gate / (1 + std::exp(-1.702 * gate)) * (up + 1);
-}
-
-double gated(ActivationKind kind, double gate, double up) {
-    return kind == ActivationKind::clamped_swiglu ? clamped_gate(gate, up)
-                                                  : activated(kind, gate) * up;
+void split_columns(Call& c) {
+    std::int64_t first = 0;
+    for (auto* out : c.out) {
+        for (std::int64_t r = 0; r < out->rows; ++r) {
+            for (std::int64_t i = 0; i < out->columns; ++i) (*out)(r, i) = (*c.in[0])(r, first + i);
+        }
+        first += out->columns;
+    }
 }
 
 void activation(Call& c) {
@@ -324,8 +294,13 @@ void compute(Call& c) {
         case OpKind::unpack_qkv:
             return unpack_qkv(c);
         case OpKind::attention:
-            if (c.op.spec.attention->latent_width > 0) refuse(c);
-            return attention(c);
+            return c.op.spec.attention->latent_width > 0 ? latent_attention(c) : attention(c);
+        case OpKind::split_columns:
+            return split_columns(c);
+        case OpKind::moe_router:
+            return moe_router(c);
+        case OpKind::moe_experts:
+            return moe_experts(c);
         case OpKind::activation:
             return activation(c);
         case OpKind::multiply:
@@ -349,11 +324,12 @@ Value load(const Model& model, const Block& block, const Op& op, std::size_t slo
         tensor.tied ? full_name(owner, owner.tensors.front(), -1) : full_name(block, tensor, layer);
     part.shape = tensor.shape;
     part.role = weight_role(op.kind, op.spec, slot);
-    const bool vector = tensor.shape.size() < 2;
-    part.rows.extent = vector ? 1 : tensor.shape[0];
-    part.columns.extent = tensor.elements() / part.rows.extent;
+    part.columns.extent = tensor.shape.back();
+    part.rows.extent = tensor.elements() / part.columns.extent;
     part.stride = part.columns.extent;
-    part.fan_in = vector ? 1 : tensor.shape[op.spec.transposed ? 0 : 1];
+    const bool product = op.kind == OpKind::linear;
+    const bool matrix = tensor.shape.size() > (product ? 1U : 2U);
+    part.fan_in = fan_in_of(tensor.shape, op.spec.transposed && matrix);
     std::vector<float> values(at(tensor.elements()));
     source(part, values.data());
     Value value(part.rows.extent, part.columns.extent);

@@ -13,9 +13,8 @@ namespace tplan {
 /// sharding are held against.
 ///
 /// Weights as WeightSource gives them; `tokens` one per row, empty: synthetic_tokens(seed). A
-/// decode step reads the same synthetic cache as the executor. Mixture of experts: the routing of
-/// Mixtral (softmax over the chosen logits) for every family; that of others changes neither cost
-/// nor sharding. Throws Error for a training workload.
+/// decode step reads the same synthetic cache as the executor. Throws Error for a training
+/// workload.
 Outputs run_reference(const Model& model, const Workload& workload, const WeightSource& weights,
                       const std::vector<std::int32_t>& tokens, std::uint64_t seed);
 

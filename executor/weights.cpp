@@ -109,6 +109,10 @@ WeightRole weight_role(OpKind kind, const OpSpec& spec, std::size_t slot) {
     }
 }
 
+std::int64_t fan_in_of(const std::vector<std::int64_t>& shape, bool transposed) {
+    return shape.size() < 2 ? 1 : shape[shape.size() - (transposed ? 2 : 1)];
+}
+
 WeightSource synthetic_weights(std::uint64_t seed) {
     return [seed](const WeightPart& part, float* out) {
         const auto stream = stream_of(seed, part.name);

@@ -17,8 +17,12 @@ enum class WeightRole { matrix, norm, norm_with_unit_offset, bias, sinks };
 /// Role of the weight in `slot` of an op of the graph.
 WeightRole weight_role(OpKind kind, const OpSpec& spec, std::size_t slot);
 
-/// A request for part of a parameter, seen as a matrix: [shape[0], product of the rest], a vector
-/// being one row.
+/// Inputs that each output of a parameter of this shape sums: [out, in], [experts, out, in], with
+/// the last two the other way round when `transposed`. 1 for a vector.
+std::int64_t fan_in_of(const std::vector<std::int64_t>& shape, bool transposed);
+
+/// A request for part of a parameter, seen as a matrix: [product of the rest, last dimension], a
+/// vector being one row, experts lying below one another.
 struct WeightPart {
     std::string name;  // transformers' name; a tied tensor goes by the name of its owner
     std::vector<std::int64_t> shape;  // of the whole parameter

@@ -64,7 +64,7 @@ int add_expert_bias(BlockDraft& draft, const std::string& module, const Columns&
                               .dtype = draft.config.dtype});
 }
 
-int build_router(BlockDraft& draft, const OpSpec& spec, int input) {
+int build_router(BlockDraft& draft, OpSpec spec, int input) {
     const auto& config = draft.config;
     const auto module = config.modules.mlp + "." + config.modules.router;
     const Columns out{config.experts, Axis::experts};
@@ -77,7 +77,14 @@ int build_router(BlockDraft& draft, const OpSpec& spec, int input) {
                                              .shape = {config.experts},
                                              .axes = {Axis::experts},
                                              .dtype = config.dtype}));
+    } else if (config.traits.router_correction) {
+        weights.push_back(add_tensor(draft, {.name = module + ".e_score_correction_bias",
+                                             .shape = {config.experts},
+                                             .axes = {Axis::experts},
+                                             .dtype = DType::fp32,
+                                             .buffer = true}));
     }
+    spec.routing = config.settings.routing;
     return add_op(draft, OpKind::moe_router, module, {input}, std::move(weights), out, spec);
 }
 
@@ -90,6 +97,7 @@ int build_experts(BlockDraft& draft, int input) {
     OpSpec spec;
     spec.moe = moe_spec(config);
     const int router = build_router(draft, spec, input);
+    spec.transposed = config.traits.experts_in_out;
 
     std::vector<int> weights{add_expert_weight(draft, module + ".gate_up_proj", both, hidden, true),
                              add_expert_weight(draft, module + ".down_proj", hidden, inner, false)};

@@ -83,6 +83,32 @@ void complete_experts(const std::string& where, ModelConfig& config) {
     }
 }
 
+/// How the experts of a token are chosen: what config.json says joined with the family's traits.
+void complete_routing(const std::string& where, ModelConfig& config) {
+    auto& routing = config.settings.routing;
+    routing.score = config.traits.router_score;
+    routing.group_score = config.traits.group_score;
+    routing.correction = config.traits.router_correction;
+    if (!config.settings.grouped_routing) routing.groups = routing.top_groups = 1;
+    if (routing.groups == 0 || routing.top_groups == 0)
+        throw Error(where + "/n_group", "missing key: groups are to be chosen, see topk_method");
+    const auto size = config.experts / routing.groups;
+    if (config.experts % routing.groups != 0) {
+        throw Error(where + "/n_group", fmt::format("{} experts do not divide into {} groups",
+                                                    config.experts, routing.groups));
+    }
+    if (routing.top_groups > routing.groups ||
+        routing.top_groups * size < config.experts_per_token) {
+        throw Error(
+            where + "/topk_group",
+            fmt::format("{} of {} groups with {} experts each do not give the {} that "
+                        "every token visits",
+                        routing.top_groups, routing.groups, size, config.experts_per_token));
+    }
+    if (routing.groups > 1 && routing.group_score == GroupScore::two_best && size < 2)
+        throw Error(where + "/n_group", "groups of one expert have no second best to count");
+}
+
 /// Sizes that follow from others, and what must hold between them.
 void complete_sizes(const KeyReader& reader, ModelConfig& config) {
     const auto& where = reader.where;
@@ -104,6 +130,7 @@ void complete_sizes(const KeyReader& reader, ModelConfig& config) {
     }
     if (config.ffn == 0) config.ffn = 4 * config.hidden;
     complete_experts(where, config);
+    if (config.experts > 0) complete_routing(where, config);
 }
 
 void refuse_unsupported(const Family& family, KeyReader& reader) {

@@ -59,6 +59,9 @@ struct Settings {
     std::int64_t sparse_step = 1;  // of the rest, every so-manieth is sparse
     std::vector<std::int64_t> dense_layers;
 
+    RoutingSpec routing;
+    bool grouped_routing = true;  // topk_method; without it all experts are one group
+
     // Modules that a quantised checkpoint keeps as they are: pattern with '*' for the layer, and in
     // how many layers (0: the pattern itself says all).
     Named<std::int64_t> unquantised;

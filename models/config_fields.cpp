@@ -56,6 +56,10 @@ constexpr std::array kSizes = {
               Null::none},
     SizeField{"first_dense", [](Config& c) -> Size& { return c.settings.first_dense; }, 0, kMax},
     SizeField{"sparse_step", [](Config& c) -> Size& { return c.settings.sparse_step; }, 1, kMax},
+    SizeField{"router_groups", [](Config& c) -> Size& { return c.settings.routing.groups; }, 1,
+              kMax, Null::none},
+    SizeField{"router_top_groups", [](Config& c) -> Size& { return c.settings.routing.top_groups; },
+              1, kMax, Null::none},
 };
 
 constexpr std::array kNumbers = {
@@ -76,6 +80,7 @@ constexpr std::array kNumbers = {
     NumberField{"logit_multiplier",
                 [](Config& c) -> double& { return c.settings.logit_multiplier; }},
     NumberField{"logit_divisor", [](Config& c) -> double& { return c.settings.logit_divisor; }},
+    NumberField{"router_scale", [](Config& c) -> double& { return c.settings.routing.scale; }},
     NumberField{"logit_softcap", [](Config& c) -> double& { return c.settings.logit_softcap; },
                 Null::none},
 };
@@ -91,6 +96,7 @@ constexpr std::array kFlags = {
     FlagField{"rope_interleaved", [](Config& c) -> bool& { return c.settings.rope_interleaved; }},
     FlagField{"use_sliding", [](Config& c) -> bool& { return c.settings.use_sliding; }},
     FlagField{"multi_query", [](Config& c) -> bool& { return c.settings.multi_query; }},
+    FlagField{"router_normalise", [](Config& c) -> bool& { return c.settings.routing.normalise; }},
     FlagField{"new_decoder", [](Config& c) -> bool& { return c.settings.new_decoder; }},
 };
 
@@ -156,6 +162,15 @@ const Json* find_rule(const KeyRule& rule, KeyReader& reader, std::string& path)
         }
     }
     return found;
+}
+
+/// transformers' topk_method: whether experts are chosen out of the best groups only.
+bool read_grouping(const Json& in, const std::string& where) {
+    const auto method = from_json<std::string>(in, where);
+    if (method == "greedy") return false;
+    if (method == "group_limited_greedy") return true;
+    throw Error(where, fmt::format("\"{}\" has no graph; known: greedy, group_limited_greedy",
+                                   shown(method)));
 }
 
 std::vector<std::int64_t> read_layer_numbers(const Json& in, const std::string& where) {
@@ -235,6 +250,8 @@ void read_field(const KeyRule& rule, KeyReader& reader, ModelConfig& config) {
         kind = read_activation(value, path);
         if (config.traits.gelu_means_tanh && kind == ActivationKind::gelu)
             kind = ActivationKind::gelu_tanh;
+    } else if (rule.field == "router_method") {
+        config.settings.grouped_routing = read_grouping(value, path);
     } else if (rule.field == "dense_layers") {
         config.settings.dense_layers = read_layer_numbers(value, path);
     } else {

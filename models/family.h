@@ -42,20 +42,23 @@ struct Traits {
     NormKind qk_norm_kind = NormKind::rms;
     bool qk_norm_bias = false;
     bool qk_norm_unit_offset = false;
-    bool gated = true;                            // MLP: act(gate) * up
-    bool rotary = true;                           // false: learned positions only
-    bool latent_attention = false;                // MLA
-    bool sinks = false;                           // one learned logit per head
-    bool scale_embedding = false;                 // times sqrt(hidden)
-    bool transposed = false;                      // linear weights stored [in, out] (Conv1D)
-    QkvPacking qkv_packing = QkvPacking::concat;  // when `ModuleNames::qkv` is set
-    Sliding sliding = Sliding::none;              // see Sliding
-    bool clamped_swiglu = false;                  // gpt_oss experts
-    bool experts_in_out = false;                  // expert weights [experts, in, out]
-    bool expert_bias = false;                     // experts and router carry biases
-    bool gelu_means_tanh = false;                 // "gelu" in hidden_act is the tanh approximation
-    bool parallel_shares_norm = false;            // a parallel block has no mlp_norm
-    bool falcon = false;  // its forms of block and of qkv (config_falcon.cpp)
+    bool gated = true;                                // MLP: act(gate) * up
+    bool rotary = true;                               // false: learned positions only
+    bool latent_attention = false;                    // MLA
+    bool sinks = false;                               // one learned logit per head
+    bool scale_embedding = false;                     // times sqrt(hidden)
+    bool transposed = false;                          // linear weights stored [in, out] (Conv1D)
+    QkvPacking qkv_packing = QkvPacking::concat;      // when `ModuleNames::qkv` is set
+    Sliding sliding = Sliding::none;                  // see Sliding
+    bool clamped_swiglu = false;                      // gpt_oss experts
+    bool experts_in_out = false;                      // expert weights [experts, in, out]
+    bool expert_bias = false;                         // experts and router carry biases
+    RouterScore router_score = RouterScore::softmax;  // see RoutingSpec
+    GroupScore group_score = GroupScore::best;
+    bool router_correction = false;     // e_score_correction_bias
+    bool gelu_means_tanh = false;       // "gelu" in hidden_act is the tanh approximation
+    bool parallel_shares_norm = false;  // a parallel block has no mlp_norm
+    bool falcon = false;                // its forms of block and of qkv (config_falcon.cpp)
     std::string umbrella_prefix = "model.language_model";  // base prefix below an umbrella
     std::string umbrella_checkpoint;  // module on disk that holds base and head; empty: as above
 
@@ -78,6 +81,9 @@ struct Traits {
         field("clamped_swiglu", self.clamped_swiglu);
         field("experts_in_out", self.experts_in_out);
         field("expert_bias", self.expert_bias);
+        field("router_score", self.router_score);
+        field("group_score", self.group_score);
+        field("router_correction", self.router_correction);
         field("gelu_means_tanh", self.gelu_means_tanh);
         field("parallel_shares_norm", self.parallel_shares_norm);
         field("falcon", self.falcon);

@@ -41,7 +41,7 @@ std::int64_t parameter_count(const Model& model) {
     std::int64_t count = 0;
     for (const auto& use : model.sequence) {
         for (const auto& tensor : model.blocks[static_cast<std::size_t>(use.block)].tensors) {
-            if (!tensor.tied) count += tensor.elements();
+            if (!tensor.tied && !tensor.buffer) count += tensor.elements();
         }
     }
     return count;
@@ -51,7 +51,7 @@ double weight_bytes(const Model& model) {
     double bytes = 0;
     for (const auto& use : model.sequence) {
         for (const auto& tensor : model.blocks[static_cast<std::size_t>(use.block)].tensors) {
-            if (!tensor.tied)
+            if (!tensor.tied && !tensor.buffer)
                 bytes += static_cast<double>(tensor.elements()) * bytes_of(tensor.dtype);
         }
     }

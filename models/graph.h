@@ -57,6 +57,7 @@ struct Tensor {
     DType dtype = DType::bf16;
     int packed_halves = 1;  // 2: gate over up along the out dimension (split half by half)
     bool tied = false;      // shares storage with the embedding: counted once, there
+    bool buffer = false;    // in checkpoints, yet no parameter to transformers: not counted
     std::optional<std::string>
         scales_of{};  // name of the block-quantised weight these are the scales of
     /// Patterns of the tensors on disk that make up this one, full and with '*' for layer and
@@ -126,6 +127,12 @@ struct RopeSpec {
     bool operator==(const RopeSpec&) const = default;
 };
 
+/// Whether a rope step is that of latent attention: one key shared by all heads, `key_width`
+/// columns of which all are rotated.
+constexpr bool is_latent(const RopeSpec& spec, std::int64_t key_width) {
+    return key_width == spec.rotary_dim && spec.rotary_dim < spec.head_dim;
+}
+
 struct NormSpec {
     NormKind kind = NormKind::rms;
     double eps = 1e-6;
@@ -168,6 +175,39 @@ struct AttentionSpec {
     bool operator==(const AttentionSpec&) const = default;
 };
 
+/// What makes a router's logits the scores of the experts.
+enum class RouterScore { softmax, sigmoid, softmax_of_chosen };
+constexpr auto enum_names(RouterScore) {
+    return std::array<std::string_view, 3>{"softmax", "sigmoid", "softmax_of_chosen"};
+}
+/// What a group of experts is worth: its best score, or the sum of its two best.
+enum class GroupScore { best, two_best };
+constexpr auto enum_names(GroupScore) {
+    return std::array<std::string_view, 2>{"best", "two_best"};
+}
+
+/// How a router chooses: the top_k experts (MoeSpec) of the best `top_groups` groups by score plus
+/// correction; a chosen one weighs its score (without the correction), over the sum of the chosen
+/// when `normalise`, times `scale`. Equal scores: the lower number wins.
+struct RoutingSpec {
+    RouterScore score = RouterScore::softmax;
+    bool normalise = false;
+    double scale = 1;
+    std::int64_t groups = 1, top_groups = 1;
+    GroupScore group_score = GroupScore::best;
+    bool correction = false;  // the second weight corrects scores for the choice; else it is a bias
+    static void fields(auto& self, auto&& field) {
+        field("score", self.score);
+        field("normalise", self.normalise);
+        field("scale", self.scale);
+        field("groups", self.groups);
+        field("top_groups", self.top_groups);
+        field("group_score", self.group_score);
+        field("correction", self.correction);
+    }
+    bool operator==(const RoutingSpec&) const = default;
+};
+
 struct MoeSpec {
     std::int64_t experts = 0, top_k = 0;
     std::int64_t hidden = 0, ffn = 0;  // of one expert
@@ -201,8 +241,10 @@ enum class OpKind {
     select_last,  // tokens -> sequences: the last token of each
     scale,        // out = cap * tanh(in * factor / cap), or in * factor when softcap is 0
     split_columns,  // in {x} -> out {left, right} (MLA: latent and rope part)
-    moe_router,     // weights {weight, bias?}; out [rows, experts]
-    moe_experts,    // in {x, router}; weights {gate_up, down, gate_up bias?, down bias?}
+    moe_router,     // weights {weight, bias or correction?}; out [rows, experts]: the weight of
+                    // each expert in a row's sum, 0 for those not chosen
+    moe_experts,    // in {x, router}; weights {gate_up, down, gate_up bias?, down bias?}; gate over
+                    // up, with clamped_swiglu in turn: gate 0, up 0, gate 1, ..
     // communication, never in a Model: made by reshard() when a plan is lowered
     all_reduce,
     all_gather,
@@ -229,17 +271,19 @@ struct OpSpec {
     std::optional<RopeSpec> rope;              // rope
     std::optional<AttentionSpec> attention;    // attention, unpack_qkv
     std::optional<MoeSpec> moe;                // moe_router, moe_experts
+    std::optional<RoutingSpec> routing;        // moe_router
     std::optional<ActivationKind> activation;  // activation
     std::optional<QkvPacking> packing;         // unpack_qkv
     double factor = 1;                         // embedding, add, add_norm, scale
     double softcap = 0;                        // scale
-    bool transposed = false;                   // linear: weight stored [in, out] (gpt2's Conv1D)
+    bool transposed = false;                   // linear, moe_experts: weights stored [.., in, out]
 
     static void fields(auto& self, auto&& field) {
         field("norm", self.norm);
         field("rope", self.rope);
         field("attention", self.attention);
         field("moe", self.moe);
+        field("routing", self.routing);
         field("activation", self.activation);
         field("packing", self.packing);
         field("factor", self.factor);
@@ -312,11 +356,11 @@ std::string of_layer(std::string name, int layer);
 /// keeps the '*'.
 std::string full_name(const Block& block, const Tensor& tensor, int layer);
 
-/// Number of parameters, tied tensors once (with the embedding). Scales of block-quantised weights
-/// are parameters.
+/// Number of parameters, tied tensors once (with the embedding), buffers not. Scales of
+/// block-quantised weights are parameters.
 std::int64_t parameter_count(const Model& model);
 
-/// Bytes of all weights on one device, unsharded; tied tensors once.
+/// Bytes of all parameters on one device, unsharded; tied tensors once.
 double weight_bytes(const Model& model);
 
 }  // namespace tplan

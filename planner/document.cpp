@@ -140,7 +140,7 @@ std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
         const auto& block = model.blocks[at];
         for (std::size_t t = 0; t < block.tensors.size(); ++t) {
             const auto& tensor = block.tensors[t];
-            if (tensor.tied) continue;
+            if (tensor.tied || tensor.buffer) continue;
             const auto& cut = plan.tensors[at][t];
             auto& entry = all.emplace_back();
             entry.name = full_name(block, tensor, use.layer);
@@ -166,7 +166,7 @@ double weight_bytes_per_rank(const Model& model, const Plan& plan) {
         const auto at = static_cast<std::size_t>(use.block);
         const auto& tensors = model.blocks[at].tensors;
         for (std::size_t t = 0; t < tensors.size(); ++t) {
-            if (tensors[t].tied) continue;
+            if (tensors[t].tied || tensors[t].buffer) continue;
             const auto& split = plan.tensors[at][t].split;
             double share = 1;
             if (split.kind != SplitKind::whole) {

@@ -104,6 +104,7 @@ PlanCoverage check_coverage(const TpPlan& plan, const Model& model) {
             used.insert(match_module(plan, below(block.prefix, op.name)));
         }
         for (const auto& tensor : block.tensors) {
+            if (tensor.buffer) continue;  // transformers looks at parameters only
             const auto name = full_name(block, tensor, -1);
             if (!seen.insert(name).second) continue;
             used.insert(match_module(plan, parent(name)));

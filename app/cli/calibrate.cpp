@@ -9,15 +9,27 @@ namespace {
 
 struct Flags {
     CalibrateRequest request;
-    std::string output, from;
+    LayTablesRequest tables;
+    std::string output;
     bool json = false;
 };
 
+int lay(const Flags& flags) {
+    if (flags.tables.hardware.empty())
+        throw Error("--from", "needs --hw: the profile to lay the tables over");
+    if (flags.output.empty()) throw Error("--from", "needs -o: the profile to write");
+    const auto profile = lay_tables(flags.tables);
+    write_file(flags.output, json_text(profile));
+    if (flags.json) return print(json_text(profile));
+    return print(tables_text(profile) + "\nwritten: " + flags.output + " (use it with --hw " +
+                 flags.output + ")\n");
+}
+
 int run(Flags& flags) {
-    if (!flags.from.empty()) {
-        throw Error("--from", "laying tables over a profile is not part of this version",
-                    "leave it out to measure this machine");
-    }
+    if (!flags.tables.files.empty()) return lay(flags);
+    if (!flags.tables.hardware.empty() || !flags.tables.system.empty())
+        throw Error(flags.tables.hardware.empty() ? "--system" : "--hw",
+                    "goes with --from: without it this machine is measured");
     flags.request.progress = show_progress;
     flags.request.stop = interrupted();
     const auto profile = calibrate(flags.request);
@@ -33,12 +45,22 @@ int run(Flags& flags) {
 void add_calibrate(CLI::App& program, Action& action) {
     auto* command =
         program.add_subcommand("calibrate", "measure this machine into the profile `this`");
-    command->footer("Example: tplan calibrate --backend cpu --quick");
+    command->footer(
+        "--from reads the columns of `tplan predict --help` with latency_us beside them, and what "
+        "nccl-tests printed.\n"
+        "Example: tplan calibrate --backend cpu --quick\n"
+        "Example: tplan calibrate --from gemm.csv all_reduce.log --hw h100-sxm -o mine.json");
     auto flags = std::make_shared<Flags>();
     command->add_option("--backend", flags->request.backend, "cpu or cuda")->capture_default_str();
     command->add_flag("--quick", flags->request.quick, "fewer points and rounds");
-    command->add_option("--from", flags->from, "tables of measured rows (later)");
-    command->add_option("-o,--output", flags->output, "also write the profile here");
+    command
+        ->add_option("--from", flags->tables.files,
+                     "instead lay these measured rows over a profile: CSV or nccl-tests logs")
+        ->type_name("FILE");
+    command->add_option("--hw", flags->tables.hardware, "with --from: the profile, file, or this");
+    command->add_option("--system", flags->tables.system, "with --from: only rows of this system");
+    command->add_option("-o,--output", flags->output,
+                        "also write the profile here; with --from only here");
     command->add_flag("--json", flags->json, "one JSON document on stdout");
     command->callback([&action, flags] { action = [flags] { return run(*flags); }; });
 }

@@ -17,8 +17,8 @@ int main(int argc, char** argv) {
         for (const auto add :
              {cli::add_models, cli::add_inspect, cli::add_hardware, cli::add_estimate,
               cli::add_sweep, cli::add_plan, cli::add_check, cli::add_show, cli::add_report,
-              cli::add_gui, cli::add_run, cli::add_calibrate, cli::add_predict, cli::add_accuracy,
-              cli::add_bench}) {
+              cli::add_export, cli::add_gui, cli::add_run, cli::add_calibrate, cli::add_predict,
+              cli::add_accuracy, cli::add_bench}) {
             add(program, action);
         }
         std::vector<std::string> names;

@@ -12,16 +12,7 @@ struct Flags {
     bool json = false;
 };
 
-/// Where a run that was cut short leaves what it measured.
-std::string partial_path(const std::string& output) {
-    return output + ".partial.json";
-}
-
 int run(Flags& flags) {
-    if (flags.launcher != "threads") {
-        throw Error("--launcher", fmt::format("\"{}\" is not part of this version", flags.launcher),
-                    "use --launcher threads: one process, one pinned thread per rank");
-    }
     if (!flags.weights.empty()) {
         throw Error(
             "--weights", "reading checkpoints is not part of this version",
@@ -30,17 +21,13 @@ int run(Flags& flags) {
     if (!flags.output.empty()) require_writable(flags.output);
     const auto file = read_plan_file(flags.plan);
     const auto plan = read_plan(file.plan, flags.plan);
+    flags.request.launcher = parse_enum<Launcher>(flags.launcher, "--launcher");
     flags.request.progress = show_progress;
     flags.request.stop = interrupted();
-    Validation validation;
-    try {
-        validation = run_plan(file.plan, flags.plan, flags.request);
-    } catch (const RunFailure& failure) {
-        if (!flags.output.empty())
-            write_file(partial_path(flags.output),
-                       json_text(write_validated(plan, failure.partial)));
-        throw;
-    }
+    if (!flags.output.empty()) flags.request.partial = flags.output + ".partial.json";
+    const auto result = run_plan(file.plan, flags.plan, flags.request);
+    if (!result) return 0;  // another process is rank 0 and says it
+    const auto& validation = *result;
     const auto document = write_validated(plan, validation);
     if (!flags.output.empty()) write_file(flags.output, json_text(document));
     flags.json ? print_json(document) : print(validation_text(plan, validation));
@@ -76,10 +63,14 @@ void add_run(CLI::App& program, Action& action) {
     command->add_option("--reps", request.reps, "repetitions kept")
         ->check(CLI::Range(1, 100000))
         ->capture_default_str();
-    command->add_option("--launcher", flags->launcher, "threads (processes, mpi, env: later)")
+    command
+        ->add_option("--launcher", flags->launcher,
+                     "threads or processes of this program; mpi or env (torchrun, srun, mpirun)")
         ->capture_default_str();
     command
-        ->add_option("--deadline-s", request.deadline_s, "longest a collective may wait for a rank")
+        ->add_option("--deadline-s", request.deadline_s,
+                     "longest a collective may wait for a rank (default: 20 predicted steps, at "
+                     "least 10)")
         ->check(CLI::PositiveNumber);
     command->add_option("--seed", request.seed, "of the made-up weights and tokens")
         ->capture_default_str();

@@ -72,8 +72,9 @@ void compare_with_engine(const ExportedPlan& exported, const char* engine, bool 
             "the embedding is cut by vocabulary whatever transformers' plan says");
         return;
     }
+    const auto model = build_model(config);
     for (const auto& entry : *exported.plan.layout) {
-        const auto& block = build_model(config).blocks[at(entry.block)];
+        const auto& block = model.blocks[at(entry.block)];
         for (std::size_t i = 0; i < block.ops.size(); ++i) {
             const auto& [name, choice] = entry.ops[i];
             auto usual = engine_choice(block, block.ops[i]);

@@ -12,9 +12,11 @@
 #include "executor/cpu/kernels.h"
 #include "executor/cpu/linear.h"
 #include "executor/cpu/memory.h"
+#include "executor/cpu/messages.h"
 #include "executor/cpu/simd.h"
 #include "executor/cpu/team.h"
 #include "executor/processor.h"
+#include "executor/world.h"
 
 namespace tplan::cpu {
 namespace {
@@ -45,11 +47,18 @@ bool undisturbed(std::int64_t wall, std::int64_t cpu) {
     return static_cast<double>(wall - cpu) < 0.03 * static_cast<double>(wall) + 3000;
 }
 
-/// What belongs to one rank's thread; cache lines apart.
+struct Release {
+    void operator()(float* memory) const noexcept { release_bytes(memory); }
+};
+
+/// What belongs to one rank's thread; cache lines apart. The scratch lies at a multiple of 64 bytes
+/// on every rank: where a row begins decides in which order a vector sum adds it, and ranks that
+/// compute the same must get the same bits.
 struct alignas(128) RankState {
     std::unique_ptr<Communicator> communicator;
     SharedTables tables;
-    std::vector<float> scratch;
+    std::unique_ptr<float, Release> scratch;
+    std::size_t scratch_floats = 0;
     std::int64_t last_cpu_read_ns = 0;
 };
 
@@ -57,14 +66,27 @@ class CpuBackend final : public Backend {
   public:
     explicit CpuBackend(int ranks)
         : team_(ranks),
-          group_(ranks, team_.crowded() ? kSpinsCrowded : kSpins),
+          group_(std::make_shared<SharedGroup>(ranks, team_.crowded() ? kSpinsCrowded : kSpins)),
           states_(static_cast<std::size_t>(ranks)) {
-        for (int r = 0; r < ranks; ++r) state(r).communicator = make_shared_communicator(group_, r);
+        for (int r = 0; r < ranks; ++r)
+            state(r).communicator = make_shared_communicator(*group_, r);
+        on_ranks([](int) { use_one_thread(); });
+    }
+
+    explicit CpuBackend(const World& world)
+        : team_(world.size, world.rank),
+          group_(world.group),
+          heap_(world.heap),
+          states_(static_cast<std::size_t>(world.size)),
+          own_(world.rank) {
+        state(own_).communicator = world.transport ? make_message_communicator(world.transport)
+                                                   : make_shared_communicator(*group_, own_);
         on_ranks([](int) { use_one_thread(); });
     }
 
     std::string_view name() const override { return "cpu"; }
     int ranks() const override { return team_.ranks(); }
+    bool is_local(int rank) const override { return own_ < 0 || rank == own_; }
 
     std::string device(int rank) const override {
         return fmt::format("processor {}, {}", team_.processor(rank), model_);
@@ -94,22 +116,26 @@ class CpuBackend final : public Backend {
     }
 
     void on_ranks(const std::function<void(int)>& work) override {
-        if (group_.aborted()) throw Error("cpu backend", "failed before: " + group_.last_error());
-        team_.run(work, [this](int, const std::string& message) { group_.abort(message); });
+        auto& any = *state(std::max(own_, 0)).communicator;
+        if (const auto reason = any.last_error(); !reason.empty())
+            throw Error("cpu backend", "failed before: " + reason);
+        team_.run(work, [&](int, const std::string& message) { any.abort(message); });
     }
 
     Communicator& communicator(int rank) override { return *state(rank).communicator; }
 
     void* allocate(int rank, std::size_t bytes) override {
-        void* memory = allocate_bytes(bytes);
-        if (memory == nullptr) {
-            throw Error(fmt::format("rank {}", rank),
-                        fmt::format("no memory for {}", format_bytes(Bytes(double(bytes)))),
-                        "run fewer layers, a smaller batch or a shorter context");
-        }
-        return memory;
+        return there(rank, bytes, allocate_bytes(bytes));
     }
-    void release(int, void* memory) noexcept override { release_bytes(memory); }
+
+    void* allocate_exchanged(int rank, std::size_t bytes) override {
+        if (!heap_) return allocate(rank, bytes);
+        return there(rank, bytes, heap_->allocate(bytes));
+    }
+    void release(int, void* memory) noexcept override {
+        if (heap_ && heap_->release(memory)) return;
+        release_bytes(memory);
+    }
 
     void upload(int, const Matrix& to, const float* from) override {
         for (std::int64_t r = 0; r < to.rows; ++r) {
@@ -133,11 +159,17 @@ class CpuBackend final : public Backend {
     void prepare(int rank, BoundStep& step) override {
         auto& own = state(rank);
         const auto needed = static_cast<std::size_t>(prepare_kernel(step, own.tables));
-        if (own.scratch.size() < needed) own.scratch.resize(needed);
+        if (own.scratch_floats >= needed) return;
+        own.scratch.reset(static_cast<float*>(allocate_bytes(needed * sizeof(float))));
+        own.scratch_floats = own.scratch ? needed : 0;
+        if (!own.scratch) {
+            throw Error("memory", fmt::format("no {} bytes of scratch", needed * sizeof(float)),
+                        "run fewer tokens");
+        }
     }
 
     void launch(int rank, const BoundStep& step) override {
-        run_kernel(step, state(rank).scratch.data());
+        run_kernel(step, state(rank).scratch.get());
     }
 
     void add_bias(int, const Matrix& m, const Matrix& bias) override {
@@ -181,19 +213,29 @@ class CpuBackend final : public Backend {
   private:
     RankState& state(int rank) { return states_[static_cast<std::size_t>(rank)]; }
 
+    static void* there(int rank, std::size_t bytes, void* memory) {
+        if (memory != nullptr) return memory;
+        throw Error(fmt::format("rank {}", rank),
+                    fmt::format("no memory for {}", format_bytes(Bytes(double(bytes)))),
+                    "run fewer layers, a smaller batch or a shorter context");
+    }
+
     Team team_;
-    SharedGroup group_;
+    std::shared_ptr<SharedGroup> group_;  // none where ranks send messages
+    std::shared_ptr<SharedHeap> heap_;    // of ranks that are processes of one host
     std::vector<RankState> states_;
+    int own_ = -1;  // the only rank of this process; -1: all are
     std::string model_ = processor_model();
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(int ranks) {
+std::unique_ptr<Backend> make_cpu_backend(int ranks, const World* world) {
     if (ranks < 1 || ranks > kMaxRanks) {
         throw Error("cpu backend",
                     fmt::format("asked for {} ranks, has 1 to {}", ranks, kMaxRanks));
     }
+    if (world != nullptr) return std::make_unique<CpuBackend>(*world);
     return std::make_unique<CpuBackend>(ranks);
 }
 

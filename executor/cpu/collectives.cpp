@@ -102,8 +102,49 @@ class SharedCommunicator final : public Communicator {
         });
     }
 
-    double barrier(const CollectiveTag& tag) override {
-        return group_.start(rank_, {SharedGroup::kBarrier, tag.index, 0, 0, tag.step, {}, {}});
+    double barrier(const CollectiveTag& tag, bool patient) override {
+        return group_.start(rank_,
+                            {SharedGroup::kBarrier, tag.index, 0, 0, tag.step, {}, {}, patient});
+    }
+
+    /// Piece by piece through the slots; the first piece begins with the length.
+    std::vector<std::string> exchange(std::string_view own, const CollectiveTag& tag) override {
+        constexpr std::size_t kPiece = SharedGroup::kSlotFloats * sizeof(float);
+        std::string mine(sizeof(std::uint64_t), '\0');
+        const std::uint64_t length = own.size();
+        std::memcpy(mine.data(), &length, sizeof length);
+        mine += own;
+        std::vector<std::string> all(at(size()));
+        std::vector<std::size_t> wanted(at(size()), sizeof length);
+        const auto missing = [&] {
+            for (std::size_t r = 0; r < all.size(); ++r) {
+                if (all[r].size() < wanted[r]) return true;
+            }
+            return false;
+        };
+        for (std::size_t sent = 0; missing(); sent += kPiece) {
+            const auto n = sent < mine.size() ? std::min(kPiece, mine.size() - sent) : 0;
+            if (n > 0) std::memcpy(group_.own_values(rank_), mine.data() + sent, n);
+            group_.start(rank_, {SharedGroup::kExchange, tag.index, 0, 0, tag.step, {}, {}});
+            for (int r = 0; r < size(); ++r) {
+                auto& theirs = all[at(r)];
+                if (theirs.size() >= wanted[at(r)]) continue;
+                theirs.append(reinterpret_cast<const char*>(group_.values(rank_, r)), kPiece);
+                std::uint64_t whole = 0;
+                std::memcpy(&whole, theirs.data(), sizeof whole);
+                wanted[at(r)] = sizeof whole + whole;
+            }
+        }
+        for (std::size_t r = 0; r < all.size(); ++r)
+            all[r] = all[r].substr(sizeof length, wanted[r] - sizeof length);
+        return all;
+    }
+
+    Trail& trail() override { return group_.trail(rank_); }
+    std::vector<RankTrail> trails() const override {
+        std::vector<RankTrail> all;
+        for (int r = 0; r < size(); ++r) all.push_back({r, group_.trail(r).records()});
+        return all;
     }
 
     void set_deadline(double seconds) override { group_.set_deadline(seconds); }
@@ -115,7 +156,7 @@ class SharedCommunicator final : public Communicator {
                            const CollectiveTag& tag) const {
         // Where rows are cut one side has all of them.
         const auto rows = std::max(in.rows, out.rows);
-        return {static_cast<int>(kind), tag.index, rows, width, tag.step, in, out};
+        return {static_cast<int>(kind), tag.index, rows, width, tag.step, in, out, false};
     }
 
     /// A call whose `work` reads or writes other ranks' buffers. Seconds waited.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/json_io.h"
+#include "executor/cpu/experts.h"
 #include "executor/cpu/linear.h"
 #include "executor/cpu/simd.h"
 
@@ -129,17 +130,21 @@ void rope(const BoundStep& s, float*) {
     const auto& spec = *s.step->spec.rope;
     const auto& table = *static_cast<const RopeTable*>(s.prepared.get());
     const auto pairs = spec.rotary_dim / 2;
+    const bool latent = is_latent(spec, s.inputs[1].columns);
     for (std::size_t i = 0; i < s.inputs.size(); ++i) {
         const auto& in = s.inputs[i];
         const auto& out = s.outputs[i];
+        const auto head_dim = latent && i == 1 ? spec.rotary_dim : spec.head_dim;
+        const auto first = latent ? head_dim - spec.rotary_dim : 0;
+        const auto rest = latent ? 0 : 2 * pairs;  // where the columns begin that stay as they are
         for (std::int64_t r = 0; r < in.rows; ++r) {
             const auto angle = static_cast<std::size_t>(r % s.query_tokens * pairs);
-            for (std::int64_t at = 0; at < in.columns; at += spec.head_dim) {
+            for (std::int64_t at = 0; at < in.columns; at += head_dim) {
                 const float* x = in.row(r) + at;
                 float* y = out.row(r) + at;
-                simd().rope(x, table.cosine.data() + angle, table.sine.data() + angle, y, pairs,
-                            spec.interleaved);
-                if (x != y) copy_row(x + 2 * pairs, spec.head_dim - 2 * pairs, y + 2 * pairs);
+                simd().rope(x + first, table.cosine.data() + angle, table.sine.data() + angle,
+                            y + first, pairs, spec.interleaved);
+                if (x != y) copy_row(x + rest, head_dim - 2 * pairs, y + rest);
             }
         }
     }
@@ -170,19 +175,47 @@ void unpack_qkv(const BoundStep& s, float*) {
     }
 }
 
-/// Rows of new keys or values [batch * query_tokens, heads * dim] to the end of the cache
-/// [batch, heads, tokens, dim].
-void append(const Matrix& from, std::int64_t dim, const BoundStep& s, float* cache) {
-    const auto heads = from.columns / dim;
+/// Where columns of new rows go in a cache [batch, heads, tokens, dim].
+struct CacheColumns {
+    std::int64_t heads = 0;
+    std::int64_t step = 0;  // from one head to the next in the rows; 0: all heads get the same
+    std::int64_t begin = 0, n = 0;  // of a head's columns
+    std::int64_t dim = 0, at = 0;   // in the cache's rows
+};
+
+/// Columns of the new rows [batch * query_tokens, ..] to the end of the cache.
+void append(const Matrix& from, const CacheColumns& what, const BoundStep& s, float* cache) {
     const auto tokens = s.cache.tokens;
     for (std::int64_t r = 0; r < from.rows; ++r) {
         const auto sequence = r / s.query_tokens;
         const auto token = tokens - s.query_tokens + r % s.query_tokens;
-        for (std::int64_t h = 0; h < heads; ++h) {
-            copy_row(from.row(r) + h * dim, dim,
-                     cache + ((sequence * heads + h) * tokens + token) * dim);
+        for (std::int64_t h = 0; h < what.heads; ++h) {
+            const auto row = (sequence * what.heads + h) * tokens + token;
+            copy_row(from.row(r) + h * what.step + what.begin, what.n,
+                     cache + row * what.dim + what.at);
         }
     }
+}
+
+/// The step's own keys and values to its cache.
+void append_new(const BoundStep& s) {
+    const auto& spec = *s.step->spec.attention;
+    float* keys = s.cache.keys.f32();
+    float* values = s.cache.values.f32();
+    const auto k_dim = spec.head_dim, v_dim = spec.v_head_dim;
+    if (spec.latent_width == 0) {
+        const auto heads = s.inputs[1].columns / k_dim;
+        append(s.inputs[1], {heads, k_dim, 0, k_dim, k_dim, 0}, s, keys);
+        append(s.inputs[2], {heads, v_dim, 0, v_dim, v_dim, 0}, s, values);
+        return;
+    }
+    // [key without position | value] per head, and one rotated key for all heads
+    const auto heads = static_cast<std::int64_t>(s.kv_of_head.size());
+    const auto rotated = s.inputs[1].columns;
+    const auto plain = k_dim - rotated;
+    append(s.inputs[2], {heads, plain + v_dim, 0, plain, k_dim, 0}, s, keys);
+    append(s.inputs[1], {heads, 0, 0, rotated, k_dim, plain}, s, keys);
+    append(s.inputs[2], {heads, plain + v_dim, plain, v_dim, v_dim, 0}, s, values);
 }
 
 AttentionCall attention_call(const BoundStep& s) {
@@ -193,7 +226,7 @@ AttentionCall attention_call(const BoundStep& s) {
     call.head_dim = spec.head_dim;
     call.v_dim = spec.v_head_dim;
     call.heads = static_cast<std::int64_t>(s.kv_of_head.size());
-    call.kv_heads = s.inputs[1].columns / spec.head_dim;
+    call.kv_heads = spec.latent_width > 0 ? call.heads : s.inputs[1].columns / spec.head_dim;
     call.tokens = s.cache.tokens;
     call.first_query = s.cache.tokens - s.query_tokens;
     call.kv_of_head = s.kv_of_head.data();
@@ -211,9 +244,7 @@ AttentionCall attention_call(const BoundStep& s) {
 }
 
 void attention(const BoundStep& s, float* scratch) {
-    const auto& spec = *s.step->spec.attention;
-    append(s.inputs[1], spec.head_dim, s, s.cache.keys.f32());
-    append(s.inputs[2], spec.v_head_dim, s, s.cache.values.f32());
+    append_new(s);
     auto call = attention_call(s);
     call.scratch = scratch;
     simd().attention(call);
@@ -271,12 +302,20 @@ void slice(const BoundStep& s, float*) {
     }
 }
 
+void split_columns(const BoundStep& s, float*) {
+    std::int64_t at = 0;
+    for (const auto& out : s.outputs) {
+        for (std::int64_t r = 0; r < out.rows; ++r)
+            copy_row(s.inputs[0].row(r) + at, out.columns, out.row(r));
+        at += out.columns;
+    }
+}
+
 struct Kernel {
     OpKind kind;
     void (*run)(const BoundStep&, float* scratch);  // null: see `missing`
     std::string_view missing;
 };
-constexpr std::string_view kMoe = "mixture of experts has no cpu kernel yet";
 constexpr std::string_view kCommunication = "collectives go through the communicator";
 constexpr std::array kKernels = {
     Kernel{OpKind::embedding, embedding, {}},
@@ -292,9 +331,9 @@ constexpr std::array kKernels = {
     Kernel{OpKind::multiply, multiply, {}},
     Kernel{OpKind::select_last, select_last, {}},
     Kernel{OpKind::scale, scale, {}},
-    Kernel{OpKind::split_columns, nullptr, "multi-head latent attention has no cpu kernel yet"},
-    Kernel{OpKind::moe_router, nullptr, kMoe},
-    Kernel{OpKind::moe_experts, nullptr, kMoe},
+    Kernel{OpKind::split_columns, split_columns, {}},
+    Kernel{OpKind::moe_router, run_router, {}},
+    Kernel{OpKind::moe_experts, run_experts, {}},
     Kernel{OpKind::all_reduce, nullptr, kCommunication},
     Kernel{OpKind::all_gather, nullptr, kCommunication},
     Kernel{OpKind::reduce_scatter, nullptr, kCommunication},
@@ -316,10 +355,10 @@ std::string kernel_refusal(const Step& step, DType weights) {
     const auto& kernel = kernel_of(step.kind);
     if (kernel.run == nullptr) return std::string(kernel.missing);
     const auto& spec = step.spec;
-    if (step.kind == OpKind::attention && spec.attention->latent_width > 0) {
-        return std::string(kernel_of(OpKind::split_columns).missing);
-    }
-    if (spec.activation == ActivationKind::clamped_swiglu) return std::string(kMoe);
+    if (step.kind == OpKind::moe_router && !spec.routing)
+        return "the step does not say how it routes";
+    if (spec.activation == ActivationKind::clamped_swiglu)
+        return "clamped_swiglu outside of experts has no cpu kernel";
     return step.kind == OpKind::linear ? linear_refusal(weights) : std::string();
 }
 
@@ -333,6 +372,9 @@ std::int64_t prepare_kernel(BoundStep& step, SharedTables& tables) {
             return 0;
         case OpKind::attention:
             return attention_scratch(attention_call(step));
+        case OpKind::moe_router:
+        case OpKind::moe_experts:
+            return experts_scratch(step);
         default:
             return 0;
     }

@@ -59,15 +59,25 @@ std::vector<int> allowed_processors() {
     return first;
 }
 
+Team::Team(int ranks, int own) {
+    assert(own >= 0 && own < ranks);
+    place(ranks);
+    threads_.emplace_back([this, own] { serve(own); });
+}
+
 Team::Team(int ranks) {
+    place(ranks);
+    for (int r = 0; r < ranks; ++r) {
+        threads_.emplace_back([this, r] { serve(r); });
+    }
+}
+
+void Team::place(int ranks) {
     assert(ranks >= 1);
     const auto allowed = allowed_processors();
     crowded_ = static_cast<std::size_t>(ranks) > allowed.size();
     for (int r = 0; r < ranks; ++r) {
         processors_.push_back(allowed[static_cast<std::size_t>(r) % allowed.size()]);
-    }
-    for (int r = 0; r < ranks; ++r) {
-        threads_.emplace_back([this, r] { serve(r); });
     }
 }
 
@@ -87,7 +97,7 @@ void Team::run(const std::function<void(int)>& work,
     work_ = &work;
     on_failure_ = &on_failure;
     first_failure_ = nullptr;
-    running_ = ranks();
+    running_ = static_cast<int>(threads_.size());
     ++generation_;
     wake_.notify_all();
     done_.wait(lock, [&] { return running_ == 0; });

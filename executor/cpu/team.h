@@ -19,11 +19,14 @@ std::vector<int> allowed_processors();
 class Team {
   public:
     explicit Team(int ranks);
+
+    /// Of `ranks` ranks only number `own`, the others being other processes of this host.
+    Team(int ranks, int own);
     ~Team();
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;
 
-    int ranks() const { return static_cast<int>(processors_.size()); }
+    int ranks() const { return static_cast<int>(processors_.size()); }  // others' included
     int processor(int rank) const { return processors_[static_cast<std::size_t>(rank)]; }
     bool crowded() const { return crowded_; }
 
@@ -35,6 +38,7 @@ class Team {
 
   private:
     void serve(int rank);
+    void place(int ranks);
 
     std::vector<int> processors_;
     bool crowded_ = false;

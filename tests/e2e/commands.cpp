@@ -295,6 +295,30 @@ TEST_CASE("report writes one self-contained page or the shard map, and refuses o
     expect_failure({"report", folder / "absent.json", "-o", page}, 2, {"absent.json"});
 }
 
+TEST_CASE("export writes what transformers takes and refuses what a target cannot say") {
+    const TempDir folder;
+    const auto plan = folder / "plan.json", written = folder / "tp_plan.json";
+    REQUIRE(run_tplan(
+                {"plan", "llama-3.1-8b", "--hw", "l40s", "--tp", "2", "--layout", "hf", "-o", plan})
+                .exit_code == 0);
+    CHECK(run_tplan({"export", plan, "--to", "hf", "-o", written}).exit_code == 0);
+    CHECK(load_json(written).contains("layers.*.self_attn.q_proj"));
+    const auto vllm = run_tplan({"export", plan, "--to", "vllm"});
+    CHECK(vllm.out.find("--tensor-parallel-size 2") != std::string::npos);
+    CHECK(json_of({"export", plan, "--to", "accelerate"})["schema"] == "tplan.export/1");
+    REQUIRE(
+        run_tplan({"plan", "llama-3.1-8b", "--hw", "l40s", "--tp", "2", "-o", plan}).exit_code ==
+        0);
+    const auto deviating = run_tplan({"export", plan, "--to", "megatron"});
+    CHECK(deviating.exit_code == 0);
+    CHECK(deviating.out.find("--tensor-model-parallel-size 2") != std::string::npos);
+    REQUIRE(
+        run_tplan({"plan", "llama-3.1-8b", "--hw", "l40s", "--tp", "3", "-o", plan}).exit_code ==
+        0);
+    expect_failure({"export", plan, "--to", "vllm"}, 1, {"vllm"});
+    expect_failure({"export", plan, "--to", "excel"}, 2, {"hf", "megatron"});
+}
+
 TEST_CASE("every command has help with an example") {
     // "Subcommands:" and then one a line, indented, the name first.
     std::istringstream lines(run_tplan({"--help"}).out);

@@ -93,3 +93,96 @@ TEST_CASE("bad rows end with exit 2 and one line that names the place") {
     refused({"accuracy", "--hw", "h100-sxm", good}, "latency_us");
     refused({"accuracy", "--hw", "h100-sxm", good, "--where", "m"}, "COLUMN=VALUE");
 }
+
+namespace {
+
+/// One row of each kind of op, measured half as long again as predicted without tables.
+std::string slower_rows(const TempDir& folder) {
+    const auto ops = folder.file("ops.csv", kOps), out = folder / "priced.csv";
+    REQUIRE(run_tplan({"predict", "--hw", "h100-sxm", ops, "-o", out}).exit_code == 0);
+    const auto table = load_csv(out);
+    const auto time = static_cast<std::size_t>(table.column("predicted_us"));
+    std::string text = "latency_us";
+    for (std::size_t c = 0; c < time; ++c) text += "," + table.columns[c];
+    for (std::size_t r = 0; r < table.rows(); ++r) {
+        text += fmt::format("\n{}", 1.5 * csv_number(table, r, time));
+        for (std::size_t c = 0; c < time; ++c) text += fmt::format(",{}", table.cell(r, c));
+    }
+    return folder.file("slower.csv", text + "\n");
+}
+
+}  // namespace
+
+TEST_CASE("calibrate --from lays measured rows over a profile, and they are hit") {
+    const TempDir folder;
+    const auto rows = slower_rows(folder), profile = folder / "mine.json";
+    const auto result = run_tplan({"calibrate", "--from", rows, "--hw", "h100-sxm", "-o", profile});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK(result.out.find("1 GEMM, 2 attention, 1 MoE, 0 elementwise, 1 collectives") !=
+          std::string::npos);
+    const auto accuracy = run_tplan({"accuracy", "--hw", profile, rows, "--json"});
+    REQUIRE(accuracy.exit_code == 0);
+    for (const auto& group : parse_json(accuracy.out, "stdout")["groups"]) {
+        INFO(group.dump());
+        CHECK(group["mape"].get<double>() < 1e-4);
+        CHECK(group["coverage_90"] == 1);
+    }
+    // Without them the same rows are a third off, and the shipped profile is as it was.
+    const auto shipped = run_tplan({"accuracy", "--hw", "h100-sxm", rows, "--json"});
+    for (const auto& group : parse_json(shipped.out, "stdout")["groups"])
+        CHECK(group["mape"].get<double>() > 0.3);
+    CHECK(run_tplan({"estimate", "llama-3.1-8b", "--hw", profile, "--tp", "8"}).exit_code == 0);
+}
+
+TEST_CASE("calibrate --from reads what nccl-tests print") {
+    const TempDir folder;
+    const auto log = folder.file(
+        "all_reduce.log",
+        "# Collective test starting: all_reduce_perf\n"
+        "#  Rank  0 Group  0 Pid   9 on     node1 device  0 [0000:1b:00] NVIDIA L40S\n"
+        "#  Rank  1 Group  0 Pid   9 on     node1 device  1 [0000:43:00] NVIDIA L40S\n"
+        "#       size         count      type   redop    root     time   algbw   busbw #wrong\n"
+        "       65536         32768      half     sum      -1    44.00    1.49    1.49      0\n"
+        "    67108864      33554432      half     sum      -1   8000.0    8.39    8.39      0\n");
+    const auto profile = folder / "mine.json";
+    REQUIRE(run_tplan({"calibrate", "--from", log, "--hw", "l40s", "-o", profile}).exit_code == 0);
+    const auto rows = folder.file("rows.csv",
+                                  "op,dtype,num_gpus,message_bytes,impl,latency_us\n"
+                                  "all_reduce,fp16,2,65536,nccl,44\n"
+                                  "all_reduce,fp16,2,33587200,nccl,4022\n");  // half way
+    const auto result = run_tplan({"accuracy", "--hw", profile, rows, "--json"});
+    REQUIRE(result.exit_code == 0);
+    CHECK(parse_json(result.out, "stdout")["groups"].back()["mape"].get<double>() < 1e-3);
+}
+
+TEST_CASE("calibrate --from refuses what is not measured rows, and writes nothing") {
+    const TempDir folder;
+    const auto out = folder / "mine.json";
+    const auto refused = [&](std::vector<std::string> arguments, const std::string& words) {
+        arguments.insert(arguments.begin(), "calibrate");
+        const auto result = run_tplan(arguments);
+        INFO(result.err);
+        CHECK(result.exit_code == 2);
+        CHECK(result.out.empty());
+        CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+        CHECK(result.err.find(words) != std::string::npos);
+    };
+    const auto good = folder.file("good.csv", "dtype,m,n,k,latency_us\nbf16,1,64,64,9\n");
+    const auto none = folder.file("none.csv", "dtype,m,n,k\nbf16,1,64,64\n");
+    const auto hole = folder.file("hole.csv", "dtype,m,n,k,latency_us\nbf16,1,64,64,\n");
+    const auto log = folder.file("text.log", "# notes of a run\nit went well\n");
+    refused({"--from", none, "--hw", "h100-sxm", "-o", out},
+            "none.csv:1: no column \"latency_us\"");
+    refused({"--from", hole, "--hw", "h100-sxm", "-o", out}, "hole.csv:2:14");
+    refused({"--from", log, "--hw", "h100-sxm", "-o", out}, "no figures of nccl-tests");
+    refused({"--from", good, none, "--hw", "h100-sxm", "-o", out}, "none.csv:1");
+    refused({"--from", folder / "no.csv", "--hw", "h100-sxm", "-o", out}, "no.csv");
+    refused({"--from", good, "--hw", "h100", "-o", out}, "h100-sxm");
+    refused({"--from", good, "--hw", "h100-sxm"}, "-o");
+    refused({"--from", good, "-o", out}, "--hw");
+    refused({"--from", good, "--hw", "h100-sxm", "--system", "me", "-o", out}, "--system me");
+    refused({"--hw", "h100-sxm", "-o", out}, "--from");
+    refused({"--from", good, "--hw", "h100-sxm", "-o", folder / "no/mine.json"}, "no/mine.json");
+    CHECK(folder.listing().find("mine.json") == std::string::npos);
+}

@@ -97,15 +97,6 @@ Outputs run(const Program& program, const Workload& workload) {
     return runner.outputs();
 }
 
-bool runs_on_cpu(const Model& model) {
-    for (const auto& block : model.blocks) {
-        for (const auto& op : block.ops) {
-            if (op.kind == OpKind::moe_experts || op.kind == OpKind::split_columns) return false;
-        }
-    }
-    return true;
-}
-
 }  // namespace
 
 TEST_CASE("layouts: the costs of every layout are those of its program") {
@@ -132,7 +123,6 @@ TEST_CASE("layouts: whatever the layout, the logits are those of one rank") {
     for (const auto& family : tiny_families()) {
         const auto config = tiny(family);
         const auto model = build_model(config);
-        if (!runs_on_cpu(model)) continue;
         const auto alone = search_layout(model, options_for(1, LayoutChoice::best, Kernels::served),
                                          hardware, {}, decode(1))
                                .program;

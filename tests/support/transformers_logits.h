@@ -13,18 +13,26 @@ namespace tplan::test {
 /// hash seeds a SplitMix64 sequence of which the element takes number `index`.
 double reference_weight(std::string_view name, bool vector, std::int64_t index);
 
-/// What transformers computes with those weights for tiny_config() of the dense families: the first
+/// What transformers computes with those weights for tiny_config() of the families: the first
 /// logits at the last of `tokens`, seven digits (transformers_logits.json, written by the script of
 /// the same name).
 struct TransformersLogits {
     std::string schema, source;
     std::vector<std::int32_t> tokens;
-    Named<std::vector<double>> last_logits;  // by family
+    Named<std::vector<double>> last_logits;    // by family, the dense ones
+    Named<std::vector<double>> expert_logits;  // by family, those with experts
+
+    Named<std::vector<double>> all() const {
+        auto both = last_logits;
+        both.insert(both.end(), expert_logits.begin(), expert_logits.end());
+        return both;
+    }
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
         field("source", self.source);
         field("tokens", self.tokens);
         field("last_logits", self.last_logits);
+        field("expert_logits", self.expert_logits);
     }
 };
 TransformersLogits load_transformers_logits();

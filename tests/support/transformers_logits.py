@@ -17,6 +17,8 @@ TOKENS = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46, 26]
 DENSE = ["cohere", "falcon", "gemma", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox",
          "granite", "llama", "mistral", "olmo2", "phi", "phi3", "qwen2", "qwen3", "stablelm",
          "starcoder2"]
+EXPERTS = ["deepseek_v2", "deepseek_v3", "glm4_moe", "gpt_oss", "mixtral", "qwen2_moe",
+           "qwen3_moe"]
 
 
 def weights(name, shape):
@@ -42,10 +44,14 @@ def logits(config):
             json.dump(config, file)
         loaded = transformers.AutoConfig.from_pretrained(folder, attn_implementation="eager")
     model = transformers.AutoModelForCausalLM.from_config(
-        loaded, dtype=torch.float64, attn_implementation="eager").eval()
+        loaded, dtype=torch.float64, attn_implementation="eager",
+        experts_implementation="eager").eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(weights(name, tuple(parameter.shape)))
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(weights(name, tuple(buffer.shape)))
         return model(torch.tensor([TOKENS])).logits[0, -1].tolist()
 
 
@@ -57,13 +63,14 @@ def main():
         "schema": "tplan.transformers_logits/1",
         "source": f"transformers {transformers.__version__}, float64 on a CPU, eager attention",
         "tokens": TOKENS,
-        "last_logits": {name: [float(f"{x:.7g}") for x in logits(configs[name])[:16]]
-                        for name in DENSE},
     }
     # One line per family: arrays of numbers without line breaks.
-    rows = ",\n".join(f'    "{k}": {json.dumps(v)}' for k, v in out.pop("last_logits").items())
-    head = ",\n".join(f'  "{k}": {json.dumps(v)}' for k, v in out.items())
-    print("{\n" + head + ',\n  "last_logits": {\n' + rows + "\n  }\n}")
+    parts = [f'  "{k}": {json.dumps(v)}' for k, v in out.items()]
+    for key, families in (("last_logits", DENSE), ("expert_logits", EXPERTS)):
+        rows = [f'    "{name}": {[float(f"{x:.7g}") for x in logits(configs[name])[:16]]}'
+                for name in families]
+        parts.append(f'  "{key}": {{\n' + ",\n".join(rows) + "\n  }")
+    print("{\n" + ",\n".join(parts) + "\n}")
 
 
 main()

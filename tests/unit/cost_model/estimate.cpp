@@ -237,6 +237,21 @@ TEST_CASE("a substituted implementation is noted") {
     CHECK_THAT(newer.notes[0], Contains("above 32 MiB"));
 }
 
+TEST_CASE("measured collectives count on the link that so many devices use by themselves") {
+    auto hardware = test::toy_hardware();
+    hardware.tables.collectives = {
+        {OpKind::all_reduce, CollectiveImpl::nccl, 2, 100, Seconds(3)},
+        {OpKind::all_reduce, CollectiveImpl::nccl, 2, 1000, Seconds(12)}};
+    const auto program = test::single(test::collective(OpKind::all_reduce, 25, DType::fp32), {}, 2);
+    CostOptions over_pcie;
+    over_pcie.link = "pcie";
+    const auto time = [&](const HardwareProfile& h, const CostOptions& options) {
+        return price_step(compile(program, h, options), 0, 0, {.batch = 1}).time.value;
+    };
+    CHECK(time(hardware, {}) == Catch::Approx(3));
+    CHECK(time(hardware, over_pcie) == time(test::toy_hardware(), over_pcie));
+}
+
 TEST_CASE("measured tables: points are hit, inside is interpolated, outside says so") {
     auto hardware = test::toy_hardware();
     hardware.tables.gemm = {{DType::fp32, 2, 1, 8, 8, Seconds(7)},

@@ -138,3 +138,26 @@ TEST_CASE("a decode step with a window caches only that window", "[executor]") {
     CHECK(cached_tokens(sliding, {.phase = Phase::prefill, .input = 100}) == 100);
     CHECK(cached_tokens({}, {.phase = Phase::decode, .context = 100}) == 100);
 }
+
+TEST_CASE("of experts a rank holds some, or the same part of each", "[executor]") {
+    // [3 experts, 4 out, 2 in]: row 4 e + o of a matrix
+    const auto whole = local_weight(tensor({3, 4, 2}, Split{}), 0);
+    CHECK(whole.rows == std::vector<Slice>{{0, 4}, {4, 4}, {8, 4}});
+    CHECK(whole.stack == 3);
+    const auto some =
+        local_weight(tensor({3, 4, 2}, {.kind = SplitKind::chunk, .dim = 0, .parts = 2}), 1);
+    CHECK(some.rows == std::vector<Slice>{{8, 4}});
+    CHECK(some.stack == 1);
+    const auto halves =
+        local_weight(tensor({3, 4, 2}, {.kind = SplitKind::packed, .dim = 1, .parts = 2}), 1);
+    CHECK(halves.rows == std::vector<Slice>{{1, 1}, {3, 1}, {5, 1}, {7, 1}, {9, 1}, {11, 1}});
+    CHECK(halves.stack == 3);
+    const auto inner =
+        local_weight(tensor({3, 4, 2}, {.kind = SplitKind::chunk, .dim = 2, .parts = 2}), 1);
+    CHECK(inner.columns == std::vector<Slice>{{1, 1}});
+    CHECK(inner.row_count() == 12);
+    const auto none =
+        local_weight(tensor({1, 4, 2}, {.kind = SplitKind::chunk, .dim = 0, .parts = 2}), 1);
+    CHECK(none.stack == 0);
+    CHECK(none.elements() == 0);
+}

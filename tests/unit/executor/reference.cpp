@@ -9,11 +9,11 @@
 using namespace tplan;
 using namespace tplan::test;
 
-TEST_CASE("the reference gives the logits of transformers for every dense family", "[executor]") {
+TEST_CASE("the reference gives the logits of transformers for every family", "[executor]") {
     const auto file = load_transformers_logits();
     Workload workload{.phase = Phase::prefill, .batch = 1};
     workload.input = static_cast<std::int64_t>(file.tokens.size());
-    for (const auto& [family, expected] : file.last_logits) {
+    for (const auto& [family, expected] : file.all()) {
         INFO(family);
         const TinyModel tiny(family);
         const auto logits =
@@ -27,7 +27,7 @@ TEST_CASE("the reference gives the logits of transformers for every dense family
     }
 }
 
-TEST_CASE("programs of every dense family compute what the reference computes, at every degree",
+TEST_CASE("programs of every family compute what the reference computes, at every degree",
           "[executor]") {
     const std::vector<Workload> workloads = {
         {.phase = Phase::prefill, .batch = 2, .input = 19},  // past the windows of 8
@@ -37,7 +37,7 @@ TEST_CASE("programs of every dense family compute what the reference computes, a
     };
     RunOptions options;
     options.seed = 7;
-    for (const auto& [family, logits] : load_transformers_logits().last_logits) {
+    for (const auto& [family, logits] : load_transformers_logits().all()) {
         const TinyModel tiny(family);
         for (const auto& workload : workloads) {
             const auto reference = run_reference(tiny.model, workload, synthetic_weights(7), {}, 7);

@@ -33,8 +33,7 @@ struct TinyModel {
 /// The weights whose logits are on file (transformers_logits.h).
 inline WeightSource weights_on_file() {
     return [](const WeightPart& part, float* out) {
-        const auto columns =
-            part.shape.size() < 2 ? 0 : part.shape[1] * (part.shape.size() > 2 ? part.shape[2] : 1);
+        const auto columns = part.shape.back();
         for (std::int64_t r = 0; r < part.rows.extent; ++r) {
             for (std::int64_t c = 0; c < part.columns.extent; ++c) {
                 const auto index = (part.rows.offset + r) * columns + part.columns.offset + c;
