@@ -234,6 +234,10 @@ Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardwa
 }
 
 Study study_of(const PlanDocument& plan, const std::optional<Validation>& validation) {
+    if (plan.request.training) {
+        throw Error("plan/workload/phase", "reports and the window show serving only",
+                    "`tplan plan` prints the cost of training, --json every step");
+    }
     auto config = read_model_config(plan.model, "plan/model");
     config.source = plan.model_source;
     auto request = plan.request;

@@ -26,7 +26,8 @@ struct TrainingPrice {
 
 /// Prices a compiled training_program(). TP's collectives stand in the way of what follows them;
 /// those of parameters run beside the compute of the same layer and are exposed where they take
-/// longer, besides the first gather and the last reduction of a micro-batch.
+/// longer, besides the first gather and the last reduction of a micro-batch. The interval's upper
+/// end stands for what the sum of kernels leaves out: derivation.md, section 8.
 TrainingPrice price_training(const CompiledProgram& program, const TrainingMemory& memory,
                              const Training& training, const Workload& workload);
 

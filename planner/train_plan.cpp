@@ -79,7 +79,8 @@ void add_notes(PlannedTraining& made, const PlanRequest& request) {
     auto& notes = made.notes;
     notes.emplace_back(
         "no backward kernel is in the measured rows: forward formulas are carried over, with twice "
-        "their intervals");
+        "their intervals; published steps take 1.4 to 2 times the sum of their kernels, which the "
+        "interval's upper end allows for");
     if (mesh.dp_shard > 1) {
         notes.emplace_back(
             "gathers and reductions of parameters run beside compute; that they take SMs and "

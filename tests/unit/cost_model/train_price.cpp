@@ -60,6 +60,9 @@ TEST_CASE("training price: a step is its micro-batches and one update") {
     CHECK(one.totals.step.value ==
           Catch::Approx((one.parts.forward + one.parts.loss + one.parts.backward).value + update));
     CHECK(one.totals.collective.value == 0);
+    const auto& interval = one.totals.interval_90;
+    const auto half = one.totals.step - interval[0];
+    CHECK(interval[1].value == Catch::Approx((2 * one.totals.step + half).value));
     const auto pair = made({.mesh = {.dp_shard = 2}}, toy()).price.totals;
     CHECK(pair.tokens_per_s == Catch::Approx(2 * 16 / pair.step.value));
 }
