@@ -102,12 +102,12 @@ std::vector<Family> judge_ops(const HardwareProfile& hardware, const CsvTable& t
     for (auto& op : read_op_rows(table)) {
         if (!passes[op.row]) continue;
         const auto cost = price_row(pricer, op.size, table, op.row);
-        const double time = cost.time.value, half = time * cost.half_width;
+        const auto interval = interval_around(cost.time, cost.time * cost.half_width);
         family_of(families, std::move(op.op), std::move(op.dtype), std::move(op.impl))
             .rows.emplace_back(
                 std::move(op.regime),
-                Judged{measured_time(table, op.row, static_cast<std::size_t>(latency)), time,
-                       time - half, time + half});
+                Judged{measured_time(table, op.row, static_cast<std::size_t>(latency)),
+                       cost.time.value, interval[0].value, interval[1].value});
     }
     return families;
 }
@@ -133,8 +133,9 @@ Judged price_parts(SingleOpPricer& pricer, const LayerOp& op, const CsvTable& ta
     }
     double squares = 0;
     for (const double half : halves) squares += half * half;
-    out.low = out.predicted - std::sqrt(squares);
-    out.high = out.predicted + std::sqrt(squares);
+    const auto interval = interval_around(Seconds(out.predicted), Seconds(std::sqrt(squares)));
+    out.low = interval[0].value;
+    out.high = interval[1].value;
     return out;
 }
 

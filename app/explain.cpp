@@ -5,15 +5,6 @@
 namespace tplan {
 namespace {
 
-std::string in_words(double count, std::string_view unit) {
-    constexpr std::array<std::pair<double, std::string_view>, 4> kScales{
-        {{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}}};
-    for (const auto& [factor, prefix] : kScales) {
-        if (count >= factor) return fmt::format("{:.3g} {}{}", count / factor, prefix, unit);
-    }
-    return fmt::format("{:.3g} {}", count, unit);
-}
-
 std::string sources_of(const HardwareProfile& hardware, std::vector<std::string> keys) {
     std::vector<std::string> words;
     for (const auto& key : keys) {
@@ -107,6 +98,15 @@ std::string shell_word(const std::string& text) {
 
 }  // namespace
 
+std::string in_words(double count, std::string_view unit) {
+    constexpr std::array<std::pair<double, std::string_view>, 4> kScales{
+        {{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}}};
+    for (const auto& [factor, prefix] : kScales) {
+        if (count >= factor) return fmt::format("{:.3g} {}{}", count / factor, prefix, unit);
+    }
+    return fmt::format("{:.3g} {}", count, unit);
+}
+
 std::vector<std::string> explain_step(const Study& study, int section, int step) {
     const auto s = static_cast<std::size_t>(section), i = static_cast<std::size_t>(step);
     const auto& what = study.lowered->program->sections[s].steps[i];
@@ -163,6 +163,41 @@ std::vector<TotalLine> explain_totals(const Study& study) {
          fmt::format("of the group; {:.0f} per GPU", totals.tokens_per_s / study.request.plan.tp)},
         {"provenance", std::string(name_of(totals.provenance)),
          fmt::format("the weakest of its parts; {}", name_of(totals.domain))}};
+}
+
+std::vector<std::string> explain_layout(const Study& study) {
+    std::vector<std::string> lines;
+    const auto& lowering = *study.lowered;
+    const auto& options = study.request.plan;
+    if (options.tp_plan) return lines;
+    if (lowering.layout.empty()) {
+        lines.emplace_back("as transformers splits it");
+        return lines;
+    }
+    if (lowering.certificate) {
+        const auto& proof = *lowering.certificate;
+        auto line = fmt::format("searched among 10^{:.0f} layouts", proof.log10_layouts);
+        if (proof.exact) {
+            line += ": none within memory is faster";
+        } else {
+            line += fmt::format(": none is more than {} faster", format_percent(proof.gap));
+        }
+        lines.push_back(std::move(line));
+    }
+    if (options.tp == 1 || !study.hf) return lines;
+    const auto& hf = *study.hf;
+    if (!hf.feasible) {
+        lines.push_back("transformers' own plan does not work: " + hf.reason);
+    } else if (!*hf.fits.value) {
+        lines.emplace_back("transformers' own plan does not fit");
+    } else if (hf.differences.empty()) {
+        lines.emplace_back("transformers' own plan is the same");
+    } else {
+        lines.push_back(fmt::format("transformers' own plan takes {} ({:+.1f} %)",
+                                    format_time(*hf.step.value),
+                                    100 * (*hf.step.value / study.totals->step - 1)));
+    }
+    return lines;
 }
 
 std::string command_line(const Study& study, std::string_view command) {

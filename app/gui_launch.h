@@ -21,6 +21,7 @@ struct GuiLaunch {
     std::string renderer = "software";  // of a screenshot: software or window
     int frames = 4;
     bool built_in_font = false;
+    double measure_s = 0;         // leave the window alone so long, print how fast it is, and end
     std::vector<Action> actions;  // replayed before the first frame
     static void fields(auto& self, auto&& field) {
         field("what", self.what);
@@ -35,6 +36,7 @@ struct GuiLaunch {
         field("renderer", self.renderer);
         field("frames", self.frames);
         field("built_in_font", self.built_in_font);
+        field("measure_s", self.measure_s);
         field("actions", self.actions);
     }
 };

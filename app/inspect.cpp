@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include "app/refusal.h"
+
 namespace tplan {
 namespace {
 
@@ -54,6 +56,25 @@ std::string communication(const InspectDocument& document, const std::string& pa
     return parameter ? "with its module" : find_style(shared_styles(), style).forward;
 }
 
+/// The rules that are judged: those given by hand, else the model's own.
+std::string rules_text(const InspectDocument& document) {
+    TpPlan rules;
+    std::string text;
+    if (document.tp_plan.value) {
+        rules = *document.tp_plan.value;
+        text = "plan given by hand, in place of the model's own:\n";
+    } else if (document.base_model_tp_plan.value) {
+        rules = *document.base_model_tp_plan.value;
+        if (document.lm_head.value) rules.emplace_back("lm_head", *document.lm_head.value);
+    } else {
+        return {};
+    }
+    std::vector<std::vector<std::string>> rows{{"pattern", "style", "communication"}};
+    for (const auto& [pattern, style] : rules)
+        rows.push_back({pattern, style, communication(document, pattern, style)});
+    return text + format_table(rows) + "\n";
+}
+
 /// One line per parameter that a checkpoint has under other names; repeated layers share one.
 std::string on_disk_text(const InspectDegree& degree) {
     std::string text;
@@ -83,6 +104,7 @@ InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degre
     document.base_model_tp_plan = verdict.base_model_tp_plan;
     document.lm_head = verdict.lm_head;
     document.by_hand = tp_plan.has_value();
+    document.tp_plan.value = tp_plan;
     document.notes = config.notes;
 
     PlanOptions options;
@@ -107,6 +129,7 @@ InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degre
         auto& degree = document.tp.emplace_back();
         degree.tp = tp;
         degree.feasible = judged.feasible;
+        degree.certain = judged.certain;
         degree.violations = judged.violations;
         degree.remedies = judged.remedies;
         degree.notes = judged.notes;
@@ -131,18 +154,16 @@ std::string inspect_text(const InspectDocument& document, const ModelConfig& con
     }
     text += fmt::format("  tensor parallelism: {} - {}\n", name_of(document.supports_tp),
                         document.reason);
-    text += fmt::format("  degrees that work (1..{}): {}\n\n", kHighestDegreeListed,
-                        fmt::join(document.working_degrees, " "));
-    if (document.base_model_tp_plan.value) {
-        std::vector<std::vector<std::string>> rows{{"pattern", "style", "communication"}};
-        auto rules = *document.base_model_tp_plan.value;
-        if (document.lm_head.value) rules.emplace_back("lm_head", *document.lm_head.value);
-        for (const auto& [pattern, style] : rules)
-            rows.push_back({pattern, style, communication(document, pattern, style)});
-        text += format_table(rows) + "\n";
-    }
+    const bool certain = std::ranges::all_of(document.tp, &InspectDegree::certain);
+    text +=
+        fmt::format("  degrees that {} (1..{}): {}\n\n", certain ? "work" : "nothing known forbids",
+                    kHighestDegreeListed, fmt::join(document.working_degrees, " "));
+    text += rules_text(document);
     for (const auto& degree : document.tp) {
-        text += fmt::format("TP {}: {}", degree.tp, degree.feasible ? "works" : "does not work");
+        text += fmt::format("TP {}: {}", degree.tp,
+                            !degree.feasible ? "does not work"
+                            : degree.certain ? "works"
+                                             : "nothing known forbids it");
         if (degree.weight_bytes_per_rank.value) {
             text += fmt::format(", {} of weights per rank",
                                 format_bytes(Bytes(*degree.weight_bytes_per_rank.value)));
@@ -173,14 +194,13 @@ std::string inspect_refusal(const InspectDocument& document, bool asked) {
     }
     for (const auto& degree : document.tp) {
         if (degree.feasible || !asked) continue;
-        std::string reasons;
-        for (const auto& violation : degree.violations) {
-            reasons +=
-                fmt::format("{}: {} ({}); ", violation.code, violation.message, violation.have);
-        }
-        if (!degree.remedies.empty()) reasons += "remedies: " + join(degree.remedies, ", ") + "; ";
-        return fmt::format("{}: TP {} does not work: {}degrees that work: {}", document.model,
-                           degree.tp, reasons, fmt::join(document.working_degrees, " "));
+        Refusal refusal;
+        refusal.model = document.model;
+        refusal.tp.value = degree.tp;
+        refusal.violations = degree.violations;
+        refusal.remedies = degree.remedies;
+        refusal.working_degrees = document.working_degrees;
+        return refusal_text(refusal);
     }
     return {};
 }

@@ -12,6 +12,7 @@ namespace tplan {
 struct InspectDegree {
     int tp = 1;
     bool feasible = true;
+    bool certain = true;  // false: a size is not known, and nothing known forbids the degree
     std::vector<Violation> violations;
     std::vector<std::string> remedies, notes;
     Nullable<double> weight_bytes_per_rank;  // null without a graph
@@ -20,6 +21,7 @@ struct InspectDegree {
     static void fields(auto& self, auto&& field) {
         field("tp", self.tp);
         field("feasible", self.feasible);
+        field("certain", self.certain);
         field("violations", self.violations);
         field("remedies", self.remedies);
         field("notes", self.notes);
@@ -39,7 +41,8 @@ struct InspectDocument {
     Nullable<std::string> lm_head;
     Nullable<std::int64_t> parameters;  // null without a graph
     Nullable<double> weight_bytes;
-    bool by_hand = false;              // the plan judged was given by hand
+    bool by_hand = false;              // the plan judged was given by hand,
+    Nullable<TpPlan> tp_plan;          // and is this one
     std::vector<int> working_degrees;  // of 1..16
     std::vector<InspectDegree> tp;
     std::vector<std::string> notes;
@@ -54,6 +57,7 @@ struct InspectDocument {
         field("parameters", self.parameters);
         field("weight_bytes", self.weight_bytes);
         field("by_hand", self.by_hand);
+        field("tp_plan", self.tp_plan);
         field("working_degrees", self.working_degrees);
         field("tp", self.tp);
         field("notes", self.notes);

@@ -1,14 +1,14 @@
 #include "app/plan_text.h"
 
-#include <map>
+#include <algorithm>
 
-#include "app/query.h"
+#include "app/estimate_text.h"
 
 namespace tplan {
 namespace {
 
 std::string alternatives_text(const PlanDocument& plan) {
-    std::string text;
+    std::string text = plan.alternatives.empty() ? "" : "weighed and not taken:\n";
     for (const auto& other : plan.alternatives) {
         text += fmt::format("  TP {}", other.tp);
         if (other.replicas > 1) text += fmt::format(" x {} replicas", other.replicas);
@@ -43,21 +43,40 @@ std::string pareto_text(const DegreeDecision& decision) {
     return "\nnothing beats these in both tokens/s/user and tokens/s/GPU:\n" + format_table(rows);
 }
 
-/// "layers 0-30: q_proj out, ..": ops that do not run whole on every rank.
+/// "embedding", "head", "layer 3", "layers 0 to 30", "6 layers from 5".
+std::string place_text(const std::vector<int>& layers, bool first) {
+    if (layers.front() < 0) return first ? "embedding" : "head";
+    const auto count = static_cast<int>(layers.size());
+    if (count == 1) return fmt::format("layer {}", layers.front());
+    if (layers.back() - layers.front() == count - 1)
+        return fmt::format("layers {} to {}", layers.front(), layers.back());
+    return fmt::format("{} layers from {}", count, layers.front());
+}
+
+/// How an op is shared out, for people: choices are named for the search (planner/op_choice.cpp).
+std::string cut_text(const std::string& choice) {
+    if (choice == "out") return "by output rows";
+    if (choice == "in") return "by input columns";
+    return "by " + choice;
+}
+
+/// One line per kind of block: ops cut over the ranks, grouped by how; ops not named run whole on
+/// every rank.
 std::string layout_text(const std::vector<BlockLayout>& layout) {
     std::string text;
     for (const auto& entry : layout) {
-        std::vector<std::string> words;
+        std::vector<std::pair<std::string, std::vector<std::string>>> cuts;
         for (const auto& [op, choice] : entry.ops) {
-            if (choice != "replicated") words.push_back(op + " " + choice);
+            if (choice == "replicated") continue;
+            const auto how = cut_text(choice);
+            auto found = std::ranges::find(cuts, how, [](const auto& cut) { return cut.first; });
+            if (found == cuts.end()) found = cuts.insert(cuts.end(), {how, {}});
+            found->second.push_back(op);
         }
-        const auto place =
-            entry.layers.front() < 0 ? std::string("outside the layers")
-            : entry.layers.size() == 1
-                ? fmt::format("layer {}", entry.layers.front())
-                : fmt::format("{} layers from {}", entry.layers.size(), entry.layers.front());
-        text += fmt::format("  {}: {}\n", place,
-                            words.empty() ? "everything on every rank" : join(words, ", "));
+        std::vector<std::string> words;
+        for (const auto& [how, ops] : cuts) words.push_back(join(ops, ", ") + " " + how);
+        text += fmt::format("  {}: {}\n", place_text(entry.layers, &entry == &layout.front()),
+                            words.empty() ? "whole on every rank" : join(words, "; "));
     }
     return text;
 }
@@ -76,6 +95,7 @@ std::string proof_text(const Certificate& certificate) {
 
 std::string hf_text(const HfComparison& hf, Seconds step) {
     if (!hf.feasible) return "transformers' own plan does not work: " + hf.reason + "\n";
+    if (hf.differences.empty() && hf.reason.empty()) return "transformers' own plan is the same\n";
     auto text =
         fmt::format("transformers' own plan: {} a step, {:+.1f} %{}\n", format_time(*hf.step.value),
                     100 * (*hf.step.value / step - 1), hf.reason.empty() ? "" : "; " + hf.reason);
@@ -89,9 +109,10 @@ std::string plan_text(const PlanDocument& plan) {
     auto text = plan.why + "\n";
     if (plan.decision) text += decision_text(*plan.decision);
     text += alternatives_text(plan);
-    if (plan.layout && plan.certificate && plan.tp > 1) {
-        text += "\nlayout of the plan:\n" + layout_text(*plan.layout);
-        text += proof_text(*plan.certificate);
+    if (plan.layout && plan.tp > 1) {
+        text += fmt::format("\nlayout of the plan, over {} ranks:\n", plan.tp) +
+                layout_text(*plan.layout);
+        if (plan.certificate) text += proof_text(*plan.certificate);
         if (plan.hf) text += hf_text(*plan.hf, plan.predicted.step);
     }
     if (plan.decision) text += pareto_text(*plan.decision);

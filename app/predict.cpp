@@ -34,10 +34,11 @@ PredictDocument predict(const HardwareProfile& hardware, const CsvTable& table) 
     SingleOpPricer pricer(hardware);
     for (const auto& op : read_op_rows(table)) {
         const auto cost = price_row(pricer, op.size, table, op.row);
+        const auto interval = interval_around(cost.time, cost.time * cost.half_width);
         document.rows.push_back({.line = static_cast<int>(table.lines[op.row]),
                                  .time = cost.time,
-                                 .low = cost.time * (1 - cost.half_width),
-                                 .high = cost.time * (1 + cost.half_width),
+                                 .low = interval[0],
+                                 .high = interval[1],
                                  .provenance = cost.provenance,
                                  .domain = cost.domain});
     }

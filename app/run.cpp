@@ -4,21 +4,18 @@
 #include <limits>
 
 #include "app/detect.h"
+#include "app/drift.h"
 #include "app/small_copy.h"
+#include "executor/backend.h"
 #include "executor/numerics.h"
-#include "executor/probe.h"
 #include "executor/reference.h"
 #include "planner/lower.h"
 
 namespace tplan {
 namespace {
 
-constexpr int kProbePoints = 6;
 constexpr int kProbeReps = 3;
 constexpr int kProbeVisits = 4;  // spread over the repetitions
-double tolerance_of(DType dtype) {
-    return dtype == DType::fp32 ? kToleranceFp32 : kToleranceBf16;
-}
 
 }  // namespace
 
@@ -62,12 +59,46 @@ Program one_rank_program(const PlanDocument& plan) {
     return lower(model, *planned.plan, plan.workload.dtype);
 }
 
-NumericsCheck check_of(std::string what, const Deviation& deviation, double tolerance) {
-    const bool pass = deviation.finite && deviation.max_rel <= tolerance;
+/// Refuses what a run of threads would refuse after its first minutes: a backend that is not there,
+/// steps it cannot run, and the memory of the plan and of one rank beside each other. Processes
+/// refuse on their own when they start.
+void require_runnable(const Program& program, const std::optional<Program>& one,
+                      const Workload& workload, const RunOptions& options) {
+    const auto backend = make_backend(options.backend, program.tp);
+    for (const auto& section : program.sections) {
+        for (const auto& step : section.steps) {
+            const auto reason = backend->refusal(step, options.dtype);
+            if (!reason.empty())
+                throw Error(section.name + "/" + step.name,
+                            fmt::format("{} cannot run: {}", name_of(step.kind), reason));
+        }
+    }
+    auto needs = memory_needs(program, workload, options.dtype, *backend);
+    if (one) {
+        const auto alone = make_backend(options.backend, 1);
+        const auto more = memory_needs(*one, workload, options.dtype, *alone);
+        needs.ranks.insert(needs.ranks.end(), more.ranks.begin(), more.ranks.end());
+    }
+    if (needs.fits()) return;
+    throw Error(
+        "memory",
+        fmt::format("the run{} needs {}, {} are there; {}", one ? ", with one rank beside it," : "",
+                    format_bytes(Bytes(needs.total())), format_bytes(Bytes(needs.available)),
+                    needs.text()),
+        "run fewer layers with --layers, a smaller batch or a shorter context");
+}
+
+/// The rest of the check follows from these: derive().
+NumericsCheck check_of(std::string what, const Outputs& got, const Outputs& reference) {
+    const auto apart = deviation(got, reference);
     // JSON has no infinity: a run that made NaN deviates by the largest number.
-    constexpr double kWorst = std::numeric_limits<double>::max();
-    return {std::move(what), deviation.finite ? deviation.max_abs : kWorst,
-            deviation.finite ? deviation.max_rel : kWorst, tolerance, pass};
+    if (!apart.finite)
+        return {.what = std::move(what),
+                .max_abs_diff = std::numeric_limits<double>::max(),
+                .largest = 1};
+    double largest = 0;
+    for (const float value : reference.values) largest = std::max(largest, std::abs(double{value}));
+    return {.what = std::move(what), .max_abs_diff = apart.max_abs, .largest = largest};
 }
 
 /// The small copy under the plan's own layout.
@@ -104,59 +135,24 @@ NumericsCheck against_reference(const PlanDocument& plan, const RunRequest& requ
     const auto tokens = synthetic_tokens(request.seed, workload.rows(Rows::tokens), small.vocab);
     const auto expected =
         run_reference(model, workload, synthetic_weights(request.seed), tokens, request.seed);
-    return check_of("small copy of the model against the scalar reference",
-                    deviation(outputs, expected), kToleranceFp32);
+    return check_of("small copy of the model against the scalar reference", outputs, expected);
 }
 
-/// A few of the profile's points, spread over its tables, and what they cost when it was
-/// calibrated.
-struct DriftPoint {
-    Probe probe;
-    Seconds then;
-    std::vector<TimedSample> samples;
-};
-
-template <class Point>
-void pick(const std::vector<Point>& points, int ranks, int count, std::vector<DriftPoint>& picked) {
-    std::vector<const Point*> usable;
-    for (const auto& point : points) {
-        // Short points are mostly timer, long ones hold up the run.
-        const bool sized = point.time > Seconds(20e-6) && point.time < Seconds(50e-3);
-        if (point.ranks == ranks && sized) usable.push_back(&point);
-    }
-    const auto step = std::max<std::size_t>(1, usable.size() / static_cast<std::size_t>(count));
-    for (std::size_t i = step / 2; i < usable.size() && count-- > 0; i += step) {
-        picked.push_back({probe_of(*usable[i]), usable[i]->time, {}});
-    }
-}
-
-std::vector<DriftPoint> drift_points(const HardwareProfile& hardware, int ranks) {
-    std::vector<DriftPoint> points;
-    if (hardware.backend != "cpu") return points;
-    pick(hardware.tables.gemm, ranks, kProbePoints - 2, points);
-    pick(hardware.tables.elementwise, ranks, 1, points);
-    pick(hardware.tables.attention, ranks, 1, points);
-    return points;
-}
-
-/// Clean times of every executed step, over the repetitions.
-struct OpSamples {
-    std::vector<TimedSample> time, wait;
-};
-
+/// Adds a repetition to the samples of every executed step.
 void record(const RepSample& rep, std::vector<OpSamples>& ops) {
     for (std::size_t s = 0; s < ops.size(); ++s) {
         // The slowest rank's own time; a collective lasts from the last arrival, what came before
         // is waiting.
-        TimedSample time, wait;
+        double time = 0, wait = 0;
+        bool clean = true;
         for (const auto& rank : rep.ranks) {
-            time.time = std::max(time.time, Seconds(rank[s].seconds - rank[s].wait_s));
-            wait.time = std::max(wait.time, Seconds(rank[s].wait_s));
-            time.clean = time.clean && rank[s].clean;
+            time = std::max(time, rank[s].seconds - rank[s].wait_s);
+            wait = std::max(wait, rank[s].wait_s);
+            clean = clean && rank[s].clean;
         }
-        wait.clean = time.clean;
-        ops[s].time.push_back(time);
-        ops[s].wait.push_back(wait);
+        ops[s].times.emplace_back(time);
+        ops[s].waits.emplace_back(wait);
+        ops[s].clean += clean ? 'c' : 'p';
     }
 }
 
@@ -164,9 +160,10 @@ void record(const RepSample& rep, std::vector<OpSamples>& ops) {
 /// they come, so that a run cut short leaves what it has.
 void measure(const PlanDocument& plan, const RunRequest& request, Runner& runner, Runner* one,
              Measured& measured) {
-    auto probes = drift_points(plan.hardware, plan.tp);
-    std::vector<OpSamples> ops(runner.steps().size());
-    std::vector<TimedSample> one_samples;
+    const auto points = drift_points(plan.hardware, plan.tp);
+    for (const auto& point : points)
+        measured.probes.push_back({point.probe.name, point.then, Seconds(0)});
+    for (const auto& step : runner.steps()) measured.op_samples.push_back({.id = step.id});
     const int visit_every = std::max(1, request.reps / kProbeVisits);
     for (int rep = -request.warmup; rep < request.reps; ++rep) {
         if (request.stop.stop_requested()) throw Error("run", "stopped", "nothing was judged");
@@ -175,13 +172,16 @@ void measure(const PlanDocument& plan, const RunRequest& request, Runner& runner
         if (one) sample_of_one = one->run();
         if (rep < 0) continue;
         measured.step_samples.push_back({Seconds(sample_of_plan.seconds), sample_of_plan.clean});
-        record(sample_of_plan, ops);
+        record(sample_of_plan, measured.op_samples);
         if (sample_of_one)
-            one_samples.push_back({Seconds(sample_of_one->seconds), sample_of_one->clean});
+            measured.step_tp1_samples.push_back(
+                {Seconds(sample_of_one->seconds), sample_of_one->clean});
         if (rep % visit_every == 0) {
-            for (auto& point : probes) {
-                const auto more = sample(point.probe, measured.backend, kProbeReps, request.world);
-                point.samples.insert(point.samples.end(), more.begin(), more.end());
+            for (std::size_t i = 0; i < points.size(); ++i) {
+                const auto more =
+                    sample(points[i].probe, measured.backend, kProbeReps, request.world);
+                auto& samples = measured.probes[i].samples;
+                samples.insert(samples.end(), more.begin(), more.end());
             }
         }
         if (request.progress) {
@@ -189,14 +189,6 @@ void measure(const PlanDocument& plan, const RunRequest& request, Runner& runner
                              fmt::format("repetition {} of {}", rep + 1, request.reps));
         }
     }
-
-    measured.step_tp1 = spread_of(one ? one_samples : measured.step_samples);
-    for (std::size_t s = 0; s < ops.size(); ++s) {
-        measured.ops.push_back(
-            {runner.steps()[s].id, spread_of(ops[s].time).median, spread_of(ops[s].wait).median});
-    }
-    for (const auto& point : probes)
-        measured.probes.push_back({point.probe.name, point.then, spread_of(point.samples).median});
 }
 
 Named<std::string> environment_of(const Runner& runner, const RunRequest& request) {
@@ -230,15 +222,22 @@ Validation run_program(const PlanDocument& plan, const Program& program,
     auto& measured = result.measured;
     measured.layers = layers;
 
+    const auto program_of_plan = first_layers(program, layers);
+    std::optional<Program> program_of_one;
+    if (plan.tp > 1) program_of_one = first_layers(one_rank_program(plan), layers);
+    if (!request.world) {
+        require_runnable(program_of_plan, program_of_one, plan.workload,
+                         options_of(plan, request, true));
+    }
+
     tell(0, "checking the small copy against the scalar reference");
     result.numerics.reference.push_back(against_reference(plan, request));
     tell(0.02, "making the weights");
-    Runner runner(first_layers(program, layers), plan.workload, options_of(plan, request, true));
+    Runner runner(program_of_plan, plan.workload, options_of(plan, request, true));
     // The program of one rank is the first process's alone, the others wait for it meanwhile.
     std::optional<Runner> one;
-    if (plan.tp > 1 && (!request.world || request.world->first()))
-        one.emplace(first_layers(one_rank_program(plan), layers), plan.workload,
-                    options_of_one(plan, request));
+    if (program_of_one && (!request.world || request.world->first()))
+        one.emplace(*program_of_one, plan.workload, options_of_one(plan, request));
     measured.backend = runner.backend();
     measured.devices = runner.devices();
     measured.environment = environment_of(runner, request);
@@ -250,14 +249,14 @@ Validation run_program(const PlanDocument& plan, const Program& program,
         const auto outputs = runner.outputs();
         if (one) {
             one->run();
-            result.numerics.reference.push_back(
-                check_of(fmt::format("logits of TP {} against TP 1", plan.tp),
-                         deviation(outputs, one->outputs()), tolerance_of(plan.workload.dtype)));
+            result.numerics.reference.push_back(check_of(
+                fmt::format("logits of TP {} against TP 1", plan.tp), outputs, one->outputs()));
         }
         measure(plan, request, runner, one ? &*one : nullptr, measured);
     } catch (const Error& failure) {
         derive(plan, result);
         result.verdict = RunVerdict::failed;
+        result.reasons = {failure.what()};
         result.last_steps = runner.trails();
         throw RunFailure(failure, std::move(result));
     }

@@ -9,7 +9,9 @@
 #include "app/layer_rows.h"
 #include "app/predict.h"
 #include "app/query.h"
+#include "app/refusal.h"
 #include "app/show.h"
+#include "app/sweep.h"
 #include "app/validated.h"
 #include "core/schema.h"
 
@@ -38,6 +40,7 @@ std::vector<Kind> kinds() {
         {"`tplan inspect --json`", schema_of<InspectDocument>()},
         {"`tplan estimate --json`; `predicted` of a plan", schema_of<Estimate>()},
         {"`tplan sweep --json`", schema_of<SweepDocument>()},
+        {"`--json` of estimate, plan and show where the answer is no", schema_of<Refusal>()},
         {"`tplan plan -o`", schema_of<PlanDocument>()},
         {"`tplan run -o`: all keys of the plan, and these",
          {std::string(kValidatedSchema), describe<Validation>()}},

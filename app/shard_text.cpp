@@ -14,20 +14,32 @@ char rank_mark(int rank) {
     return kMarks[static_cast<std::size_t>(rank) % kMarks.size()];
 }
 
+/// A cell that several ranks hold shows them in turn.
 std::string bar(const Tensor& tensor, const Split& split, int tp) {
     if (split.kind == SplitKind::whole) return std::string(kBarWidth, '/');
     const auto n = tensor.shape[static_cast<std::size_t>(split.dim)];
-    std::string cells(kBarWidth, '.');
+    std::vector<std::string> owners(kBarWidth);
     for (int rank = 0; rank < tp; ++rank) {
         for (const auto& slice : slices(split, n, rank)) {
             const auto begin = slice.offset * kBarWidth / n;
             const auto end = std::max(begin + 1, (slice.offset + slice.extent) * kBarWidth / n);
-            for (auto cell = begin; cell < std::min(end, kBarWidth); ++cell) {
-                cells[static_cast<std::size_t>(cell)] = rank_mark(rank);
-            }
+            for (auto cell = begin; cell < std::min(end, kBarWidth); ++cell)
+                owners[static_cast<std::size_t>(cell)] += rank_mark(rank);
         }
     }
+    std::string cells;
+    for (std::size_t cell = 0; cell < owners.size(); ++cell) {
+        const auto& marks = owners[cell];
+        cells += marks.empty() ? '.' : marks[cell % marks.size()];
+    }
     return cells;
+}
+
+/// Do the ranks together hold more than there is?
+bool has_copies(const Split& split, std::int64_t n) {
+    std::int64_t held = 0;
+    for (int rank = 0; rank < split.parts; ++rank) held += local_extent(split, n, rank);
+    return held > n;
 }
 
 std::string cut_words(const Tensor& tensor, const Split& split) {
@@ -39,9 +51,7 @@ std::string cut_words(const Tensor& tensor, const Split& split) {
                                                        : "split experts";
     if (split.kind == SplitKind::packed) return where + ", half by half";
     const auto n = tensor.shape[static_cast<std::size_t>(split.dim)];
-    if (split.kind == SplitKind::grouped && n / split.unit < split.parts)
-        return where + ", KV heads copied";
-    return where;
+    return has_copies(split, n) ? where + ", KV heads copied" : where;
 }
 
 }  // namespace
@@ -70,7 +80,9 @@ std::string shard_map_text(const Model& model, const Plan& plan) {
         }
         text += format_table(rows) + "\n";
     }
-    text += "digits: the rank that owns the part; '/': every rank holds all of it; '.': padding\n";
+    text +=
+        "digits: the rank that holds the part, in turn where several hold a copy; '/': every rank "
+        "holds all of it; '.': padding\n";
     return text;
 }
 

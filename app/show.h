@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "planner/document.h"
+#include "app/refusal.h"
 
 /// `tplan show`: who holds what of each kind of layer, of a plan file or of a model at one degree.
 
@@ -26,8 +26,8 @@ struct ShowDocument {
 /// The shard map, or why there is none.
 struct ShowResult {
     std::optional<ShowDocument> document;
-    std::string text;     // the map for a terminal
-    std::string refusal;  // set instead when the degree does not work
+    std::string text;                // the map for a terminal
+    std::optional<Refusal> refusal;  // set instead when the degree does not work
 };
 
 /// `what` names a plan file of either kind, whose own degree and layout count, or a model, for

@@ -1,13 +1,13 @@
 #include "app/study.h"
 
 #include <algorithm>
-
-#include "planner/lower.h"
+#include <utility>
 
 namespace tplan {
 namespace {
 
 constexpr int kEveryDegreeTo = 8;
+constexpr double kSure = 0.95;  // below it an answer says how sure it is
 
 std::size_t at(int index) {
     return static_cast<std::size_t>(index);
@@ -26,52 +26,55 @@ std::vector<int> degrees_to_show(int most, int tp) {
     return degrees;
 }
 
-/// Calls `each(section, step, repeats)` for every step of the program.
-template <class Each>
-void for_each_step(const Program& program, const CompiledProgram& compiled, const Each& each) {
-    for (std::size_t s = 0; s < program.sections.size(); ++s) {
-        for (std::size_t i = 0; i < program.sections[s].steps.size(); ++i)
-            each(static_cast<int>(s), static_cast<int>(i), compiled.sections[s].repeats);
-    }
-}
-
-CurvePoint curve_point(const Lowering& lowered, int tp, const HardwareProfile& hardware,
-                       const CostOptions& cost, const Workload& workload) {
-    CurvePoint point;
-    point.tp = tp;
-    if (!lowered.program) {
-        const auto& violations = lowered.feasibility.violations;
-        point.reason = violations.empty() ? "infeasible" : violations.front().message;
-        return point;
-    }
-    const auto compiled = compile(*lowered.program, hardware, cost);
-    point.feasible = true;
-    point.totals = price(compiled, workload);
-    for_each_step(*lowered.program, compiled, [&](int section, int step, double repeats) {
-        const auto priced = price_step(compiled, section, step, workload);
-        const auto kind = lowered.program->sections[at(section)].steps[at(step)].kind;
-        (is_collective(kind) ? point.transfer : point.work) +=
-            (priced.time - priced.launch) * repeats;
-        point.launch += priced.launch * repeats;
-    });
-    return point;
-}
-
-Curve make_curve(Degrees& degrees, const HardwareProfile& hardware, const PlanRequest& request,
-                 const std::string& link, int most) {
+Curve make_curve(Degrees& degrees, const Circumstance& asked, const std::string& link, int most,
+                 int tp) {
     Curve curve;
     curve.link = link;
-    auto cost = request.cost;
-    cost.link = link;
-    for (const int tp : degrees_to_show(most, request.plan.tp)) {
-        auto& point = curve.points.emplace_back(
-            curve_point(*lowering(degrees, tp), tp, hardware, cost, request.workload));
+    auto around = asked;
+    around.cost.link = link;
+    for (const int degree : degrees_to_show(most, tp)) {
+        const auto& point = curve.points.emplace_back(worked_degree(degrees, degree, around).point);
         if (!point.feasible || !point.totals.memory.fits) continue;
-        const bool better =
-            curve.best < 0 || point.totals.step < curve.points[at(curve.best)].totals.step;
-        if (better) curve.best = static_cast<int>(curve.points.size()) - 1;
+        const auto faster = [&](int than) {
+            return than < 0 || point.totals.step < curve.points[at(than)].totals.step;
+        };
+        const int own = static_cast<int>(curve.points.size()) - 1;
+        if (faster(curve.best)) {
+            curve.second = std::exchange(curve.best, own);
+        } else if (faster(curve.second)) {
+            curve.second = own;
+        }
+    }
+    if (curve.second >= 0) {
+        const auto times = [&](int index) {
+            const auto& lowering =
+                *worked_degree(degrees, curve.points[at(index)].tp, around).lowering;
+            return kind_times(compile(*lowering.program, *around.hardware, around.cost),
+                              around.workload);
+        };
+        curve.sure = probability_ahead(times(curve.best), 1, times(curve.second), 1);
     }
     return curve;
+}
+
+/// Transformers' own plan of the degree beside the one that was searched.
+std::optional<HfComparison> beside_hf(Degrees& degrees, const Study& study) {
+    if (study.lowered->layout.empty()) return std::nullopt;
+    const auto& request = study.request;
+    const auto own = given_layout(degrees, request.plan.tp);
+    HfComparison hf;
+    if (!own->program) {
+        const auto& violations = own->feasibility.violations;
+        hf.reason = violations.empty() ? "infeasible" : violations.front().message;
+        return hf;
+    }
+    const auto totals =
+        price(compile(*own->program, *study.hardware, request.cost), request.workload);
+    hf.feasible = true;
+    hf.step.value = totals.step;
+    hf.fits.value = totals.memory.fits;
+    hf.differences = differences(*study.lowered->program, *own->program);
+    return hf;
 }
 
 std::string step_word(const Workload& workload) {
@@ -84,6 +87,7 @@ std::string loss(const CurvePoint& from, const CurvePoint& to) {
     const auto compute = from.totals.compute - to.totals.compute;
     const auto transfer = to.totals.collective - from.totals.collective;
     if (!to.totals.memory.fits) return "would not fit";
+    if (compute <= Seconds{} && transfer <= Seconds{}) return "would save nothing";
     if (compute <= Seconds{})
         return fmt::format("would only add {} of communication", format_time(transfer));
     return fmt::format("would save {} of compute but add {} of communication", format_time(compute),
@@ -94,43 +98,15 @@ std::string loss(const CurvePoint& from, const CurvePoint& to) {
 std::string gain(const CurvePoint& from, const CurvePoint& to) {
     const auto compute = from.totals.compute - to.totals.compute;
     const auto transfer = to.totals.collective - from.totals.collective;
+    if (transfer <= Seconds{}) {
+        return fmt::format("against TP {} it saves {} of compute and {} of communication", from.tp,
+                           format_time(compute), format_time(Seconds{} - transfer));
+    }
     return fmt::format("against TP {} it saves {} of compute for {} more communication", from.tp,
                        format_time(compute), format_time(transfer));
 }
 
 }  // namespace
-
-Degrees degrees_of(ModelConfig config, const PlanOptions& options, DType dtype) {
-    if (config.family.empty()) {
-        throw Error(config.source + "/model_type",
-                    fmt::format("tplan has no op graph for \"{}\"", config.model_type),
-                    "`tplan inspect` still gives its verdict");
-    }
-    Degrees degrees;
-    degrees.model = std::make_shared<const Model>(build_model(config));
-    degrees.config = std::make_shared<const ModelConfig>(std::move(config));
-    degrees.options = options;
-    degrees.dtype = dtype;
-    return degrees;
-}
-
-std::shared_ptr<const Lowering> lowering(Degrees& degrees, int tp) {
-    auto& kept = degrees.lowered[tp];
-    if (kept) return kept;
-    auto options = degrees.options;
-    options.tp = tp;
-    auto made = std::make_shared<Lowering>();
-    auto planned = make_plan(*degrees.config, *degrees.model, options);
-    made->feasibility = std::move(planned.feasibility);
-    if (planned.plan) {
-        made->program = lower(*degrees.model, *planned.plan, degrees.dtype);
-        made->plan = std::move(planned.plan);
-    } else {
-        made->plan = assign(*degrees.config, *degrees.model, options);
-    }
-    kept = std::move(made);
-    return kept;
-}
 
 const CurvePoint* point_at(const Curve& curve, int tp) {
     const auto found = std::ranges::find(curve.points, tp, &CurvePoint::tp);
@@ -139,10 +115,11 @@ const CurvePoint* point_at(const Curve& curve, int tp) {
 
 std::string answer_sentence(const Curve& curve, const Workload& workload,
                             const HardwareProfile& hardware) {
-    const CurvePoint *base = nullptr, *largest = nullptr;
+    const CurvePoint *first = nullptr, *base = nullptr, *largest = nullptr;
     for (const auto& point : curve.points) {
         if (!point.feasible) continue;
-        if (!base) base = &point;
+        if (!first) first = &point;
+        if (!base || !base->totals.memory.fits) base = &point;
         largest = &point;
     }
     if (!base) return "No degree works: " + curve.points.front().reason + ".";
@@ -162,9 +139,11 @@ std::string answer_sentence(const Curve& curve, const Workload& workload,
     }
     auto text = fmt::format("Use TP {} over {}: {} {}", best.tp, curve.link,
                             format_time(best.totals.step), step_word(workload));
-    if (&best != base && base->totals.memory.fits)
+    if (&best != base) {
         text += fmt::format(", {:.2f}x as fast as TP {}", base->totals.step / best.totals.step,
                             base->tp);
+        if (base != first) text += ", the smallest that fits";
+    }
     const bool tight = before && !before->totals.memory.fits;
     if (after) {
         text += fmt::format(", because TP {} {}", after->tp, loss(best, *after));
@@ -179,6 +158,10 @@ std::string answer_sentence(const Curve& curve, const Workload& workload,
         text += fmt::format("{} TP {} does not fit ({} of {})", after ? "; and" : ", because",
                             before->tp, format_bytes(before->totals.memory.total),
                             format_bytes(before->totals.memory.capacity));
+    }
+    if (curve.second >= 0 && curve.sure < kSure) {
+        text += fmt::format("; TP {} is close: {:.0f} % sure that it is slower",
+                            curve.points[at(curve.second)].tp, 100 * curve.sure);
     }
     return text + ".";
 }
@@ -209,7 +192,8 @@ Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardwa
         std::rotate(links.begin(), own, own + 1);
     }
 
-    study.lowered = lowering(degrees, tp);
+    const Circumstance around{study.hardware, study.request.cost, request.workload};
+    study.lowered = worked_degree(degrees, tp, around).lowering;
     const auto& workload = request.workload;
     if (const auto& program = study.lowered->program) {
         study.compiled = compile(*program, *study.hardware, study.request.cost);
@@ -223,30 +207,34 @@ Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardwa
         });
     }
     for (const auto& name : links) {
-        study.curves.push_back(
-            make_curve(degrees, *study.hardware, study.request, name, study.most));
+        study.curves.push_back(make_curve(degrees, around, name, study.most, tp));
     }
     for (const auto& point : study.curves.front().points) {
         if (point.feasible) study.working.push_back(point.tp);
     }
+    study.hf = beside_hf(degrees, study);
     study.answer = answer_sentence(study.curves.front(), workload, *study.hardware);
     return study;
 }
 
 Study study_of(const PlanDocument& plan, const std::optional<Validation>& validation) {
-    if (plan.request.training) {
-        throw Error("plan/workload/phase", "reports and the window show serving only",
-                    "`tplan plan` prints the cost of training, --json every step");
-    }
-    auto config = read_model_config(plan.model, "plan/model");
-    config.source = plan.model_source;
     auto request = plan.request;
     request.plan.tp = plan.tp;
     request.workload = plan.workload;
-    auto degrees = degrees_of(std::move(config), request.plan, plan.workload.dtype);
-    auto study =
-        make_study(degrees, std::make_shared<const HardwareProfile>(plan.hardware), request);
+    const auto hardware = std::make_shared<const HardwareProfile>(plan.hardware);
+    auto degrees = degrees_of(plan, hardware);
+    if (request.training) {
+        request.workload = degrees.around.workload;
+        request.plan.layout = degrees.options.layout;
+        request.training.reset();
+    }
+    auto study = make_study(degrees, hardware, request);
+    if (plan.request.training) {
+        study.training = plan.predicted;
+        study.answer = plan.why;
+    }
     study.validation = validation;
+    study.decision = plan.decision;
     return study;
 }
 

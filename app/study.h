@@ -1,10 +1,10 @@
 #pragma once
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "app/degrees.h"
 #include "app/query.h"
 #include "app/validated.h"
 #include "cost_model/compiled.h"
@@ -15,27 +15,6 @@
 
 namespace tplan {
 
-/// One degree of a model. `plan` is there even when the degree is refused: as transformers would
-/// cut it.
-struct Lowering {
-    Feasibility feasibility;
-    std::optional<Plan> plan;
-    std::optional<Program> program;  // empty when the degree does not work
-};
-
-/// A model with its degrees, each lowered when first asked for and then kept: moving the degree,
-/// the link or the workload prices what is already there.
-struct Degrees {
-    std::shared_ptr<const ModelConfig> config;
-    std::shared_ptr<const Model> model;
-    PlanOptions options;  // `tp` is not looked at
-    DType dtype = DType::bf16;
-    std::map<int, std::shared_ptr<const Lowering>> lowered;
-};
-/// Throws Error for a model without an op graph.
-Degrees degrees_of(ModelConfig config, const PlanOptions& options, DType dtype);
-std::shared_ptr<const Lowering> lowering(Degrees& degrees, int tp);
-
 /// A step of a section with its price; `step` of the program at the same place.
 struct PricedStep {
     StepCost cost;
@@ -43,20 +22,13 @@ struct PricedStep {
     double repeats = 1;     // how often the model runs it
 };
 
-/// One degree over one link.
-struct CurvePoint {
-    int tp = 1;
-    bool feasible = false;
-    std::string reason;  // why not; empty otherwise
-    Totals totals;
-    Seconds work, transfer, launch;  // of the step: compute and collectives without their launches
-};
-
 /// All degrees over one link. `best`: index of the fastest point that fits, -1 when none does.
 struct Curve {
     std::string link;
     std::vector<CurvePoint> points;
     int best = -1;
+    int second = -1;  // the fastest after it that fits
+    double sure = 1;  // probability that the best is faster than the second
 };
 
 struct Study {
@@ -71,6 +43,9 @@ struct Study {
     std::optional<Totals> totals;                // empty when the degree does not work
     std::vector<Curve> curves;                   // the request's link first
     std::vector<int> working;                    // degrees of the curves that work
+    std::optional<HfComparison> hf;              // transformers' own plan, beside a searched layout
+    std::optional<DegreeDecision> decision;      // of a plan file that weighed degrees
+    std::optional<Estimate> training;            // of a plan of training: its whole step
     std::string answer;                          // which degree to use and why, one sentence
     std::optional<Validation> validation;        // of a run of exactly this plan
 };
@@ -80,7 +55,8 @@ struct Study {
 Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardware,
                  const PlanRequest& request, std::vector<std::string> links = {});
 
-/// The same of a plan file.
+/// The same of a plan file, in the layout that the file has. A plan of training becomes its forward
+/// pass, as a prefill of all positions of a micro-batch; `training` and `answer` are the plan's.
 Study study_of(const PlanDocument& plan, const std::optional<Validation>& validation);
 
 /// The point of a curve at that degree, or nullptr.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
 
 namespace tplan {
 namespace {
@@ -45,56 +44,6 @@ std::vector<std::string> items_of(const std::string& text) {
         }
     }
     return items;
-}
-
-/// "the same op in every layer, together".
-struct OpRow {
-    std::string name, kind, bound;
-    int count = 0;
-    Seconds time;
-};
-
-std::string ops_table(const Estimate& estimate) {
-    std::vector<OpRow> rows;
-    std::map<std::string, std::size_t> row_of;
-    for (const auto& op : estimate.ops) {
-        const auto bound = std::string(name_of(op.bound));
-        const auto [it, inserted] = row_of.emplace(op.name + bound, rows.size());
-        if (inserted) rows.push_back({op.name, op.kind, bound, 0, {}});
-        ++rows[it->second].count;
-        rows[it->second].time += op.time;
-    }
-    std::ranges::stable_sort(rows, [](const auto& a, const auto& b) { return a.time > b.time; });
-    constexpr std::size_t kShown = 25;
-    std::vector<std::vector<std::string>> table{
-        {"op of a micro-batch", "kind", "times", "each", "together", "bound by"}};
-    for (const auto& row : rows) {
-        if (table.size() > kShown) break;
-        table.push_back({row.name, row.kind, std::to_string(row.count),
-                         format_time(row.time / row.count), format_time(row.time), row.bound});
-    }
-    auto text = format_table(table);
-    if (rows.size() > kShown)
-        text += fmt::format("and {} more, each shorter; --json has all\n", rows.size() - kShown);
-    return text;
-}
-
-std::string memory_table(const MemoryUse& memory) {
-    auto text = format_table({{"memory per GPU", "bytes"},
-                              {"weights at work", format_bytes(memory.weights)},
-                              {"gradients", format_bytes(memory.gradients)},
-                              {"optimizer, master weights", format_bytes(memory.optimizer)},
-                              {"activations", format_bytes(memory.activations)},
-                              {"logits", format_bytes(memory.logits)},
-                              {"communication", format_bytes(memory.communication)},
-                              {"workspace", format_bytes(memory.workspace)},
-                              {"total", format_bytes(memory.total)},
-                              {"capacity", format_bytes(memory.capacity)}});
-    text += fmt::format(
-        "{}; largest micro-batch {} at this length, longest sequence {} at this batch\n",
-        memory.fits ? "fits" : "DOES NOT FIT", format_count(memory.max_batch),
-        format_count(memory.max_context));
-    return text;
 }
 
 }  // namespace
@@ -157,56 +106,6 @@ void apply_training(Query& query, const TrainingFlags& flags) {
                     "give an integer from 1 to 2147483648");
     }
     request.workload.context = request.workload.input;
-}
-
-std::string training_text(const Estimate& estimate) {
-    const auto& work = estimate.workload;
-    const auto& training = *estimate.training;
-    const auto& mesh = training.mesh;
-    const auto& parts = *estimate.parts;
-    auto text = fmt::format("{} on {} x {}", estimate.model, mesh.ranks(), estimate.hardware);
-    if (estimate.tp > 1) text += ", TP over " + estimate.link;
-    text +=
-        fmt::format("\n  train, mesh dp_replicate={}, dp_shard={}, tp={}: {} sequences a step\n",
-                    mesh.dp_replicate, mesh.dp_shard, mesh.tp,
-                    work.batch * training.accumulate * mesh.data_parallel());
-    text += fmt::format(
-        "  micro-batch {} x {} tokens, accumulate {}, recompute {}, {}, {}, kernels {}, layout "
-        "{}\n",
-        work.batch, work.input, training.accumulate, name_of(training.recompute),
-        name_of(training.optimizer), name_of(work.dtype), name_of(estimate.kernels),
-        name_of(estimate.layout));
-    text +=
-        fmt::format("  step {}   90 % interval {} to {}   ({}, {})\n", format_time(estimate.step),
-                    format_time(estimate.interval_90[0]), format_time(estimate.interval_90[1]),
-                    name_of(estimate.provenance), name_of(estimate.domain));
-    text += fmt::format("  {:.0f} tokens/s of all, {:.0f} of each GPU\n\n", estimate.tokens_per_s,
-                        estimate.tokens_per_s / static_cast<double>(mesh.ranks()));
-    const auto share = [&](Seconds part) { return format_percent(part / estimate.step); };
-    const auto hidden = parts.parameters - parts.exposed_parameters;
-    text += format_table(
-        {{"part", "time", "share"},
-         {"forward", format_time(parts.forward), share(parts.forward)},
-         {"loss", format_time(parts.loss), share(parts.loss)},
-         {"backward", format_time(parts.backward), share(parts.backward)},
-         {"optimizer", format_time(parts.update), share(parts.update)},
-         {"parameters, exposed", format_time(parts.exposed_parameters),
-          share(parts.exposed_parameters)},
-         {"parameters, beside compute", format_time(hidden), ""},
-         {"of all, TP's collectives", format_time(estimate.collective - parts.parameters),
-          share(estimate.collective - parts.parameters)}});
-    text += "\n" + ops_table(estimate) + "\n" + memory_table(estimate.memory);
-    for (const auto& note : estimate.notes) text += "note: " + note + "\n";
-    return text;
-}
-
-TrainingResult train_at(const ModelConfig& config, const HardwareProfile& hardware,
-                        PlanRequest request, int tp, const std::string& link, std::int64_t batch) {
-    request.plan.tp = tp;
-    request.training->mesh.tp = tp;
-    request.cost.link = link;
-    request.workload.batch = batch;
-    return plan_training(config, hardware, request);
 }
 
 }  // namespace tplan

@@ -4,9 +4,8 @@
 #include <vector>
 
 #include "app/query.h"
-#include "planner/train_plan.h"
 
-/// Training as a user asks for it, and its answers as text.
+/// Training as a user asks for it.
 
 namespace tplan {
 
@@ -26,13 +25,5 @@ Mesh read_mesh(const std::string& text);
 /// mesh names none; `input` of the workload is --seq. Throws Error for flags of training in another
 /// phase, for flags of serving in training, and where --tp and the mesh disagree.
 void apply_training(Query& query, const TrainingFlags& flags);
-
-/// The estimate of a training step for a terminal.
-std::string training_text(const Estimate& estimate);
-
-/// The same step at another place: what a row of a sweep shows. `program` is absent where the
-/// degree does not work.
-TrainingResult train_at(const ModelConfig& config, const HardwareProfile& hardware,
-                        PlanRequest request, int tp, const std::string& link, std::int64_t batch);
 
 }  // namespace tplan

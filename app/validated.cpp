@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <map>
 
-#include "core/files.h"
+#include "app/drift.h"
 #include "core/statistics.h"
+#include "executor/numerics.h"
 
 namespace tplan {
 namespace {
@@ -13,7 +15,7 @@ namespace {
 constexpr double kMinCleanFraction = 0.5;
 constexpr double kMaxMedianOverP10 = 1.15;
 constexpr double kMaxDrift = 0.10;
-constexpr std::array kValidationKeys = {"measured", "numerics", "comparison", "verdict"};
+constexpr std::array kValidationKeys = {"measured", "numerics", "comparison", "verdict", "reasons"};
 constexpr const char* kLastSteps = "last_steps";  // only in a run that was cut short
 
 /// The text under "schema"; empty when there is none.
@@ -25,25 +27,6 @@ std::string named_schema(const Json& document) {
 
 double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
-}
-
-/// Measured times as a file has them: beyond these a quotient of two would not be a number.
-void require_times(const Measured& measured, const std::string& where) {
-    constexpr double kShortest = 1e-12, kLongest = 1e9;
-    const auto check = [&](Seconds time, const std::string& path) {
-        if (time.value == 0 || (time.value >= kShortest && time.value <= kLongest)) return;
-        throw Error(where + "/measured/" + path, fmt::format("{} s is out of range", time.value),
-                    fmt::format("0, or {} to {} s was expected", kShortest, kLongest));
-    };
-    for (std::size_t i = 0; i < measured.step_samples.size(); ++i)
-        check(measured.step_samples[i].time, fmt::format("step_samples/{}/time_s", i));
-    for (std::size_t i = 0; i < measured.ops.size(); ++i)
-        check(measured.ops[i].time, fmt::format("ops/{}/time_s", i));
-    check(measured.step_tp1.median, "step_tp1_s/median");
-    for (std::size_t i = 0; i < measured.probes.size(); ++i) {
-        check(measured.probes[i].now, fmt::format("probes/{}/now_s", i));
-        check(measured.probes[i].then, fmt::format("probes/{}/then_s", i));
-    }
 }
 
 /// Buffers that a section reads before it writes them.
@@ -106,30 +89,134 @@ void end_as_the_head_begins(Program& program) {
                 "its last layer lies otherwise than the first ones: give more layers");
 }
 
-}  // namespace
+Seconds mean_of(const std::vector<Seconds>& times) {
+    Seconds sum;
+    for (const auto time : times) sum += time;
+    return times.empty() ? sum : sum / static_cast<double>(times.size());
+}
 
-void derive(const PlanDocument& plan, Validation& validation) {
-    auto& measured = validation.measured;
+Seconds mean_of(const std::vector<TimedSample>& samples) {
+    Seconds sum;
+    for (const auto& sample : samples) sum += sample.time;
+    return samples.empty() ? sum : sum / static_cast<double>(samples.size());
+}
+
+/// Median over the clean repetitions.
+Seconds clean_median(const std::vector<Seconds>& times, const std::string& clean) {
+    std::vector<TimedSample> samples;
+    for (std::size_t i = 0; i < times.size(); ++i)
+        samples.push_back({times[i], i < clean.size() && clean[i] == 'c'});
+    return spread_of(samples).median;
+}
+
+void derive_measured(const PlanDocument& plan, Measured& measured) {
+    const bool alone = plan.tp == 1;
+    if (alone) measured.step_tp1_samples.clear();
+    measured.ranks = plan.tp;
     measured.samples = static_cast<int>(measured.step_samples.size());
     measured.clean_fraction = clean_fraction(measured.step_samples);
     measured.step = spread_of(measured.step_samples);
-    measured.ranks = plan.tp;
-    measured.speedup_vs_tp1 = plan.tp == 1 ? 1.0
+    measured.step_mean = mean_of(measured.step_samples);
+    measured.step_tp1 = alone ? measured.step : spread_of(measured.step_tp1_samples);
+    measured.step_tp1_mean = mean_of(measured.step_tp1_samples);
+    measured.speedup_vs_tp1 = alone ? 1.0
                               : measured.step.median.value > 0
                                   ? measured.step_tp1.median / measured.step.median
                                   : 0;
-    auto& numerics = validation.numerics;
+    measured.ops.clear();
+    for (auto& op : measured.op_samples) {
+        op.mean_time = mean_of(op.times);
+        op.mean_wait = mean_of(op.waits);
+        measured.ops.push_back(
+            {op.id, clean_median(op.times, op.clean), clean_median(op.waits, op.clean)});
+    }
+    const auto points = drift_points(plan.hardware, plan.tp);
+    if (!measured.probes.empty()) measured.probes.resize(points.size());
+    for (std::size_t i = 0; i < measured.probes.size(); ++i) {
+        auto& probe = measured.probes[i];
+        probe.name = points[i].probe.name;
+        probe.then = points[i].then;
+        probe.now = spread_of(probe.samples).median;
+        probe.mean = mean_of(probe.samples);
+    }
+}
+
+void derive_numerics(const PlanDocument& plan, Numerics& numerics) {
+    constexpr double kWorst = std::numeric_limits<double>::max();
     numerics.max_abs_diff = numerics.max_rel_diff = numerics.tolerance = 0;
     numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
-    for (auto& check : numerics.reference) {
+    for (std::size_t i = 0; i < numerics.reference.size(); ++i) {
+        auto& check = numerics.reference[i];
+        check.tolerance = i == 0 ? small_copy_tolerance() : tolerance_of(plan.workload.dtype);
+        check.max_rel_diff = check.max_abs_diff == 0 ? 0
+                             : check.largest > 0
+                                 ? std::min(check.max_abs_diff / check.largest, kWorst)
+                                 : kWorst;
         check.pass = check.max_rel_diff <= check.tolerance;
         numerics.max_abs_diff = std::max(numerics.max_abs_diff, check.max_abs_diff);
         numerics.max_rel_diff = std::max(numerics.max_rel_diff, check.max_rel_diff);
         numerics.tolerance = std::max(numerics.tolerance, check.tolerance);
         numerics.pass = numerics.pass && check.pass;
     }
-    validation.comparison = compare(estimate_of_layers(plan, measured.layers), measured);
-    validation.verdict = judge_run(measured, numerics, validation.comparison);
+}
+
+/// See Comparison::across_machines. The profile that `tplan calibrate` writes is of one processor;
+/// others are of a kind of device.
+std::string across_machines(const HardwareProfile& predicted, const Measured& measured) {
+    if (predicted.backend != measured.backend)
+        return fmt::format("predicted for {} ({}), measured on {}", predicted.name,
+                           predicted.backend, measured.backend);
+    if (predicted.name != "this-cpu") return {};
+    for (const auto& [key, cpu] : measured.environment) {
+        if (key == "cpu" && cpu != predicted.description)
+            return fmt::format("predicted for {}, measured on {}", predicted.description, cpu);
+    }
+    return {};
+}
+
+/// Why a run says nothing about the prediction, whatever the error; empty when it does.
+std::vector<std::string> noise_reasons(const Measured& measured, const Comparison& comparison) {
+    std::vector<std::string> reasons;
+    if (measured.clean_fraction < kMinCleanFraction)
+        reasons.push_back(fmt::format(
+            "only {} of the repetitions ran without preemption, {} are needed: other work runs on "
+            "these cores",
+            format_percent(measured.clean_fraction), format_percent(kMinCleanFraction)));
+    const auto& step = measured.step;
+    if (step.median > step.p10 * kMaxMedianOverP10)
+        reasons.push_back(
+            fmt::format("the median step of {} is {:.2f} times p10 ({}), {} is allowed: the "
+                        "machine is unsteady",
+                        format_time(step.median), step.p10.value > 0 ? step.median / step.p10 : 0.0,
+                        format_time(step.p10), kMaxMedianOverP10));
+    if (std::abs(comparison.drift - 1) > kMaxDrift)
+        reasons.push_back(
+            fmt::format("the profile's own points take {:.2f} times as long as when it was "
+                        "calibrated, {:.2f} to "
+                        "{:.2f} is allowed: calibrate again with `tplan calibrate`",
+                        comparison.drift, 1 - kMaxDrift, 1 + kMaxDrift));
+    return reasons;
+}
+
+}  // namespace
+
+double small_copy_tolerance() {
+    return kToleranceFp32;
+}
+
+double tolerance_of(DType dtype) {
+    return dtype == DType::fp32 ? kToleranceFp32 : kToleranceBf16;
+}
+
+void derive(const PlanDocument& plan, Validation& validation) {
+    derive_measured(plan, validation.measured);
+    derive_numerics(plan, validation.numerics);
+    const auto predicted = estimate_of_layers(plan, validation.measured.layers);
+    validation.comparison = compare(predicted, validation.measured);
+    validation.comparison.across_machines = across_machines(plan.hardware, validation.measured);
+    validation.verdict = judge_run(validation.measured, validation.numerics, validation.comparison);
+    validation.reasons =
+        verdict_reasons(validation.measured, validation.numerics, validation.comparison);
 }
 
 Comparison compare(const Estimate& predicted, const Measured& measured) {
@@ -158,13 +245,44 @@ Comparison compare(const Estimate& predicted, const Measured& measured) {
 RunVerdict judge_run(const Measured& measured, const Numerics& numerics,
                      const Comparison& comparison) {
     if (!numerics.pass) return RunVerdict::numerics_failed;
-    const bool noisy = measured.clean_fraction < kMinCleanFraction ||
-                       measured.step.median > measured.step.p10 * kMaxMedianOverP10 ||
-                       std::abs(comparison.drift - 1) > kMaxDrift;
-    if (noisy) return RunVerdict::inconclusive;
+    if (!noise_reasons(measured, comparison).empty()) return RunVerdict::inconclusive;
     const auto step = measured.step.median;
-    const bool inside = step >= comparison.interval_90[0] && step <= comparison.interval_90[1];
+    const bool inside = comparison.across_machines.empty() && step >= comparison.interval_90[0] &&
+                        step <= comparison.interval_90[1];
     return inside ? RunVerdict::validated : RunVerdict::out_of_interval;
+}
+
+std::vector<std::string> verdict_reasons(const Measured& measured, const Numerics& numerics,
+                                         const Comparison& comparison) {
+    std::vector<std::string> reasons;
+    switch (judge_run(measured, numerics, comparison)) {
+        case RunVerdict::numerics_failed:
+            if (!numerics.ranks_agree)
+                reasons.emplace_back("the ranks' results differ, or are not finite");
+            for (const auto& check : numerics.reference) {
+                if (check.pass) continue;
+                reasons.push_back(fmt::format("{}: {:.2g} of the largest value, {:.0e} allowed",
+                                              check.what, check.max_rel_diff, check.tolerance));
+            }
+            break;
+        case RunVerdict::inconclusive:
+            reasons = noise_reasons(measured, comparison);
+            break;
+        case RunVerdict::out_of_interval:
+            reasons.push_back(
+                !comparison.across_machines.empty()
+                    ? comparison.across_machines +
+                          ": a step of one machine does not judge a prediction for another; plan "
+                          "with --hw this after `tplan calibrate`"
+                    : fmt::format("the measured step of {} is outside {} to {}",
+                                  format_time(measured.step.median),
+                                  format_time(comparison.interval_90[0]),
+                                  format_time(comparison.interval_90[1])));
+            break;
+        default:
+            break;
+    }
+    return reasons;
 }
 
 Program first_layers(const Program& program, int layers) {
@@ -225,101 +343,6 @@ bool is_plan_file(const std::string& path) {
     if (!std::filesystem::is_regular_file(path, ignored)) return false;
     const auto schema = named_schema(load_json(path));
     return schema == PlanDocument{}.schema || schema == kValidatedSchema;
-}
-
-CheckReport check_file(const std::string& path) {
-    return check_plan_file(read_plan_file(path), path);
-}
-
-CheckReport check_plan_file(const PlanFile& file, const std::string& where) {
-    CheckReport report;
-    report.file = where;
-    report.differences = check_plan(file.plan, where);
-    if (file.validation && report.differences.empty()) {
-        const auto plan = read_plan(file.plan, where);
-        require_times(file.validation->measured, where);
-        auto expected = *file.validation;
-        derive(plan, expected);
-        // What cut a run short is in none of its numbers.
-        if (file.validation->verdict == RunVerdict::failed) expected.verdict = RunVerdict::failed;
-        report.differences = compare_json(to_json(*file.validation), to_json(expected), 50);
-    }
-    report.ok = report.differences.empty();
-    return report;
-}
-
-std::string check_text(const CheckReport& report) {
-    if (report.ok) return report.file + ": everything recomputes to the same\n";
-    std::string text;
-    for (const auto& difference : report.differences) {
-        text += fmt::format("{}: found {}, expected {}\n", difference.path, difference.found,
-                            difference.expected);
-    }
-    return text;
-}
-
-std::string check_refusal(const CheckReport& report) {
-    const auto& first = report.differences.front();
-    return fmt::format(
-        "{}: {} values differ, the first at {}: found {}, expected {}; make the plan again with "
-        "`tplan plan`",
-        report.file, report.differences.size(), first.path, first.found, first.expected);
-}
-
-std::string validation_text(const PlanDocument& plan, const Validation& validation) {
-    const auto& measured = validation.measured;
-    const auto& comparison = validation.comparison;
-    auto text = fmt::format("{}: TP {} on {} ({} layers, {} repetitions, {} clean)\n\n",
-                            plan.model_source, plan.tp, measured.backend, measured.layers,
-                            measured.samples, format_percent(measured.clean_fraction));
-    text += format_table(
-        {{"step", "time", "note"},
-         {"predicted", format_time(comparison.predicted_step),
-          fmt::format("90 % interval {} to {}, {}", format_time(comparison.interval_90[0]),
-                      format_time(comparison.interval_90[1]), name_of(plan.predicted.provenance))},
-         {"measured", format_time(measured.step.median),
-          fmt::format("p10 {}, p90 {}", format_time(measured.step.p10),
-                      format_time(measured.step.p90))},
-         {"error", format_percent(comparison.step_error),
-          fmt::format("{} with the machine's drift of {:.3f} taken out",
-                      format_percent(comparison.step_error_recalibrated), comparison.drift)},
-         {"speedup", fmt::format("{:.2f}x", measured.speedup_vs_tp1), "measured, over one rank"}});
-    struct Row {
-        int count = 0;
-        Seconds predicted, measured, wait;
-    };
-    std::map<std::string, Seconds> waits;
-    for (const auto& op : measured.ops) waits[op.id] = op.wait;
-    std::vector<std::string> order;
-    std::map<std::string, Row> rows;
-    for (const auto& op : comparison.ops) {
-        auto name = op.id;
-        if (name.starts_with("layers.")) name = name.substr(name.find('.', 7) + 1);
-        const auto [it, inserted] = rows.try_emplace(name);
-        if (inserted) order.push_back(name);
-        ++it->second.count;
-        it->second.predicted += op.predicted;
-        it->second.measured += op.measured;
-        it->second.wait += waits[op.id];
-    }
-    std::vector<std::vector<std::string>> table{
-        {"op", "times", "predicted", "measured", "error", "waited for peers"}};
-    for (const auto& name : order) {
-        const auto& row = rows[name];
-        table.push_back(
-            {name, std::to_string(row.count), format_time(row.predicted), format_time(row.measured),
-             format_percent(error_of(row.predicted, row.measured)), format_time(row.wait)});
-    }
-    text += "\n" + format_table(table) + "\n";
-    for (const auto& check : validation.numerics.reference) {
-        text += fmt::format("numerics: {}: {:.2g} of the largest value, {:.0e} allowed: {}\n",
-                            check.what, check.max_rel_diff, check.tolerance,
-                            check.pass ? "ok" : "FAILED");
-    }
-    text += fmt::format("ranks {} bitwise after every all-reduce\n",
-                        validation.numerics.ranks_agree ? "agree" : "DO NOT agree");
-    text += fmt::format("verdict: {}\n", name_of(validation.verdict));
-    return text;
 }
 
 }  // namespace tplan

@@ -25,14 +25,36 @@ struct MeasuredOp {
     bool operator==(const MeasuredOp&) const = default;
 };
 
-/// A point of the profile's tables, revisited between repetitions.
+/// What one step took, repetition by repetition, on the slowest rank. The means are there for the
+/// checker: no median tells that a single sample was edited.
+struct OpSamples {
+    std::string id;
+    std::vector<Seconds> times = {}, waits = {};  // [repetitions]; `times` without the waiting
+    std::string clean = {};  // per repetition 'c', or 'p' where a rank was preempted
+    Seconds mean_time = {}, mean_wait = {};
+    static void fields(auto& self, auto&& field) {
+        field("id", self.id);
+        field("times_s", self.times);
+        field("waits_s", self.waits);
+        field("clean", self.clean);
+        field("mean_time_s", self.mean_time);
+        field("mean_wait_s", self.mean_wait);
+    }
+    bool operator==(const OpSamples&) const = default;
+};
+
+/// A point of the profile's tables, revisited between repetitions. `then` is the profile's own.
 struct DriftProbe {
     std::string name;
     Seconds then, now;
+    std::vector<TimedSample> samples = {};
+    Seconds mean = {};
     static void fields(auto& self, auto&& field) {
         field("name", self.name);
         field("then_s", self.then);
         field("now_s", self.now);
+        field("samples", self.samples);
+        field("mean_s", self.mean);
     }
     bool operator==(const DriftProbe&) const = default;
 };
@@ -48,7 +70,9 @@ struct Measured {
     std::vector<MeasuredOp> ops;
     double speedup_vs_tp1 = 1;
     Spread step_tp1;  // the same layers on one rank, interleaved
-    std::vector<TimedSample> step_samples;
+    std::vector<TimedSample> step_samples, step_tp1_samples;  // the latter empty for one rank
+    Seconds step_mean, step_tp1_mean;
+    std::vector<OpSamples> op_samples;  // in the order of `ops`
     std::vector<DriftProbe> probes;
     Named<std::string> environment;
     static void fields(auto& self, auto&& field) {
@@ -63,6 +87,10 @@ struct Measured {
         field("speedup_vs_tp1", self.speedup_vs_tp1);
         field("step_tp1_s", self.step_tp1);
         field("step_samples", self.step_samples);
+        field("step_tp1_samples", self.step_tp1_samples);
+        field("step_mean_s", self.step_mean);
+        field("step_tp1_mean_s", self.step_tp1_mean);
+        field("op_samples", self.op_samples);
         field("probes", self.probes);
         field("environment", self.environment);
     }
@@ -74,9 +102,11 @@ struct NumericsCheck {
     std::string what;  // "logits against TP=1", "small copy against the scalar reference"
     double max_abs_diff = 0, max_rel_diff = 0, tolerance = 0;
     bool pass = false;
+    double largest = 0;  // absolute value of the reference; max_rel_diff is relative to it
     static void fields(auto& self, auto&& field) {
         field("what", self.what);
         field("max_abs_diff", self.max_abs_diff);
+        field("largest", self.largest);
         field("max_rel_diff", self.max_rel_diff);
         field("tolerance", self.tolerance);
         field("pass", self.pass);
@@ -119,6 +149,9 @@ struct Comparison {
     double step_error_recalibrated = 0;  // with the prediction scaled by the drift
     Seconds predicted_step;              // for the layers that ran
     std::array<Seconds, 2> interval_90;
+    /// "" when the profile describes the machine that ran; else the two machines: the errors then
+    /// say nothing about the prediction.
+    std::string across_machines;
     std::vector<ComparedOp> ops;
     static void fields(auto& self, auto&& field) {
         field("step_error", self.step_error);
@@ -126,6 +159,7 @@ struct Comparison {
         field("step_error_recalibrated", self.step_error_recalibrated);
         field("predicted_step_s", self.predicted_step);
         field("interval_90_s", self.interval_90);
+        field("across_machines", self.across_machines);
         field("ops", self.ops);
     }
     bool operator==(const Comparison&) const = default;
@@ -143,12 +177,14 @@ struct Validation {
     Numerics numerics;
     Comparison comparison;
     RunVerdict verdict = RunVerdict::inconclusive;
+    std::vector<std::string> reasons{};                  // for a verdict other than `validated`
     std::optional<std::vector<RankTrail>> last_steps{};  // of a run that was cut short
     static void fields(auto& self, auto&& field) {
         field("measured", self.measured);
         field("numerics", self.numerics);
         field("comparison", self.comparison);
         field("verdict", self.verdict);
+        field("reasons", self.reasons);
         field("last_steps", self.last_steps);
     }
     bool operator==(const Validation&) const = default;
@@ -158,18 +194,27 @@ struct Validation {
 constexpr std::string_view kValidatedSchema = "tplan.validated/1";
 
 /// Fills in everything that follows from the raw samples, the references' deviations and the plan:
-/// statistics, passes, comparison and verdict. A run ends with it, and `check` holds a document
-/// against it.
+/// statistics, passes, comparison and verdict. A run ends with it, and `check`
+/// holds a document against it. Requires `measured.layers` from 0 to the plan's own.
 void derive(const PlanDocument& plan, Validation& validation);
+
+/// The largest difference that may be: of the small copy (always fp32), and of the plan itself.
+/// Reason: executor/numerics.h.
+double small_copy_tolerance();
+double tolerance_of(DType dtype);
 
 /// Joins prediction and measurement by step id. `predicted` must cover the layers that ran.
 Comparison compare(const Estimate& predicted, const Measured& measured);
 
 /// Numerics first; then `inconclusive` for a machine too noisy or adrift (clean fraction below one
 /// half, median more than 15 % above p10, |drift - 1| > 0.10), never for the size of the error;
-/// then the interval.
+/// then the interval, in which no step of another machine lies.
 RunVerdict judge_run(const Measured& measured, const Numerics& numerics,
                      const Comparison& comparison);
+
+/// What of the above led to judge_run()'s verdict, one sentence each; empty for `validated`.
+std::vector<std::string> verdict_reasons(const Measured& measured, const Numerics& numerics,
+                                         const Comparison& comparison);
 
 /// The plan cut to its first `layers` layers (embedding and head stay), priced anew; the document
 /// itself when it has no more than that.
@@ -189,7 +234,8 @@ struct PlanFile {
 };
 
 /// Takes a file of either kind apart. Throws Error when it cannot be read, is not JSON, or a
-/// validated plan lacks a key; whether the plan itself is one is read_plan()'s question.
+/// validated plan lacks a key (OutOfRange for a number that cannot be one there); whether the plan
+/// itself is one is read_plan()'s question.
 PlanFile read_plan_file(const std::string& path);
 
 /// The same from a parsed document; `where` names it in messages.
@@ -217,8 +263,8 @@ struct CheckReport {
 /// every statistic, error and the verdict from its own samples.
 CheckReport check_file(const std::string& path);
 
-/// The same of a document taken apart; `where` names it in messages. Throws Error for a measured
-/// time that cannot be one.
+/// The same of a document taken apart; `where` names it in messages. Throws Error for a document
+/// with a missing key or a wrong type; a number that cannot be one there is a difference.
 CheckReport check_plan_file(const PlanFile& file, const std::string& where);
 
 /// The differences, one a line, or that there are none; for a terminal.

@@ -208,6 +208,10 @@ void travel(Workspace& workspace, std::vector<Inputs>& from, std::vector<Inputs>
 void open_plan(Workspace& workspace, const std::string& path) {
     const auto file = read_plan_file(path);
     const auto plan = read_plan(file.plan, path);
+    if (plan.request.training) {
+        throw Error(path, "is a plan of training, and the window shows serving only",
+                    "`tplan report PLAN -o page.html` shows it");
+    }
     Inputs inputs;
     auto config = read_model_config(plan.model, path + "/model");
     config.source = plan.model_source;
@@ -221,6 +225,9 @@ void open_plan(Workspace& workspace, const std::string& path) {
     workspace.inputs = inputs;
     workspace.validation = file.validation;
     workspace.validated = inputs;
+    // The file's own layout, also where this version would choose another.
+    workspace.degrees = std::make_shared<Degrees>(degrees_of(plan, inputs.hardware));
+    workspace.degrees->config = inputs.config;
     recompute(workspace);
 }
 
@@ -433,7 +440,8 @@ std::vector<Problem> problems(const Workspace& workspace) {
     const auto& curve = study.curves.front();
     if (study.totals && curve.best >= 0) {
         const auto& best = curve.points[static_cast<std::size_t>(curve.best)];
-        if (best.tp != tp && study.totals->memory.fits) {
+        constexpr double kWorthSaying = 1.005;
+        if (study.totals->memory.fits && study.totals->step / best.totals.step > kWorthSaying) {
             found.push_back({Level::warning, "not_the_best",
                              fmt::format("TP {} is {:.2f}x as fast", best.tp,
                                          study.totals->step / best.totals.step),
@@ -444,16 +452,17 @@ std::vector<Problem> problems(const Workspace& workspace) {
     if (study.lowered->program) {
         for (const auto& tensor : study.lowered->program->tensors) {
             const auto& split = tensor.split;
-            if (split.kind != SplitKind::grouped) continue;
+            const bool grouped = split.kind == SplitKind::grouped;
+            if (!grouped && split.kind != SplitKind::covering) continue;
             const auto groups = tensor.shape[static_cast<std::size_t>(split.dim)] / split.unit;
             const bool works = std::ranges::count(study.working, groups) > 0;
             if (groups >= split.parts || !works) continue;
-            found.push_back({Level::warning, "kv_heads_copied",
-                             fmt::format("{} KV heads over {} GPUs: each is held {} times, so the "
-                                         "KV cache no longer shrinks",
-                                         groups, split.parts, split.parts / groups),
-                             fmt::format("use TP {}", groups),
-                             Action{ActionKind::set_tp, {}, groups}});
+            found.push_back(
+                {Level::warning, "kv_heads_copied",
+                 fmt::format("{} KV heads over {} GPUs: each is held more than once, so "
+                             "the KV cache no longer shrinks",
+                             groups, split.parts),
+                 fmt::format("use TP {}", groups), Action{ActionKind::set_tp, {}, groups}});
             break;
         }
     }

@@ -27,6 +27,14 @@ void require_schema(const Json& document, std::string_view schema, const std::st
 }
 
 namespace json_detail {
+namespace {
+
+[[noreturn]] void out_of_range(const std::string& where, std::string_view expected,
+                               const Json& got) {
+    throw OutOfRange(where, fmt::format("expected {}, got {}", expected, got.dump()));
+}
+
+}  // namespace
 
 void TextWriter::string(std::string_view value) {
     const auto plain = [](char c) {
@@ -83,7 +91,7 @@ void TextWriter::json(const Json& in) {
 double read_double(const Json& in, const std::string& where) {
     if (!in.is_number()) wrong_type(where, "a number", in);
     const auto value = in.get<double>();
-    if (!std::isfinite(value)) wrong_type(where, "a finite number", in);
+    if (!std::isfinite(value)) out_of_range(where, "a finite number", in);
     return value;
 }
 
@@ -93,9 +101,10 @@ std::int64_t read_integer(const Json& in, const std::string& where, std::int64_t
         (in.is_number_unsigned() && in.get<std::uint64_t>() > static_cast<std::uint64_t>(high)) ||
         // An integer beyond 2^64 reaches us as a float; so does 3.0, which is no integer here.
         (in.is_number_float() && std::abs(in.get<double>()) >= 0x1p63);
-    if (!too_large && !in.is_number_integer()) wrong_type(where, "an integer", in);
+    if (!in.is_number()) wrong_type(where, "an integer", in);
+    if (!too_large && !in.is_number_integer()) out_of_range(where, "an integer", in);
     if (too_large || in.get<std::int64_t>() < low || in.get<std::int64_t>() > high)
-        wrong_type(where, fmt::format("an integer from {} to {}", low, high), in);
+        out_of_range(where, fmt::format("an integer from {} to {}", low, high), in);
     return in.get<std::int64_t>();
 }
 

@@ -62,6 +62,12 @@ Json load_json(const std::string& path);
 /// Throws Error unless `document` is an object whose "schema" equals `schema`.
 void require_schema(const Json& document, std::string_view schema, const std::string& where);
 
+/// A number where a number belongs, but not one that can stand there: a fraction for a count, too
+/// large. Apart from a wrong type, because an edit of a number can make it.
+struct OutOfRange : Error {
+    using Error::Error;
+};
+
 /// Throws Error: "expected an object, got 3.7". `expected` says what was wanted at `where`.
 [[noreturn]] void wrong_type(const std::string& where, std::string_view expected, const Json& got);
 

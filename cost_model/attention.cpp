@@ -178,8 +178,7 @@ KernelCost decode_cost(const AttentionPricer& p, const WorkSize& w) {
     const double tiles = w.batch * kv_heads, keys = tile_bytes / m.tile_bandwidth.value;
     double least = m.head.value * w.batch * p.heads / p.sm_count;
     if (latent) {
-        const double rope = std::max(p.query_dim - p.value_dim, 0.0);
-        const double flops = 2 * w.batch * p.heads * seen * (2 * p.latent_width - rope);
+        const double flops = 2 * w.batch * p.heads * seen * (2 * p.latent_width - p.latent_rope);
         least += flops / (p.peak * p.prefill.matrix_share);
     }
     KernelCost cost;
@@ -242,6 +241,7 @@ AttentionPricer make_attention_pricer(const HardwareProfile& hardware, const Ste
                       .value_dim = shape.v_head_dim,
                       .window = shape.window,
                       .latent_width = shape.latent_width,
+                      .latent_rope = shape.latent_rope,
                       .activation = bytes_of(activation)};
     constexpr double kLeastDim = 64, kMostDim = 128;  // head dimensions of the fitted rows
     if (latent) {

@@ -116,7 +116,8 @@ struct AttentionPricer {
     PrefillModel prefill;
     DecodeModel decode_wide, decode_narrow;  // a cache of at least two bytes an element, of less
     double sm_count = 1, peak = 1, per_byte = 1, l2_bytes = 1;
-    double heads = 1, kv_heads = 1, query_dim = 1, value_dim = 1, window = 0, latent_width = 0;
+    double heads = 1, kv_heads = 1, query_dim = 1, value_dim = 1, window = 0;
+    double latent_width = 0, latent_rope = 0;
     double activation = 2;  // bytes per element
     double widening = 1;    // of the half width, for kinds of shapes that were not measured
     double wide_widening = 1, narrow_widening = 1;  // likewise for kernels

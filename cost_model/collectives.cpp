@@ -157,6 +157,14 @@ constexpr std::array kCollectiveCosts = {
                    any_group, from_zero, to_any, true, "Thakur, Rabenseifner & Gropp 2005"},
 };
 
+/// One node of a group of several.
+Group inside_node(const Group& group) {
+    auto inside = group;
+    inside.ranks = group.per_node;
+    inside.nodes = 1;
+    return inside;
+}
+
 CollectiveLine line_of(const CollectiveCost& row, const Group& g) {
     const int l = g.per_node;
     CollectiveLine line{.from = row.from_bytes(g.ranks),
@@ -247,6 +255,33 @@ void keep_named(std::vector<CollectiveLine>& lines, std::string_view algorithm) 
     }
 }
 
+/// NCCL over several nodes. Where the link has fitted rows, what happens inside each node is what
+/// they say of one node, under their names, and the table's rows add what goes between the nodes.
+/// Nobody measured the two together. Without fitted rows, the table's rows alone.
+std::vector<CollectiveLine> lines_across(OpKind op, const Group& group, const CollectiveUse& use) {
+    constexpr double kUnmeasured = 0.4;  // half width at least
+    std::vector<CollectiveLine> inside, lines;
+    if (group.per_node > 1) add_fitted_lines(inside, op, Impl::nccl, inside_node(group), use);
+    auto between = group;
+    if (!inside.empty()) {  // the rows with nothing to do inside
+        between.link.bandwidth = Bandwidth(kNoLimit);
+        between.link.latency = Seconds(0);
+    }
+    for (const auto& row : kCollectiveCosts) {
+        if (!covers(row, op, Impl::nccl, group)) continue;
+        const auto outer = line_of(row, between);
+        if (inside.empty()) lines.push_back(outer);
+        for (auto line : inside) {
+            line.alpha += outer.alpha;
+            line.beta += outer.beta;
+            line.half_width = std::max(line.half_width, kUnmeasured);
+            line.near = false;
+            lines.push_back(std::move(line));
+        }
+    }
+    return lines;
+}
+
 /// What the implementation leaves over is NCCL's (on a CPU: messages in a ring). TensorRT-LLM
 /// chooses NCCL wherever a line of its own is slower, the others only beyond their limits.
 template <class Add>
@@ -328,7 +363,10 @@ std::vector<CollectiveLine> collective_lines(OpKind op, CollectiveImpl implement
     const auto add = [&](Impl from) {
         const auto before = lines.size();
         add_fitted_lines(lines, op, from, group, use);
-        if (lines.size() == before) {
+        if (from == Impl::nccl && group.nodes > 1) {
+            const auto across = lines_across(op, group, use);
+            lines.insert(lines.end(), across.begin(), across.end());
+        } else if (lines.size() == before) {
             for (const auto& row : kCollectiveCosts) {
                 if (covers(row, op, from, group)) lines.push_back(line_of(row, group));
             }

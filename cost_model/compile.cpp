@@ -221,21 +221,24 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
 
 }  // namespace
 
+CollectiveImpl collectives_of(const HardwareProfile& hardware, const CostOptions& options) {
+    const auto usual = hardware.backend == "cpu" ? CollectiveImpl::cpu_shm : CollectiveImpl::nccl;
+    return options.collectives.value.value_or(usual);
+}
+
 CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
                         const CostOptions& options) {
     const auto groups = mesh_groups(program, hardware, options);
-    const auto usual = hardware.backend == "cpu" ? CollectiveImpl::cpu_shm : CollectiveImpl::nccl;
     const Context context{.program = program,
                           .hardware = hardware,
                           .options = options,
                           .groups = groups.along,
-                          .implementation = options.collectives.value.value_or(usual)};
+                          .implementation = collectives_of(hardware, options)};
     assert(program.order.size() == program.order_layer.size());
 
     CompiledProgram out;
-    const auto& tp = context.groups[static_cast<std::size_t>(MeshAxis::tp)];
     out.tp = program.tp;
-    out.link = tp.ranks > 1 ? std::string(name_of(tp.link.kind)) : options.link;
+    out.link = groups.link.empty() ? options.link : groups.link;
     out.mesh = program.mesh;
     out.notes = groups.notes;
     out.calibrated = !hardware.tables.empty();

@@ -268,6 +268,8 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
     cost.time = Seconds(time);
     cost.launch = Seconds(std::min(launch, time));
     cost.bound = kernel.compute > kernel.memory ? Bound::compute : Bound::memory;
+    // What a pass over memory computes takes no time; it waits for its longest row.
+    if (step.pass >= 0 && cost.bound == Bound::compute) cost.bound = Bound::latency;
     if (launch > std::max(kernel.compute, kernel.memory)) cost.bound = Bound::launch;
     if (modelled && !measured) {
         cost.provenance = Provenance::predicted;
@@ -340,13 +342,18 @@ std::vector<std::int64_t> shape_of(const Step& step, const Workload& workload) {
 
 }  // namespace
 
+std::array<Seconds, 2> interval_around(Seconds time, Seconds half) {
+    const bool wide = half.value > 0.5 * time.value;
+    return {wide ? time * (0.25 * time.value / half.value) : time - half, time + half};
+}
+
 Totals price(const CompiledProgram& program, const Workload& workload) {
     if (workload.phase == Phase::train) {
         throw Error("--phase train", "a program of serving has no training step",
                     "price a training program, with price_training()");
     }
     const auto sizes = sizes_of(program, workload);
-    std::array<double, enum_names(CostKind{}).size()> half_widths{};
+    std::array<double, enum_names(CostKind{}).size()> half_widths{}, times{};
     double compute = 0, collective = 0, launch = 0, layers = 0;
     auto provenance = Provenance::measured;
     auto domain = Domain::interpolated;
@@ -361,18 +368,24 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
             launch += section.repeats * cost.launch.value;
             half_widths[at(static_cast<int>(step.kind))] +=
                 section.repeats * time * cost.half_width;
+            times[at(static_cast<int>(step.kind))] += section.repeats * time;
             provenance = std::max(provenance, cost.provenance);
             domain = std::max(domain, cost.domain);
         }
         if (section.layer) layers += section.repeats * section_time;
     }
-    double squares = 0;
-    for (const double half : half_widths) squares += half * half;
+    double above = 0, below = 0;
+    for (std::size_t k = 0; k < half_widths.size(); ++k) {
+        const Seconds time(times[k]);
+        const auto low = interval_around(time, Seconds(half_widths[k]))[0];
+        above += half_widths[k] * half_widths[k];
+        below += std::pow((time - low).value, 2);
+    }
 
     Totals totals;
-    const double step = compute + collective, half = std::sqrt(squares);
+    const double step = compute + collective;
     totals.step = Seconds(step);
-    totals.interval_90 = {Seconds(step - half), Seconds(step + half)};
+    totals.interval_90 = {Seconds(step - std::sqrt(below)), Seconds(step + std::sqrt(above))};
     totals.layer = Seconds(program.layers > 0 ? layers / program.layers : 0);
     totals.compute = Seconds(compute);
     totals.collective = Seconds(collective);

@@ -63,6 +63,11 @@ struct StepCost {
     double half_width = 0.3;  // of the 90 % interval, as a fraction of time
 };
 
+/// The 90 % interval of a time: `half` to each side, but never at or below zero. Where half is more
+/// than half the time, the lower end is time^2 / (4 half), which goes on from there without a kink:
+/// an error by a factor is as likely down as up. Precondition: half >= 0.
+std::array<Seconds, 2> interval_around(Seconds time, Seconds half);
+
 /// Memory of one rank (the fullest).
 struct MemoryUse {
     Bytes weights, kv_cache, activations, logits, gradients, optimizer, communication, workspace,
@@ -134,6 +139,9 @@ struct OpEstimate {
     }
     bool operator==(const OpEstimate&) const = default;
 };
+
+/// The implementation that prices collectives: the one asked for, or that of the backend.
+CollectiveImpl collectives_of(const HardwareProfile& hardware, const CostOptions& options);
 
 /// Compiles for pricing; `notes` of the result say what is priced as something else. Throws Error
 /// for a link the profile lacks or a degree above nodes x devices. Keeps pointers to neither

@@ -201,6 +201,7 @@ double weight_bytes_per_rank(const Program& program) {
 MemoryTerms memory_terms(const Program& program) {
     MemoryTerms terms;
     terms.weights = weight_bytes_per_rank(program);
+    terms.max_positions = program.max_positions;
 
     std::map<double, double> columns_by_window;
     for (const int s : program.order) {
@@ -294,10 +295,11 @@ std::int64_t largest_context(const MemoryTerms& terms, const Workload& workload)
     double guess = terms.live.empty() ? bound({}) : std::numeric_limits<double>::infinity();
     for (const auto& live : terms.live) guess = std::min(guess, bound(live));
     if (guess < 1) guess = 0;
-    return settle(guess, [&](std::int64_t context) {
+    const auto longest = settle(guess, [&](std::int64_t context) {
         const auto cached = static_cast<double>(context);
         return total_bytes(terms, batch, prefill ? cached : 1, cached, element) <= terms.capacity;
     });
+    return terms.max_positions > 0 ? std::min(longest, terms.max_positions) : longest;
 }
 
 }  // namespace tplan

@@ -30,6 +30,7 @@ struct MemoryTerms {
     double logits_per_sequence = 0, logits_per_token = 0;  // bytes
     double workspace = 0, communication = 0;               // bytes
     double capacity = 0;                                   // bytes
+    std::int64_t max_positions = 0;                        // of the model; 0: not said
 };
 
 /// Largest batch and context reported where memory sets no limit.
@@ -63,7 +64,7 @@ double total_bytes(const MemoryTerms& terms, double batch, double query, double 
 std::int64_t largest_batch(const MemoryTerms& terms, const Workload& workload);
 
 /// Largest number of cached tokens (decode) or prompt tokens (prefill) that fits at the workload's
-/// batch; 0 when not even one does.
+/// batch, up to the model's own positions; 0 when not even one does.
 std::int64_t largest_context(const MemoryTerms& terms, const Workload& workload);
 
 }  // namespace tplan

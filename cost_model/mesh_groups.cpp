@@ -45,15 +45,14 @@ MeshGroups mesh_groups(const Program& program, const HardwareProfile& hardware,
     const auto devices = std::int64_t{hardware.devices} * options.nodes;
     if (program.mesh && mesh.ranks() > devices) {
         throw Error("--mesh",
-                    fmt::format("dp_replicate={}, dp_shard={}, tp={} are {} ranks, but {} x {} has "
-                                "{} GPUs",
-                                mesh.dp_replicate, mesh.dp_shard, mesh.tp, mesh.ranks(),
-                                options.nodes, hardware.name, devices),
+                    fmt::format("{} are {} ranks, but {} x {} has {} GPUs", mesh_text(mesh),
+                                mesh.ranks(), options.nodes, hardware.name, devices),
                     "use a smaller mesh or more --nodes");
     }
     const auto place = [&](MeshAxis axis, int ranks, int stride) {
         auto& group = groups.along[static_cast<std::size_t>(axis)];
         group = strided_group(hardware, options, ranks, stride, groups.notes);
+        if (ranks > 1 && groups.link.empty()) groups.link = name_of(group.link.kind);
         for (const auto& note : group.notes) {
             if (std::find(groups.notes.begin(), groups.notes.end(), note) == groups.notes.end())
                 groups.notes.push_back(note);

@@ -12,6 +12,7 @@ namespace tplan {
 /// while it fits. A program without a mesh has its TP group alone.
 struct MeshGroups {
     std::array<Group, enum_names(MeshAxis{}).size()> along;  // by MeshAxis
+    std::string link;  // that the innermost axis with several ranks runs over; empty: one rank
     std::vector<std::string> notes;
 };
 

@@ -69,22 +69,22 @@ double select_bytes(const StepShape& s, const WorkSize& w) {
 double attention_flops(const StepShape& s, const WorkSize& w) {
     const double pairs = attended_pairs(w.query, w.cached, s.window);
     double dims = s.head_dim + s.v_head_dim;
-    if (w.decode && s.latent_width > 0) {
-        const double rope = std::max(s.head_dim - s.v_head_dim, 0.0);
-        dims = 2 * s.latent_width - rope;
-    }
+    if (w.decode && s.latent_width > 0) dims = 2 * s.latent_width - s.latent_rope;
     return 2 * w.batch * s.heads * pairs * dims;
 }
 
 /// Queries and outputs of every head; keys and values once per KV head, however many query heads
 /// share it. Decoding reads the cache; a prefill reads the new keys and values and writes the
-/// cache.
+/// cache. Over a latent cache the queries are as wide as what is cached, the outputs that less the
+/// rope part.
 double attention_bytes(const StepShape& s, const WorkSize& w) {
     const bool latent = s.latent_width > 0;
     const double new_tokens = w.batch * w.query;
     const double kv = s.kv_heads * (s.head_dim + s.v_head_dim);
     const double cached_columns = latent ? s.latent_width : kv;
-    const double own = new_tokens * s.heads * (s.head_dim + s.v_head_dim) * s.activation;
+    const double head_columns =
+        latent && w.decode ? 2 * s.latent_width - s.latent_rope : s.head_dim + s.v_head_dim;
+    const double own = new_tokens * s.heads * head_columns * s.activation;
     const double append = new_tokens * cached_columns * w.kv_bytes;
     if (!w.decode) return own + append + new_tokens * kv * s.activation;
     const double seen = s.window > 0 ? std::min(w.cached, s.window) : w.cached;
@@ -186,6 +186,7 @@ StepShape step_shape(const Step& step, const Program& program) {
         s.v_head_dim = as_double(a->v_head_dim > 0 ? a->v_head_dim : a->head_dim);
         s.window = as_double(a->window);
         s.latent_width = as_double(a->latent_width);
+        s.latent_rope = as_double(a->latent_rope);
     }
     if (const auto& m = step.spec.moe) {
         s.experts = as_double(m->experts);

@@ -57,9 +57,10 @@ struct StepShape {
     double in_columns = 0, out_columns = 0;     // of all activations read and written
     double weight_bytes = 0;                    // of all weights read when all are touched
     double weight_element = 2, activation = 2;  // bytes per element
-    double heads = 0, kv_heads = 0, head_dim = 0, v_head_dim = 0, window = 0, latent_width = 0;
-    double experts = 0;      // held by this rank
-    double all_experts = 0;  // routed over
+    double heads = 0, kv_heads = 0, head_dim = 0, v_head_dim = 0, window = 0;
+    double latent_width = 0, latent_rope = 0;  // MLA: cached columns; those of the shared key
+    double experts = 0;                        // held by this rank
+    double all_experts = 0;                    // routed over
     double top_k = 0, hidden = 0, ffn = 0;
     double expert_columns = 0;  // of the first product of an expert: 2 ffn when gated
 };

@@ -193,6 +193,7 @@ TrainingMemory training_memory(const Program& program, const Training& training,
     terms.workspace = hardware.workspace.value;
     terms.capacity =
         std::max(0.0, hardware.memory.value * options.memory_fraction - options.reserve.value);
+    terms.max_positions = program.max_positions;
     const auto logits = logits_buffers(program);
     terms.activations_per_token = activation_bytes(program, training, logits, element);
     terms.logits_per_token = logits_bytes(program, logits, element);
@@ -223,6 +224,7 @@ MemoryUse memory_use(const TrainingMemory& terms, const Workload& workload) {
     };
     use.max_batch = most(workload.input);
     use.max_context = most(workload.batch);
+    if (terms.max_positions > 0) use.max_context = std::min(use.max_context, terms.max_positions);
     return use;
 }
 

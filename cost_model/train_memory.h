@@ -11,6 +11,7 @@ struct TrainingMemory {
     double weights = 0, gradients = 0, optimizer = 0;        // bytes
     double communication = 0, workspace = 0, capacity = 0;   // bytes
     double activations_per_token = 0, logits_per_token = 0;  // bytes
+    std::int64_t max_positions = 0;                          // of the model; 0: not said
 
     double fixed() const { return weights + gradients + optimizer + communication + workspace; }
     double per_token() const { return activations_per_token + logits_per_token; }

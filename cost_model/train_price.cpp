@@ -67,61 +67,78 @@ SectionTime price_section(const CompiledProgram& program, int index, const Workl
     return time;
 }
 
+/// Seconds of the whole step, summed over its sections.
+struct StepTime {
+    double compute = 0, tensor = 0, parameters = 0;
+    double exposed = 0;  // of parameters' collectives, section by section
+    double layers = 0, n_layers = 0;
+    double backward_compute = 0;                  // of the layers of one micro-batch
+    double reduced_layers = 0, reduced_rest = 0;  // gradients that replicas reduce once a step
+    std::array<double, 2> hidden{};  // the most that a layer hides: of a gather, of a reduction
+    TrainingParts parts;
+};
+
+void add_section(StepTime& step, const CompiledSection& section, const SectionTime& time,
+                 double micro_batches) {
+    const double runs = section.repeats * (time.once ? 1 : micro_batches);
+    step.compute += runs * time.compute;
+    step.tensor += runs * time.tensor;
+    step.parameters += runs * time.parameters;
+    auto& parts = step.parts;
+    auto& part = time.update     ? parts.update
+                 : time.loss     ? parts.loss
+                 : time.backward ? parts.backward
+                                 : parts.forward;
+    part += Seconds(runs * (time.compute + time.tensor));
+    if (time.once) {
+        (section.layer ? step.reduced_layers : step.reduced_rest) += runs * time.parameters;
+        return;
+    }
+    step.exposed += runs * time.exposed();
+    if (!section.layer) return;
+    step.layers += runs * (time.compute + time.tensor + time.exposed());
+    auto& most = step.hidden[time.backward ? 1 : 0];
+    most = std::max(most, std::min(time.parameters, time.compute));
+    (time.backward ? step.backward_compute : step.n_layers) +=
+        section.repeats * (time.backward ? time.compute : 1);
+}
+
+/// What the step waits for: nothing runs beside the first gather of a micro-batch and its last
+/// reduction. Replicas without shards reduce behind the last micro-batch's backward pass; what lies
+/// outside the layers comes last.
+double exposed_parameters(const StepTime& step, double micro_batches) {
+    const double ends = micro_batches * (step.hidden[0] + step.hidden[1]);
+    return std::min(step.parameters, step.exposed + ends) +
+           std::max(0.0, step.reduced_layers - step.backward_compute) + step.reduced_rest;
+}
+
 }  // namespace
 
 TrainingPrice price_training(const CompiledProgram& program, const TrainingMemory& memory,
                              const Training& training, const Workload& workload) {
     const auto batches = static_cast<double>(training.accumulate);
     Sums sums;
-    double compute = 0, tensor = 0, parameters = 0, exposed = 0, layers = 0;
-    double backward_compute = 0, reduced_layers = 0, reduced_rest = 0, n_layers = 0;
-    std::array<double, 2> hidden{};  // the most that a layer hides: of a gather, of a reduction
-    TrainingPrice price;
-    auto& parts = price.parts;
+    StepTime time;
     for (std::size_t s = 0; s < program.sections.size(); ++s) {
-        const auto& section = program.sections[s];
-        const auto time = price_section(program, static_cast<int>(s), workload, batches, sums);
-        const double runs = section.repeats * (time.once ? 1 : batches);
-        compute += runs * time.compute;
-        tensor += runs * time.tensor;
-        parameters += runs * time.parameters;
-        auto& part = time.update     ? parts.update
-                     : time.loss     ? parts.loss
-                     : time.backward ? parts.backward
-                                     : parts.forward;
-        part += Seconds(runs * (time.compute + time.tensor));
-        if (time.once) {
-            (section.layer ? reduced_layers : reduced_rest) += runs * time.parameters;
-            continue;
-        }
-        exposed += runs * time.exposed();
-        if (section.layer) {
-            layers += runs * (time.compute + time.tensor + time.exposed());
-            auto& most = hidden[time.backward ? 1 : 0];
-            most = std::max(most, std::min(time.parameters, time.compute));
-            (time.backward ? backward_compute : n_layers) +=
-                section.repeats * (time.backward ? time.compute : 1);
-        }
+        const auto one = price_section(program, static_cast<int>(s), workload, batches, sums);
+        add_section(time, program.sections[s], one, batches);
     }
-    // Nothing runs beside the first gather of a micro-batch and its last reduction.
-    exposed = std::min(parameters, exposed + batches * (hidden[0] + hidden[1]));
-    // Replicas without shards reduce behind the last micro-batch's backward pass; what lies outside
-    // the layers comes last.
-    exposed += std::max(0.0, reduced_layers - backward_compute) + reduced_rest;
-
+    const double exposed = exposed_parameters(time, batches);
     double squares = 0;
     for (const double half : sums.half_widths) squares += half * half;
-    const double step = compute + tensor + exposed, half = std::sqrt(squares);
-    parts.parameters = Seconds(parameters);
+    const double step = time.compute + time.tensor + exposed, half = std::sqrt(squares);
+    TrainingPrice price;
+    auto& parts = price.parts = time.parts;
+    parts.parameters = Seconds(time.parameters);
     parts.exposed_parameters = Seconds(exposed);
     auto& totals = price.totals;
     totals.step = Seconds(step);
     totals.interval_90 = {Seconds(std::max(step - half, 0.0)),
                           Seconds(kSlowestPublished * step + half)};
-    totals.layer = Seconds(n_layers > 0 ? layers / n_layers : 0);
-    totals.compute = Seconds(compute);
-    totals.collective = Seconds(tensor + parameters);
-    totals.exposed_collective = Seconds(tensor + exposed);
+    totals.layer = Seconds(time.n_layers > 0 ? time.layers / time.n_layers : 0);
+    totals.compute = Seconds(time.compute);
+    totals.collective = Seconds(time.tensor + time.parameters);
+    totals.exposed_collective = Seconds(time.tensor + exposed);
     totals.launch = Seconds(sums.launch);
     const double tokens = static_cast<double>(workload.rows(Rows::tokens)) * batches *
                           static_cast<double>(training.mesh.data_parallel());

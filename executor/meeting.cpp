@@ -27,9 +27,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kMagic = 0x746d656574310001;  // changes with what is said below
 constexpr int kTryAgainMs = 20, kWatchMs = 50;
-// Where rank 0 puts the memory: far from where systems put programs, heaps and libraries, so that
-// it is free in every process.
-constexpr std::uintptr_t kAddress = std::uintptr_t{0x10} << 40;
+// Where rank 0 puts the memory: beyond what the address of a program and its heap is drawn from and
+// far below the libraries, so that it is free in every process, also under the sanitizers, which
+// take most of the rest for themselves.
+constexpr std::uintptr_t kAddress = 0x566000000000;
 
 [[noreturn]] void fail(const std::string& doing) {
     throw Error("--launcher env", doing + ": " + std::strerror(errno));

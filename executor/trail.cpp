@@ -10,6 +10,8 @@
 namespace tplan {
 namespace {
 
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
 std::int64_t now_ns() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(
                std::chrono::steady_clock::now().time_since_epoch())
@@ -21,20 +23,24 @@ std::int64_t now_ns() {
 void Trail::begin(std::string_view step, std::int64_t index, OpKind kind, double bytes) noexcept {
     const auto number = begun_.load(std::memory_order_relaxed);
     auto& entry = entries_[number % kSteps];
-    entry.index = index;
-    entry.kind = static_cast<int>(kind);
-    entry.bytes = bytes;
-    const auto length = std::min(step.size(), entry.step.size() - 1);
-    std::memcpy(entry.step.data(), step.data(), length);
-    entry.step[length] = '\0';
-    entry.end_ns = 0;
-    entry.begin_ns = now_ns();
+    entry.index.store(index, kRelaxed);
+    entry.kind.store(static_cast<int>(kind), kRelaxed);
+    entry.bytes.store(bytes, kRelaxed);
+    std::array<char, sizeof entry.step> letters{};
+    step.copy(letters.data(), letters.size() - 1);
+    for (std::size_t i = 0; i < entry.step.size(); ++i) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, letters.data() + i * sizeof word, sizeof word);
+        entry.step[i].store(word, kRelaxed);
+    }
+    entry.end_ns.store(0, kRelaxed);
+    entry.begin_ns.store(now_ns(), kRelaxed);
     begun_.store(number + 1, std::memory_order_release);
 }
 
 void Trail::end() noexcept {
     const auto number = begun_.load(std::memory_order_relaxed);
-    if (number > 0) entries_[(number - 1) % kSteps].end_ns = now_ns();
+    if (number > 0) entries_[(number - 1) % kSteps].end_ns.store(now_ns(), kRelaxed);
 }
 
 std::vector<StepRecord> Trail::records() const {
@@ -42,12 +48,17 @@ std::vector<StepRecord> Trail::records() const {
     std::vector<StepRecord> records;
     for (auto i = number - std::min<std::uint64_t>(number, kSteps); i < number; ++i) {
         const auto& entry = entries_[i % kSteps];
-        const std::string_view step(entry.step.data(),
-                                    ::strnlen(entry.step.data(), entry.step.size()));
-        records.push_back({entry.index, std::string(step),
-                           std::string(name_of(static_cast<OpKind>(entry.kind))), entry.bytes,
-                           static_cast<double>(entry.begin_ns) * 1e-9,
-                           static_cast<double>(entry.end_ns) * 1e-9});
+        std::array<char, sizeof entry.step> letters{};
+        for (std::size_t w = 0; w < entry.step.size(); ++w) {
+            const auto word = entry.step[w].load(kRelaxed);
+            std::memcpy(letters.data() + w * sizeof word, &word, sizeof word);
+        }
+        const std::string_view step(letters.data(), ::strnlen(letters.data(), letters.size()));
+        records.push_back({entry.index.load(kRelaxed), std::string(step),
+                           std::string(name_of(static_cast<OpKind>(entry.kind.load(kRelaxed)))),
+                           entry.bytes.load(kRelaxed),
+                           static_cast<double>(entry.begin_ns.load(kRelaxed)) * 1e-9,
+                           static_cast<double>(entry.end_ns.load(kRelaxed)) * 1e-9});
     }
     return records;
 }

@@ -57,11 +57,12 @@ class Trail {
     std::string last() const;
 
   private:
+    /// Read while it may be written: every part is whole by itself, the parts may be of two steps.
     struct Entry {
-        std::int64_t index = 0, begin_ns = 0, end_ns = 0;
-        double bytes = 0;
-        int kind = 0;
-        std::array<char, 84> step{};  // cut to fit, with a zero behind
+        std::atomic<std::int64_t> index{0}, begin_ns{0}, end_ns{0};
+        std::atomic<double> bytes{0};
+        std::atomic<int> kind{0};
+        std::array<std::atomic<std::uint64_t>, 11> step{};  // letters, cut to fit, zeros behind
     };
     std::atomic<std::uint64_t> begun_{0};
     std::array<Entry, kSteps> entries_{};

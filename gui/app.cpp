@@ -97,10 +97,12 @@ bool needs_fonts(const App& app) {
 
 bool frame(App& app) {
     app.items.clear();
+    app.tooltip.clear();
     ++app.frames;
     set_style(app);
     const bool running = poll_run(app.work);
-    Ui ui{app.work, app.view, app.fonts, app.actions, app.items, app.quit, app.fonts.em};
+    Ui ui{app.work,  app.view,    app.fonts, app.actions,
+          app.items, app.tooltip, app.quit,  app.fonts.em};
     run_shortcuts(ui);
     const auto size = ImGui::GetIO().DisplaySize;
     ImGui::SetNextWindowPos({0, 0});

@@ -49,6 +49,7 @@ struct View {
     std::string asking;  // "open", "save", "report": a path is being typed
     std::string path;
     std::string editing;  // the number field being changed, for undo
+    std::string focus;    // the field that is to have the keyboard
     std::vector<std::string> recent;
 
     std::map<std::string, DrawnFigure> figures;
@@ -66,6 +67,7 @@ struct App {
     Fonts fonts;
     std::vector<Action> actions;
     std::map<std::string, Item, std::less<>> items;  // of the last frame
+    std::string tooltip;                             // likewise; empty = none was shown
     bool quit = false;
     float fonts_scale = 0;  // they were loaded for
     int frames = 0;
@@ -78,6 +80,7 @@ struct Ui {
     const Fonts& fonts;
     std::vector<Action>& actions;
     std::map<std::string, Item, std::less<>>& items;
+    std::string& tooltip;
     bool& quit;
     float em = 15;
 

@@ -53,6 +53,62 @@ void step_layer(Ui& ui, int direction) {
     ui.view.layer = std::clamp(ui.view.layer + direction, -2, most);
 }
 
+template <ActionKind kind, std::int64_t Workload::*count, int factor>
+void scale_count(Ui& ui) {
+    const auto now = ui.work.inputs.request.workload.*count;
+    ui.act(kind, {}, factor > 0 ? now * factor : std::max<std::int64_t>(1, now / -factor));
+}
+
+template <int factor>
+void scale_length(Ui& ui) {
+    const bool decode = ui.work.inputs.request.workload.phase == Phase::decode;
+    decode ? scale_count<ActionKind::set_length, &Workload::context, factor>(ui)
+           : scale_count<ActionKind::set_length, &Workload::input, factor>(ui);
+}
+
+void next_hardware(Ui& ui) {
+    if (!ui.work.inputs.hardware) return;
+    const auto names = hardware_names();
+    const auto now = std::ranges::find(names, ui.work.inputs.hardware->name);
+    const bool last = now == names.end() || now + 1 == names.end();
+    ui.act(ActionKind::set_hardware, last ? names.front() : *(now + 1));
+}
+
+void swap_layout(Ui& ui) {
+    const bool best = ui.work.inputs.request.plan.layout == LayoutChoice::best;
+    ui.act(ActionKind::set_layout, best ? "hf" : "best");
+}
+
+DType after(DType now) {
+    // mxfp4 is a checkpoint's, not one to choose.
+    constexpr auto kNames = enum_names(DType{});
+    auto next = now;
+    do {
+        next = static_cast<DType>((static_cast<std::size_t>(next) + 1) % kNames.size());
+    } while (name_of(next) == "mxfp4");
+    return next;
+}
+
+void next_rank(Ui& ui) {
+    if (!ui.work.study) return;
+    ++ui.view.isolate;
+    if (ui.view.isolate >= ui.work.study->request.plan.tp) ui.view.isolate = -1;
+}
+
+/// Puts the keyboard into a field.
+void edit(Ui& ui, const char* field) {
+    ui.view.focus = field;
+    if (std::string_view(field) == "steps.filter") ui.view.strip = "steps";
+}
+
+void mend_first(Ui& ui) {
+    for (const auto& problem : problems(ui.work)) {
+        if (!problem.mend) continue;
+        ui.actions.push_back(*problem.mend);
+        return;
+    }
+}
+
 void set_scale(Ui& ui, float factor) {
     ui.view.scale = factor == 0 ? 1 : std::clamp(ui.view.scale * factor, 0.75f, 3.0f);
 }
@@ -103,6 +159,62 @@ constexpr std::array kCommands = {
     Command{"phase", "Prefill or decode", Key::p, false, false, toggle_phase},
     Command{"baseline", "Pin the present plan as baseline, or let it go", Key::b, false, false,
             toggle_pin},
+    Command{"mend", "Do the first thing that a problem proposes", Key::none, false, false,
+            mend_first},
+    Command{"layout", "tplan's own layout, or transformers'", Key::none, false, false, swap_layout},
+    Command{"batch.double", "Twice the batch", Key::none, false, false,
+            scale_count<ActionKind::set_batch, &Workload::batch, 2>},
+    Command{"batch.halve", "Half the batch", Key::none, false, false,
+            scale_count<ActionKind::set_batch, &Workload::batch, -2>},
+    Command{"length.double", "Twice the context or input", Key::none, false, false,
+            scale_length<2>},
+    Command{"length.halve", "Half the context or input", Key::none, false, false, scale_length<-2>},
+    Command{"hardware.next", "The next GPU of the list", Key::none, false, false, next_hardware},
+    Command{"edit.batch", "Type the batch (Tab goes on to the next field)", Key::tab, false, false,
+            [](Ui& ui) { edit(ui, "batch"); }},
+    Command{"edit.length", "Type the context or input", Key::none, false, false,
+            [](Ui& ui) { edit(ui, "length"); }},
+    Command{"edit.filter", "Type a filter for the steps", Key::none, false, false,
+            [](Ui& ui) { edit(ui, "steps.filter"); }},
+    Command{"dtype.next", "The next dtype", Key::none, false, false,
+            [](Ui& ui) {
+                ui.act(ActionKind::set_dtype,
+                       std::string(name_of(after(ui.work.inputs.request.workload.dtype))));
+            }},
+    Command{"kv_dtype.next", "The next dtype of the KV cache", Key::none, false, false,
+            [](Ui& ui) {
+                ui.act(ActionKind::set_kv_dtype,
+                       std::string(name_of(after(ui.work.inputs.request.workload.kv_dtype))));
+            }},
+    Command{
+        "nodes.more", "One node more", Key::none, false, false,
+        [](Ui& ui) { ui.act(ActionKind::set_nodes, {}, ui.work.inputs.request.cost.nodes + 1); }},
+    Command{
+        "nodes.fewer", "One node fewer", Key::none, false, false,
+        [](Ui& ui) { ui.act(ActionKind::set_nodes, {}, ui.work.inputs.request.cost.nodes - 1); }},
+    Command{"rank.next", "Only what the next rank holds", Key::none, false, false, next_rank},
+    Command{"view.shard-map", "Show the shard map", Key::none, false, false,
+            [](Ui& ui) { ui.view.centre = "shard-map"; }},
+    Command{"view.overview", "Show all layers", Key::none, false, false,
+            [](Ui& ui) { ui.view.centre = "overview"; }},
+    Command{"view.interconnect", "Show the links between GPUs", Key::none, false, false,
+            [](Ui& ui) { ui.view.centre = "interconnect"; }},
+    Command{"view.latency", "Show time over TP", Key::none, false, false,
+            [](Ui& ui) { ui.view.chart = "latency"; }},
+    Command{"view.speedup", "Show speedup over TP", Key::none, false, false,
+            [](Ui& ui) { ui.view.chart = "speedup"; }},
+    Command{"view.time", "Show where the time goes", Key::none, false, false,
+            [](Ui& ui) { ui.view.chart = "time"; }},
+    Command{"view.steps", "Show the steps", Key::none, false, false,
+            [](Ui& ui) { ui.view.strip = "steps"; }},
+    Command{"view.timeline", "Show the timeline", Key::none, false, false,
+            [](Ui& ui) { ui.view.strip = "timeline"; }},
+    Command{"view.roofline", "Show the roofline", Key::none, false, false,
+            [](Ui& ui) { ui.view.strip = "roofline"; }},
+    Command{"view.run", "Show the run", Key::none, false, false,
+            [](Ui& ui) { ui.view.strip = "run"; }},
+    Command{"activations", "Strips of what flows between the steps", Key::none, false, false,
+            [](Ui& ui) { ui.view.activations = !ui.view.activations; }},
     Command{"step.next", "Next step of the layer", Key::period, false, false,
             [](Ui& ui) { step_selection(ui, 1); }},
     Command{"step.previous", "Previous step of the layer", Key::comma, false, false,

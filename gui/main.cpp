@@ -46,8 +46,8 @@ int run(const GuiLaunch& launch) {
     app.work = make_workspace();
     std::string complaint;
     Settings settings;
-    const bool picture = !launch.screenshot.empty();
-    if (!picture) settings = load_settings(settings_path(), complaint);
+    const bool picture = !launch.screenshot.empty(), measured = launch.measure_s > 0;
+    if (!picture && !measured) settings = load_settings(settings_path(), complaint);
     app.view.theme = launch.theme.value_or(settings.theme);
     app.view.scale = static_cast<float>(launch.scale.value_or(settings.scale));
     app.view.details = settings.details;
@@ -66,6 +66,12 @@ int run(const GuiLaunch& launch) {
     app.view.selected = launch.select;
     if (picture) {
         screenshot(app, launch);
+        return 0;
+    }
+    if (launch.measure_s > 0) {
+        const auto speed = measure_window(app, launch.width, launch.height,
+                                          std::max(launch.frames, 1), launch.measure_s);
+        fmt::print("{}\n", json_text(speed));
         return 0;
     }
     if (!complaint.empty()) app.work.error = complaint;

@@ -37,7 +37,7 @@ Frame frame_of(const Ui& ui, float width, float height) {
     const float inside = frame.bottom - frame.top;
     frame.left = em * 19;
     frame.right = !is_narrow(ui, width) && ui.view.details ? width - em * 20 : width;
-    frame.strip = inside * 0.25f;
+    frame.strip = std::max(em * 12, inside * 0.25f);
     frame.chart = std::max(em * 12, inside * 0.23f);
     frame.figure = inside - frame.strip - frame.chart;
     return frame;
@@ -45,7 +45,7 @@ Frame frame_of(const Ui& ui, float width, float height) {
 
 /// What the fields need; problems get the rest, at least a fifth.
 float inputs_height(const Ui& ui, const Frame& frame) {
-    return std::min(ui.em * 31, (frame.bottom - frame.top) * 0.8f);
+    return std::min(ui.em * 33, (frame.bottom - frame.top) * 0.8f);
 }
 
 constexpr std::array kPanels = {

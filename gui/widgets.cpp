@@ -135,9 +135,16 @@ std::optional<std::string> choose(Ui& ui, std::string_view name, const char* tit
     return chosen;
 }
 
+void take_focus(Ui& ui, std::string_view name) {
+    if (ui.view.focus != name) return;
+    ImGui::SetKeyboardFocusHere();
+    ui.view.focus.clear();
+}
+
 void number_field(Ui& ui, std::string_view name, const char* title, std::int64_t now,
                   ActionKind kind) {
     title_left(ui, title);
+    take_focus(ui, name);
     auto value = now;
     const std::int64_t one = 1, many = std::max<std::int64_t>(1, now);
     const auto id = "##" + std::string(name);
@@ -159,6 +166,7 @@ void tabs(Ui& ui, std::string_view group, const std::vector<Tab>& all, std::stri
 
 void tooltip(Ui& ui, std::string_view text) {
     if (!ImGui::IsItemHovered()) return;
+    ui.tooltip = text;
     ImGui::BeginTooltip();
     ImGui::PushTextWrapPos(ui.em * 34);
     ImGui::TextUnformatted(text.data(), text.data() + text.size());

@@ -47,4 +47,7 @@ void figure_panel(Ui& ui, std::string_view figure, float zoom = 1);
 /// The step of a section that a shape stands for, by the shape's id; empty when for none.
 std::string step_of_shape(const FlowSection& section, std::string_view id);
 
+/// Gives the next field the keyboard when it was asked for by name.
+void take_focus(Ui& ui, std::string_view name);
+
 }  // namespace tplan::gui

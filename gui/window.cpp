@@ -5,6 +5,8 @@
 #include <backends/imgui_impl_opengl3.h>
 
 #include <algorithm>
+#include <chrono>
+#include <ctime>
 
 #include "core/error.h"
 #include "gui/compat.h"
@@ -70,7 +72,9 @@ class Screen {
         ImGui_ImplOpenGL3_NewFrame();
         ImGui_ImplGlfw_NewFrame();
         ImGui::NewFrame();
+        const double before = glfwGetTime();
         const bool again = frame(app_);
+        build_s = glfwGetTime() - before;
         ImGui::Render();
         int width = 0, height = 0;
         glfwGetFramebufferSize(window, &width, &height);
@@ -83,6 +87,7 @@ class Screen {
     }
 
     GLFWwindow* window = nullptr;
+    double build_s = 0;  // the panels of the last frame took
 
   private:
     [[noreturn]] static void refuse() {
@@ -93,12 +98,11 @@ class Screen {
     App& app_;
 };
 
-}  // namespace
-
-WindowSize run_window(App& app, int width, int height) {
-    Screen screen(app, width, height, true);
-    int left = kSettle;
-    while (!glfwWindowShouldClose(screen.window) && !app.quit) {
+/// Draws what there is to draw until the window is closed or the clock of GLFW says `until`.
+/// Returns the number of frames.
+int run_loop(Screen& screen, App& app, double until) {
+    int left = kSettle, frames = 0;
+    while (!glfwWindowShouldClose(screen.window) && !app.quit && glfwGetTime() < until) {
         const bool running =
             app.work.run == RunState::running || app.work.run == RunState::stopping;
         if (left > 0) {
@@ -106,17 +110,80 @@ WindowSize run_window(App& app, int width, int height) {
             --left;
         } else {
             // Wakes for input, or to look at a run; nothing is drawn when neither has news.
-            const double before = glfwGetTime(), wait = running ? 0.1 : 3600;
+            const double before = glfwGetTime();
+            const double wait = std::min(running ? 0.1 : 3600, std::max(0.001, until - before));
             glfwWaitEventsTimeout(wait);
             if (running || glfwGetTime() - before < wait) left = running ? 1 : kSettle;
             if (left == 0) continue;
         }
         if (screen.draw()) left = std::max(left, kSettle);
         glfwSwapBuffers(screen.window);
+        ++frames;
     }
+    return frames;
+}
+
+double median(std::vector<double> values) {
+    if (values.empty()) return 0;
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::ranges::nth_element(values, middle);
+    return *middle;
+}
+
+/// Median time of a recomputation over actions that take turns.
+double recompute_time(App& app, const Action& one, const Action& other, int times) {
+    std::vector<double> seconds;
+    for (int i = 0; i < times; ++i) {
+        apply(app.work, i % 2 == 0 ? one : other);
+        if (i >= 2) seconds.push_back(app.work.recompute_s);
+    }
+    return median(std::move(seconds));
+}
+
+}  // namespace
+
+WindowSize run_window(App& app, int width, int height) {
+    Screen screen(app, width, height, true);
+    constexpr double kForEver = 1e18;
+    run_loop(screen, app, kForEver);
     WindowSize size;
     glfwGetWindowSize(screen.window, &size.width, &size.height);
     return size;
+}
+
+WindowSpeed measure_window(App& app, int width, int height, int frames, double idle_s) {
+    const auto start = std::chrono::steady_clock::now();
+    Screen screen(app, width, height, true);
+    glfwSwapInterval(0);
+    WindowSpeed speed;
+    std::vector<double> whole, build;
+    for (int i = 0; i < frames; ++i) {
+        glfwPollEvents();
+        const double before = glfwGetTime();
+        screen.draw();
+        glfwSwapBuffers(screen.window);
+        glFinish();
+        whole.push_back(glfwGetTime() - before);
+        build.push_back(screen.build_s);
+        if (i == 0) {
+            const std::chrono::duration<double> first = std::chrono::steady_clock::now() - start;
+            speed.first_window_s = first.count();
+        }
+    }
+    speed.frame_s = median(std::move(whole));
+    speed.build_s = median(std::move(build));
+    if (app.work.study) {
+        const auto& working = app.work.study->working;
+        speed.move_tp_s = recompute_time(app, {ActionKind::set_tp, {}, working.front()},
+                                         {ActionKind::set_tp, {}, working.back()}, frames);
+        speed.move_batch_s = recompute_time(app, {ActionKind::set_batch, {}, 2},
+                                            {ActionKind::set_batch, {}, 3}, frames);
+    }
+    run_loop(screen, app, glfwGetTime() + 0.2);  // the last of the changes is drawn
+    const auto cpu = std::clock();
+    speed.idle_frames = run_loop(screen, app, glfwGetTime() + idle_s);
+    speed.idle_cpu_s = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
+    return speed;
 }
 
 Picture window_screenshot(App& app, int width, int height, int frames) {

@@ -158,6 +158,7 @@ Model build_model(const ModelConfig& config) {
     require_known_quantisation(config);
     Model model;
     model.model_type = config.model_type;
+    model.max_positions = config.max_positions;
     model.base_prefix =
         config.umbrella.empty() ? config.modules.base : config.traits.umbrella_prefix;
 

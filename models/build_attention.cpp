@@ -119,7 +119,8 @@ RopeSpec rope_spec(const ModelConfig& config, const LayerTraits& layer) {
         rope.position_scale = 1;
     }
     if (rope.rotary_dim < 2 || rope.rotary_dim % 2 != 0) {
-        throw Error(config.source + "/head_dim",
+        const auto* text = config.umbrella.empty() ? "/head_dim" : "/text_config/head_dim";
+        throw Error(config.source + text,
                     fmt::format("{} rotated dimensions of {}: an even number above 0 is needed",
                                 rope.rotary_dim, config.head_dim));
     }

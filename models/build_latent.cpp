@@ -68,7 +68,8 @@ int build_latent_attention(BlockDraft& draft, int input) {
                                    .head_dim = config.head_dim,
                                    .v_head_dim = config.v_head_dim,
                                    .scale = 1 / std::sqrt(static_cast<double>(config.head_dim)),
-                                   .latent_width = config.kv_lora_rank + rope_dim};
+                                   .latent_width = config.kv_lora_rank + rope_dim,
+                                   .latent_rope = rope_dim};
     const Columns mixed{width_of(config, config.heads, config.v_head_dim), Axis::heads,
                         config.v_head_dim};
     const int out =

@@ -13,12 +13,12 @@ namespace {
 constexpr std::string_view kPresets = "models/configs";
 
 /// Keys of any config.json that say nothing about the graph: generation, training, bookkeeping.
-constexpr std::array<std::string_view, 78> kHarmless = {
+constexpr std::array<std::string_view, 73> kHarmless = {
     // clang-format off
     "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_name_or_path",
     "architectures", "attention_dropout", "attn_implementation", "auto_map", "bad_words_ids",
-    "begin_suppress_tokens", "bos_token_id", "cache_implementation", "chunk_size_feed_forward",
-    "classifier_dropout", "cross_attention_hidden_size", "decoder_start_token_id",
+    "begin_suppress_tokens", "bos_token_id", "cache_implementation",
+    "classifier_dropout", "decoder_start_token_id",
     "device_map", "diversity_penalty", "do_sample", "dtype", "early_stopping", "embd_pdrop",
     "encoder_no_repeat_ngram_size", "eos_token_id", "exponential_decay_length_penalty",
     "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "gradient_checkpointing",
@@ -27,18 +27,24 @@ constexpr std::array<std::string_view, 78> kHarmless = {
     "max_new_tokens", "min_length", "model_type", "no_repeat_ngram_size", "num_beam_groups",
     "num_beams", "num_labels", "num_return_sequences", "original_max_position_embeddings",
     "output_attentions", "output_hidden_states", "output_router_logits", "output_scores",
-    "pad_token_id", "prefix", "pretraining_tp", "problem_type", "pruned_heads",
+    "pad_token_id", "prefix", "problem_type",
     "quantization_config", "remove_invalid_values", "repetition_penalty", "resid_pdrop",
     "return_dict", "return_dict_in_generate", "router_aux_loss_coef", "sep_token_id",
     "suppress_tokens", "task_specific_params", "temperature", "tf_legacy_loss",
-    "tie_encoder_decoder", "tokenizer_class", "top_k", "top_p", "torch_dtype", "torchscript",
+    "tokenizer_class", "top_k", "top_p", "torch_dtype", "torchscript",
     "transformers_version", "typical_p", "use_bfloat16", "use_cache"
     // clang-format on
 };
 
-/// Keys that change the graph of any family when true.
-constexpr std::array<std::string_view, 2> kRefusedFlags = {"is_encoder_decoder",
-                                                           "add_cross_attention"};
+/// Keys that change the graph of any family unless they have one of these values.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNeutralValues = {
+    {{"is_encoder_decoder", "[false, null]"},
+     {"add_cross_attention", "[false, null]"},
+     {"cross_attention_hidden_size", "[null]"},
+     {"tie_encoder_decoder", "[false, null]"},
+     {"pruned_heads", "[{}, [], null]"},
+     {"pretraining_tp", "[1, null]"},
+     {"chunk_size_feed_forward", "[0, null]"}}};
 
 DType read_dtype(const Json& in, const std::string& where) {
     constexpr std::array<std::pair<std::string_view, DType>, 3> kNames = {
@@ -52,12 +58,14 @@ DType read_dtype(const Json& in, const std::string& where) {
 }
 
 /// "torch_dtype" or its newer spelling, of the text model or else of the umbrella.
-void read_checkpoint_dtype(const Json& text, const Json& outer, ModelConfig& config) {
+void read_checkpoint_dtype(const Json& text, const std::string& where, const Json& outer,
+                           ModelConfig& config) {
     for (const auto* document : {&text, &outer}) {
+        const auto& place = document == &text ? where : config.source;
         for (const auto* key : {"torch_dtype", "dtype"}) {
             const auto found = document->find(key);
             if (found == document->end() || found->is_null()) continue;
-            config.dtype = read_dtype(*found, config.source + "/" + key);
+            config.dtype = read_dtype(*found, place + "/" + key);
             return;
         }
     }
@@ -134,17 +142,16 @@ void complete_sizes(const KeyReader& reader, ModelConfig& config) {
 }
 
 void refuse_unsupported(const Family& family, KeyReader& reader) {
-    for (const auto key : kRefusedFlags) {
+    const auto require_one_of = [&](const std::string& key, const Json& allowed) {
         const auto* value = reader.find(key);
-        if (value && *value == true) throw Error(reader.path(key), "true has no graph");
-    }
-    for (const auto& [key, allowed] : family.only) {
-        const auto* value = reader.find(key);
-        if (!value || std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) continue;
+        if (!value || std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) return;
         throw Error(reader.path(key),
-                    fmt::format("{} has no graph for model_type {}; known: {}", value->dump(),
-                                family.name, Json(allowed).dump()));
-    }
+                    fmt::format("{} has no graph for model_type {}; known: {}",
+                                shown(value->dump()), family.name, allowed.dump()));
+    };
+    for (const auto& [key, allowed] : kNeutralValues)
+        require_one_of(std::string(key), parse_json(allowed, "kNeutralValues"));
+    for (const auto& [key, allowed] : family.only) require_one_of(key, Json(allowed));
 }
 
 /// One note naming the keys that were neither used nor known to be harmless.
@@ -222,10 +229,11 @@ ModelConfig read_model_config(const Json& document, const std::string& source) {
     }
 
     KeyReader reader{*text, where, {}};
-    read_checkpoint_dtype(*text, outer, config);
+    read_checkpoint_dtype(*text, where, outer, config);
     for (const auto* part : {text, &outer}) {
         if (const auto quantised = part->find("quantization_config"); quantised != part->end()) {
-            read_quantisation(*quantised, source + "/quantization_config", config);
+            const auto& place = part == text ? where : source;
+            read_quantisation(*quantised, place + "/quantization_config", config);
             break;
         }
     }

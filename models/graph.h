@@ -161,6 +161,7 @@ struct AttentionSpec {
     bool sinks = false;           // one learned logit per head joins the softmax (weights[0])
     std::int64_t latent_width =
         0;  // MLA: cached values per token (kv_lora_rank + rope dim); 0 = plain KV cache
+    std::int64_t latent_rope = 0;  // MLA: of latent_width, the rotated key that all heads share
     static void fields(auto& self, auto&& field) {
         field("heads", self.heads);
         field("kv_heads", self.kv_heads);
@@ -171,6 +172,7 @@ struct AttentionSpec {
         field("softcap", self.softcap);
         field("sinks", self.sinks);
         field("latent_width", self.latent_width);
+        field("latent_rope", self.latent_rope);
     }
     bool operator==(const AttentionSpec&) const = default;
 };
@@ -338,6 +340,7 @@ struct Model {
     std::vector<Block> blocks;
     std::vector<BlockUse> sequence;  // embedding, layers in order, head
     std::vector<FusedModules> fused;
+    std::int64_t max_positions = 0;  // tokens of a sequence the model is made for; 0: not said
     std::vector<std::string> notes;  // of the graph itself; those of the reading are in ModelConfig
     bool operator==(const Model&) const = default;
 };

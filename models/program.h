@@ -182,6 +182,7 @@ struct Section {
 
 struct Program {
     int tp = 1;
+    std::int64_t max_positions = 0;  // tokens of a sequence the model is made for; 0: not said
     std::vector<ShardedTensor> tensors;
     std::vector<Buffer> buffers;
     std::vector<Section> sections;  // embedding, kinds of layers, head
@@ -190,6 +191,7 @@ struct Program {
     std::optional<Mesh> mesh{};     // of a training program
     static void fields(auto& self, auto&& field) {
         field("tp", self.tp);
+        field("max_positions", self.max_positions);
         field("tensors", self.tensors);
         field("buffers", self.buffers);
         field("sections", self.sections);

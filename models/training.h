@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 /// What a training run adds to a workload. `batch` and `input` of the workload are one
@@ -21,6 +22,9 @@ struct Mesh {
     }
     bool operator==(const Mesh&) const = default;
 };
+
+/// "dp_replicate=1, dp_shard=4, tp=2".
+std::string mesh_text(const Mesh& mesh);
 
 enum class MeshAxis { dp_replicate, dp_shard, tp };
 constexpr auto enum_names(MeshAxis) {

@@ -30,9 +30,13 @@ std::vector<Difference> compare_json(const Json& found, const Json& expected, st
 
 /// Independent checker. Recomputes shapes, slices, program, memory and prediction from the embedded
 /// configuration, profile and request, and tests on its own that the shards of every parameter tile
-/// it exactly or replicate it. Empty = the plan is what it says. Throws Error when the document
-/// cannot be read at all.
+/// it exactly or replicate it. Empty = the plan is what it says. A number that cannot stand where
+/// it does, or goes with no other, is a difference too. Throws Error for a missing key and a wrong
+/// type.
 std::vector<Difference> check_plan(const Json& document, const std::string& where);
+
+/// An error about a number of the document `where` as a difference.
+Difference edit_of(const Error& error, const std::string& where);
 
 /// Reads a plan document strictly (`tplan.plan/1`). Extra keys of a validated plan must have been
 /// removed before.

@@ -11,6 +11,8 @@ namespace {
 
 /// A 90 % interval is so many standard deviations wide on either side.
 constexpr double kDeviations90 = 1.6449;
+/// Of the variance of two degrees' errors in one kind of op, what both have in common.
+constexpr double kSharedError = 0.8;
 /// A call is close below this probability.
 constexpr double kSure = 0.95;
 constexpr std::size_t kKinds = enum_names(CostKind{}).size();
@@ -264,18 +266,20 @@ std::string describe(const Candidate& candidate, Objective objective) {
     return {};
 }
 
+bool meets_bound(const Candidate& candidate, const PlanRequest& request) {
+    const double bound = bound_of(request);
+    return bound == 0 || candidate.totals().step.value <= bound;
+}
+
 std::string refusal(const Candidate& candidate, const PlanRequest& request) {
     const auto& totals = candidate.totals();
     if (!totals.memory.fits) {
         return fmt::format("does not fit: needs {} of {} per GPU",
                            format_bytes(totals.memory.total), format_bytes(totals.memory.capacity));
     }
-    const double bound = bound_of(request);
-    if (bound > 0 && totals.step.value > bound) {
-        return fmt::format("{} is above the bound of {}", format_time(totals.step),
-                           format_time(Seconds(bound)));
-    }
-    return {};
+    if (meets_bound(candidate, request)) return {};
+    return fmt::format("{} is above the bound of {}", format_time(totals.step),
+                       format_time(Seconds(bound_of(request))));
 }
 
 KindTimes kind_times(const CompiledProgram& compiled, const Workload& workload) {
@@ -303,8 +307,11 @@ double probability_ahead(const KindTimes& better, double better_scale, const Kin
     for (std::size_t k = 0; k < better.seconds.size(); ++k) {
         const double difference = worse.seconds[k] * worse_scale - better.seconds[k] * better_scale;
         const double width = std::max(better.half_width[k], worse.half_width[k]);
+        const double own =
+            std::hypot(worse.seconds[k] * worse_scale, better.seconds[k] * better_scale);
         mean += difference;
-        variance += std::pow(difference * width / kDeviations90, 2);
+        variance += (kSharedError * difference * difference + (1 - kSharedError) * own * own) *
+                    std::pow(width / kDeviations90, 2);
     }
     if (variance == 0) return mean > 0 ? 1 : mean < 0 ? 0 : 0.5;
     return 0.5 * std::erfc(-mean / std::sqrt(2 * variance));

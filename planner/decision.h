@@ -26,6 +26,9 @@ struct Candidate {
 double score(const Candidate& candidate, Objective objective);
 std::string describe(const Candidate& candidate, Objective objective);
 
+/// Does a step take no longer than the request allows?
+bool meets_bound(const Candidate& candidate, const PlanRequest& request);
+
 /// Why a candidate is out before objectives are compared: memory, the bounds; empty when it is in.
 std::string refusal(const Candidate& candidate, const PlanRequest& request);
 
@@ -100,8 +103,10 @@ using LoweredDegrees = std::vector<std::pair<int, LoweredDegree>>;
 DegreeDecision decide(const std::vector<Candidate>& candidates, const Candidate& chosen,
                       const LoweredDegrees& degrees, const Circumstances& around);
 
-/// Probability that `better` takes less than `worse` when errors of one kind of op are the same
-/// fraction for both, independent between kinds, and normal with the kinds' 90 % half widths.
+/// Probability that `better` takes less than `worse`. Errors are normal with the kinds' 90 % half
+/// widths and independent between kinds; of one kind, four fifths of the variance are the same
+/// fraction for both and a fifth is each one's own, since their shapes differ (assumed;
+/// derivation.md 6).
 /// `better_scale` and `worse_scale` turn seconds into the score that is compared.
 struct KindTimes {
     std::vector<double> seconds;     // per CostKind

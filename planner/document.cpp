@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "planner/assumptions.h"
 #include "planner/requirements.h"
 #include "planner/train_plan.h"
 
@@ -25,6 +26,10 @@ std::vector<ShardPiece> pieces_of(const Tensor& tensor, const Split& split, int 
     return pieces;
 }
 
+void append(std::vector<std::string>& notes, const std::vector<std::string>& more) {
+    notes.insert(notes.end(), more.begin(), more.end());
+}
+
 std::string first_message(const Feasibility& feasibility) {
     return feasibility.violations.empty() ? "infeasible" : feasibility.violations.front().message;
 }
@@ -39,6 +44,47 @@ std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProf
         degrees.push_back(tp);
     }
     return degrees;
+}
+
+void add_notes(Estimate& estimate, const Program& program, const HardwareProfile& hardware) {
+    auto& notes = estimate.notes;
+    if (!estimate.training) {
+        notes.emplace_back(
+            "times are of an isolated step: queueing and mixed prefill/decode steps are not "
+            "modelled yet");
+    }
+    const auto positions = program.max_positions;
+    if (positions > 0 && estimate.workload.cached_tokens() > positions) {
+        notes.push_back(fmt::format(
+            "{} tokens are more than the {} positions that the model's configuration names",
+            estimate.workload.cached_tokens(), positions));
+    } else if (positions > 0 && estimate.memory.max_context == positions) {
+        notes.push_back(fmt::format(
+            "the longest context is the model's own max_position_embeddings: {}", positions));
+    }
+    const auto assumed =
+        assumptions_of(program, hardware, estimate.options, estimate.workload, estimate.link);
+    if (!assumed.empty()) {
+        notes.push_back(fmt::format(
+            "assumed rather than measured or published: {}; `tplan hardware {}` has the reasons",
+            join(assumed, ", "), hardware.name));
+    }
+}
+
+/// The share of the time of all ops that each kind of source stands behind, the strongest first.
+Named<double> shares_of(const Estimate& estimate) {
+    constexpr auto names = enum_names(Provenance{});
+    std::array<Seconds, names.size()> times{};
+    Seconds all;
+    for (const auto& op : estimate.ops) {
+        times[static_cast<std::size_t>(op.provenance)] += op.time;
+        all += op.time;
+    }
+    Named<double> shares;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (times[i].value > 0) shares.emplace_back(std::string(names[i]), times[i] / all);
+    }
+    return shares;
 }
 
 /// What transformers would make of the same degree.
@@ -75,6 +121,25 @@ std::string describe(const HfComparison& hf, Seconds step) {
                        format_time(*hf.step.value), 100 * (*hf.step.value / step - 1));
 }
 
+/// Why this degree; that it does not fit comes first.
+std::string reason_of(const Candidate& chosen, const PlanRequest& request) {
+    if (request.gpus.value)
+        return fmt::format("TP {} has the best {} of the degrees 1..{} that fit: {}", chosen.tp,
+                           name_of(request.objective), *request.gpus.value,
+                           describe(chosen, request.objective));
+    const auto fault = refusal(chosen, request);
+    return fmt::format("TP {} was asked for{}: {}", chosen.tp, fault.empty() ? "" : " and " + fault,
+                       describe(chosen, request.objective));
+}
+
+/// Is no parameter and no work cut anywhere?
+bool replicates_all(const std::vector<BlockLayout>& layout) {
+    return std::ranges::all_of(layout, [](const BlockLayout& entry) {
+        return std::ranges::all_of(entry.ops,
+                                   [](const auto& op) { return op.second == "replicated"; });
+    });
+}
+
 void fill_document(PlanResult& result, const ModelConfig& config, const Model& model,
                    const HardwareProfile& hardware, const PlanRequest& request,
                    const Candidate& chosen) {
@@ -96,31 +161,26 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
                     request.workload);
     document.predicted = make_estimate(config.source, document.program, hardware, options,
                                        request.cost, request.workload);
-    document.why = request.gpus.value
-                       ? fmt::format("TP {} has the best {} of the degrees 1..{} that fit: {}",
-                                     chosen.tp, name_of(request.objective), *request.gpus.value,
-                                     describe(chosen, request.objective))
-                       : fmt::format("TP {} was asked for: {}", chosen.tp,
-                                     describe(chosen, request.objective));
+    document.why = reason_of(chosen, request);
     if (planned.certificate) {
         document.layout = planned.layout;
         document.certificate = planned.certificate;
         document.hf = compare_with_hf(config, model, hardware, request, chosen);
+        if (chosen.tp > 1 && replicates_all(planned.layout))
+            document.why +=
+                "; nothing is cut: at this size an all-reduce costs more than cutting the work "
+                "saves, so that every rank does all of it";
         if (chosen.tp > 1) document.why += describe(*document.hf, planned.totals.step);
     }
     document.alternatives = result.alternatives;
-    document.diagnostics = planned.plan.notes;
-    for (const auto& notes : {config.notes, model.notes})
-        document.diagnostics.insert(document.diagnostics.end(), notes.begin(), notes.end());
+    if (const auto fault = refusal(chosen, request); !fault.empty())
+        document.diagnostics.push_back(fmt::format("TP {} {}", chosen.tp, fault));
+    append(document.diagnostics, planned.plan.notes);
+    append(document.diagnostics, config.notes);
+    append(document.diagnostics, model.notes);
 }
 
 }  // namespace
-
-void note_assumptions(Estimate& estimate, const HardwareProfile& hardware) {
-    if (const auto assumed = assumed_figures(hardware); !assumed.empty()) {
-        estimate.notes.push_back("assumed figures in the profile: " + join(assumed, ", "));
-    }
-}
 
 void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
     for (std::size_t s = 0; s < program.sections.size(); ++s) {
@@ -182,22 +242,33 @@ double weight_bytes_per_rank(const Model& model, const Plan& plan) {
 
 Estimate make_estimate(const std::string& model, const Program& program,
                        const HardwareProfile& hardware, const PlanOptions& options,
-                       const CostOptions& cost, const Workload& workload) {
+                       const CostOptions& cost, const Workload& workload,
+                       const std::optional<Training>& training) {
     const auto compiled = compile(program, hardware, cost);
-    const auto totals = price(compiled, workload);
     Estimate estimate;
+    Totals totals;
+    if (training) {
+        auto priced = price_training(compiled, training_memory(program, *training, hardware, cost),
+                                     *training, workload);
+        totals = priced.totals;
+        estimate.training = training;
+        estimate.parts = priced.parts;
+    } else {
+        totals = price(compiled, workload);
+        (workload.phase == Phase::decode ? estimate.tpot_isolated : estimate.ttft_isolated).value =
+            totals.step;
+    }
     estimate.model = model;
     estimate.hardware = hardware.name;
     estimate.tp = program.tp;
     estimate.link = compiled.link;
     estimate.workload = workload;
     estimate.options = cost;
+    estimate.options.collectives.value = collectives_of(hardware, cost);
     estimate.layout = options.layout;
     estimate.kernels = options.kernels;
     estimate.step = totals.step;
     estimate.interval_90 = totals.interval_90;
-    (workload.phase == Phase::decode ? estimate.tpot_isolated : estimate.ttft_isolated).value =
-        totals.step;
     estimate.layer = totals.layer;
     estimate.compute = totals.compute;
     estimate.collective = totals.collective;
@@ -208,11 +279,9 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.domain = totals.domain;
     estimate.ops = expand(compiled, program, workload);
     estimate.memory = totals.memory;
+    estimate.provenance_shares = shares_of(estimate);
     estimate.notes = compiled.notes;
-    estimate.notes.emplace_back(
-        "times are of an isolated step: queueing and mixed prefill/decode steps are not modelled "
-        "yet");
-    note_assumptions(estimate, hardware);
+    add_notes(estimate, program, hardware);
     return estimate;
 }
 
@@ -268,22 +337,39 @@ std::vector<Alternative> pipelines(const std::vector<Candidate>& candidates, con
 }
 
 /// The answer when no degree is in.
-void refuse_all(PlanResult& result, const ModelConfig& config, const PlanRequest& request) {
-    if (!request.gpus.value || !result.feasibility.violations.empty()) return;
+void refuse_all(PlanResult& result, const ModelConfig& config,
+                const std::vector<Candidate>& candidates, const PlanRequest& request) {
+    auto& violations = result.feasibility.violations;
+    if (!violations.empty()) return;
     result.feasibility.feasible = false;
-    result.feasibility.violations.push_back(
-        {"does_not_fit", config.model_type, "a degree that fits and meets the bounds",
-         fmt::format("none of 1..{}", *request.gpus.value),
-         "no degree fits in memory within the bounds; use more GPUs, a smaller batch or "
-         "context, or quantised weights"});
+    if (request.gpus.value) {
+        violations.push_back({"does_not_fit", config.model_type,
+                              "a degree that fits and meets the bounds",
+                              fmt::format("none of 1..{}", *request.gpus.value),
+                              "no degree fits in memory within the bounds; use more GPUs, a "
+                              "smaller batch or context, or quantised weights"});
+        return;
+    }
+    for (const auto& candidate : candidates) {
+        if (candidate.tp != request.plan.tp) continue;
+        violations.push_back({"does_not_fit", config.model_type, "a step within the bound",
+                              fmt::format("TP {}: {}", candidate.tp, refusal(candidate, request)),
+                              "the step takes longer than the bound; raise it, or let tplan choose "
+                              "a degree with --gpus"});
+    }
+}
+
+/// A degree that was asked for is planned even where it does not fit, as `estimate` prices it; one
+/// that is chosen must fit.
+bool is_in(const Candidate& candidate, const PlanRequest& request) {
+    if (request.gpus.value) return refusal(candidate, request).empty();
+    return candidate.tp == request.plan.tp && meets_bound(candidate, request);
 }
 
 const Candidate* choose(const std::vector<Candidate>& candidates, const PlanRequest& request) {
     const Candidate* chosen = nullptr;
     for (const auto& candidate : candidates) {
-        const bool in = request.gpus.value ? refusal(candidate, request).empty()
-                                           : candidate.tp == request.plan.tp;
-        if (!in) continue;
+        if (!is_in(candidate, request)) continue;
         if (!chosen || score(candidate, request.objective) < score(*chosen, request.objective))
             chosen = &candidate;
     }
@@ -349,7 +435,7 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
         return std::pair(a.stages, a.tp) < std::pair(b.stages, b.tp);
     });
     if (!chosen) {
-        refuse_all(result, config, request);
+        refuse_all(result, config, candidates, request);
         return result;
     }
     result.feasibility = chosen->feasibility;

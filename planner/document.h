@@ -67,7 +67,7 @@ struct Estimate {
     int tp = 1;
     std::string link;  // that the collectives run over; one rank: as asked, or empty
     Workload workload;
-    CostOptions options;
+    CostOptions options;  // the collectives named, also where the default prices them
     LayoutChoice layout = LayoutChoice::best;
     Kernels kernels = Kernels::served;
     Seconds step;
@@ -76,7 +76,8 @@ struct Estimate {
     Nullable<Seconds> tpot_isolated;  // decode: the step itself; null in prefill
     Seconds layer, compute, collective, exposed_collective, launch;
     double tokens_per_s = 0;
-    Provenance provenance = Provenance::datasheet;
+    Provenance provenance = Provenance::datasheet;  // the weakest
+    Named<double> provenance_shares;                // of the time of `ops`, strongest first
     Domain domain = Domain::datasheet_only;
     std::vector<OpEstimate> ops;
     MemoryUse memory;
@@ -106,6 +107,7 @@ struct Estimate {
         field("launch_s", self.launch);
         field("tokens_per_s", self.tokens_per_s);
         field("provenance", self.provenance);
+        field("provenance_shares", self.provenance_shares);
         field("domain", self.domain);
         field("ops", self.ops);
         field("memory", self.memory);
@@ -155,8 +157,8 @@ struct HfComparison {
     bool operator==(const HfComparison&) const = default;
 };
 
-/// `tplan.plan/1`. `layout`, `certificate` and `hf` stand where tplan chose the layout itself,
-/// `decision` where it chose the degree.
+/// `tplan.plan/1`. `layout` stands where tplan chose the layout itself, with `certificate` and `hf`
+/// unless the plan is of training; `decision` where it chose the degree.
 struct PlanDocument {
     std::string schema = "tplan.plan/1";
     std::string model_source;
@@ -205,13 +207,12 @@ struct PlanDocument {
 /// Names in every collective step the algorithm that its price assumes.
 void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload);
 
-/// Notes that every estimate on this profile carries.
-void note_assumptions(Estimate& estimate, const HardwareProfile& hardware);
-
-/// Prices a program in full. `model` names it in the document.
+/// Prices a program in full, one of training_program() with its `training`. `model` names it in the
+/// document.
 Estimate make_estimate(const std::string& model, const Program& program,
                        const HardwareProfile& hardware, const PlanOptions& options,
-                       const CostOptions& cost, const Workload& workload);
+                       const CostOptions& cost, const Workload& workload,
+                       const std::optional<Training>& training = {});
 
 /// Plan, program and prediction for one request, or why there is none.
 struct PlanResult {

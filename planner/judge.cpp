@@ -28,6 +28,7 @@ std::string divisors(std::int64_t n) {
     return fmt::format("{}", fmt::join(found, ", "));
 }
 
+/// Copies make whole KV heads for every rank.
 bool kv_replication_helps(const ModelConfig& config, int tp) {
     return config.kv_heads > 0 && tp > config.kv_heads && tp % config.kv_heads == 0 &&
            config.heads % tp == 0;
@@ -65,10 +66,11 @@ struct Judgement {
 
     /// A size that the configuration does not give (0) is said, not guessed.
     bool knows(std::int64_t size, const std::string& subject, std::string_view what) {
-        if (size == 0)
-            note(fmt::format("{}: {} is not known to tplan; it must divide by {}", subject, what,
-                             tp()));
-        return size != 0;
+        if (size != 0) return true;
+        result.certain = false;
+        note(
+            fmt::format("{}: {} is not known to tplan; it must divide by {}", subject, what, tp()));
+        return false;
     }
 
     void note(std::string text) { result.notes.push_back(std::move(text)); }
@@ -342,11 +344,14 @@ Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanO
     return result;
 }
 
+bool copies_kv_heads(const ModelConfig& config, const PlanOptions& options) {
+    return options.layout == LayoutChoice::best && kv_replication_helps(config, options.tp);
+}
+
 Feasibility judge_layout(const ModelConfig& config, const Verdict& verdict,
                          const PlanOptions& options) {
     auto result = judge(config, verdict, options);
-    if (options.layout != LayoutChoice::best || !kv_replication_helps(config, options.tp))
-        return result;
+    if (!copies_kv_heads(config, options)) return result;
     const auto block = config.quant_block[0];
     const bool whole_blocks = block == 0 || config.head_dim % block == 0;
     const auto mended = [&](const Violation& violation) {

@@ -75,6 +75,7 @@ Program lower(const Model& model, const Plan& plan, DType dtype) {
         .model = model, .plan = plan, .dtype = dtype, .program = {}, .tensor_of_name = {}};
     auto& program = lowering.program;
     program.tp = plan.options.tp;
+    program.max_positions = model.max_positions;
     lower_blocks(lowering);
     if (plan.options.kernels == Kernels::served) {
         for (auto& section : program.sections) fuse_projections(section, model.fused);

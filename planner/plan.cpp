@@ -44,12 +44,6 @@ struct Planner {
     Plan plan;
     std::vector<Violation> violations;
 
-    bool copies_kv_heads() const {
-        const auto tp = plan.options.tp;
-        return plan.options.layout == LayoutChoice::best && config.kv_heads > 0 &&
-               tp > config.kv_heads && tp % config.kv_heads == 0;
-    }
-
     void refuse(const std::string& subject, const std::string& style, const std::string& why) {
         violations.push_back(
             {.code = "op_unsupported",
@@ -66,7 +60,7 @@ struct Planner {
         if (!spelling) return;
         const auto& style = find_style(plan.styles, *spelling);
         out.style = style.name;
-        auto cut = cut_weight(style, place, plan.options.tp, copies_kv_heads());
+        auto cut = cut_weight(style, place, plan.options.tp, copies_kv_heads(config, plan.options));
         out.split = cut.split;
         if (!cut.problem.empty()) refuse(name, style.name, cut.problem);
         if (!cut.note.empty()) plan.notes.push_back(name + ": " + cut.note);

@@ -82,6 +82,9 @@ struct Plan {
 /// Why a degree does not work, and what tplan can do about it.
 struct Feasibility {
     bool feasible = true;
+    /// False: the configuration does not give a size that a rule divides, so that `feasible` says
+    /// no more than that nothing known forbids the degree. `notes` name the size.
+    bool certain = true;
     std::vector<Violation> violations;
     std::vector<std::string>
         remedies;  // kv_replication, uneven_shards, vocab_padding, block_padding, replicate_module
@@ -100,6 +103,10 @@ Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanO
 /// passes them (tp % kv_heads == 0 and heads % tp == 0). What make_plan() goes by.
 Feasibility judge_layout(const ModelConfig& config, const Verdict& verdict,
                          const PlanOptions& options);
+
+/// Whether `options.layout` gives every rank a whole KV head, a copy of another rank's: more ranks
+/// than KV heads, evenly.
+bool copies_kv_heads(const ModelConfig& config, const PlanOptions& options);
 
 /// How far lists of working degrees go.
 constexpr int kHighestDegreeListed = 16;

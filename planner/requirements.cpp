@@ -63,6 +63,23 @@ void require_ranges(const PlanRequest& request, const std::string& where) {
     size("workload", "batch", request.workload.batch, kLargest);
     size("workload", "input", request.workload.input, kLargest);
     size("workload", "context", request.workload.context, kLargest);
+    const bool decode = request.workload.phase == Phase::decode;
+    const auto bound = [&](const char* key, const Nullable<Seconds>& seconds, bool applies,
+                           const char* instead) {
+        if (!seconds.value) return;
+        const double value = seconds.value->value;
+        if (!(value > 0 && std::isfinite(value)))
+            throw Error(place(where, "", key), fmt::format("{} is out of range", value),
+                        "give a number of seconds above 0");
+        if (!applies)
+            throw Error(place(where, "", key),
+                        fmt::format("does not bound a {} step", name_of(request.workload.phase)),
+                        instead);
+    };
+    bound("max_ttft_s", request.max_ttft, !decode,
+          "give --max-tpot-s for decode, or --phase prefill");
+    bound("max_tpot_s", request.max_tpot, decode,
+          "give --max-ttft-s for prefill, or --phase decode");
     const double fraction = request.cost.memory_fraction;
     number("memory_fraction", fraction, fraction > 0 && fraction <= 1,
            "give a number above 0, up to 1");

@@ -18,7 +18,8 @@ void require_no_device_map(const ModelConfig& config);
 /// No more tokens than a learned position table has rows; other models may be stretched.
 void require_positions(const ModelConfig& config, const Workload& workload);
 
-/// Sizes within 1..2^31, 1..1,024 nodes, a memory fraction above 0 up to 1. `where` is the path of
+/// Sizes within 1..2^31, 1..1,024 nodes, a memory fraction above 0 up to 1, bounds above 0 and of
+/// the workload's phase only. `where` is the path of
 /// the request in a document; empty for one spelled by flags, which the message then names.
 void require_ranges(const PlanRequest& request, const std::string& where);
 

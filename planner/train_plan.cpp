@@ -21,9 +21,8 @@ PlannedTraining price_step_of(Model model, Plan plan, const Program& forward,
     const auto memory = training_memory(program, training, hardware, request.cost);
     const auto price = price_training(compiled, memory, training, request.workload);
     made.planned.totals = price.totals;
-    made.parts = price.parts;
     made.link = compiled.link;
-    made.notes = compiled.notes;
+    made.substitutes = compiled.notes;
     return made;
 }
 
@@ -60,8 +59,10 @@ std::optional<PlannedTraining> plan_forward_optimum(const Model& model,
     prefill.phase = Phase::prefill;
     auto found = search_layout(model, request.plan, hardware, request.cost, prefill);
     if (!training_fault(found.program).empty()) return std::nullopt;
-    return price_step_of(std::move(found.laid_out.model), std::move(found.laid_out.plan),
-                         found.program, hardware, request);
+    auto made = price_step_of(std::move(found.laid_out.model), std::move(found.laid_out.plan),
+                              found.program, hardware, request);
+    made.planned.layout = std::move(found.layout);
+    return made;
 }
 
 /// Fits before does not, then the time.
@@ -78,9 +79,12 @@ void add_notes(PlannedTraining& made, const PlanRequest& request) {
     const auto& mesh = training.mesh;
     auto& notes = made.notes;
     notes.emplace_back(
+        "times are of an isolated step: kernels and collectives alone, without the host between "
+        "them, data loading and ranks that wait for a slower one; published steps take 1.4 to 2 "
+        "times as long, which the interval's upper end allows for");
+    notes.emplace_back(
         "no backward kernel is in the measured rows: forward formulas are carried over, with twice "
-        "their intervals; published steps take 1.4 to 2 times the sum of their kernels, which the "
-        "interval's upper end allows for");
+        "their intervals");
     if (mesh.dp_shard > 1) {
         notes.emplace_back(
             "gathers and reductions of parameters run beside compute; that they take SMs and "
@@ -104,11 +108,6 @@ void add_notes(PlannedTraining& made, const PlanRequest& request) {
     }
 }
 
-std::string mesh_text(const Mesh& mesh) {
-    return fmt::format("dp_replicate={}, dp_shard={}, tp={}", mesh.dp_replicate, mesh.dp_shard,
-                       mesh.tp);
-}
-
 /// "transformers' modules take 1.2 s a step (+8.1 %)": the same mesh run the other way.
 std::string other_kernels(const ModelConfig& config, const HardwareProfile& hardware,
                           const PlanRequest& request, Seconds step) {
@@ -127,9 +126,14 @@ std::string other_kernels(const ModelConfig& config, const HardwareProfile& hard
 
 }  // namespace
 
+Model planned_model(const ModelConfig& config, const PlanRequest& request) {
+    auto model = build_model(config);
+    return request.training ? training_model(std::move(model)) : model;
+}
+
 TrainingResult plan_training(const ModelConfig& config, const HardwareProfile& hardware,
                              const PlanRequest& request) {
-    const auto model = training_model(build_model(config));
+    const auto model = planned_model(config, request);
     auto result = plan_hf(config, model, hardware, request);
     std::string layout;
     if (is_searched(request.plan) && request.plan.tp > 1) {
@@ -144,7 +148,10 @@ TrainingResult plan_training(const ModelConfig& config, const HardwareProfile& h
             result.feasibility = {};
         }
     }
-    if (!result.training) return result;
+    if (!result.training) {
+        result.feasibility.remedies.clear();  // they are of serving
+        return result;
+    }
     if (!layout.empty())
         result.training->notes.push_back("layouts of training are not searched: this is " + layout);
     add_notes(*result.training, request);
@@ -153,33 +160,9 @@ TrainingResult plan_training(const ModelConfig& config, const HardwareProfile& h
 
 Estimate training_estimate(const std::string& model, const PlannedTraining& made,
                            const HardwareProfile& hardware, const PlanRequest& request) {
-    const auto& totals = made.planned.totals;
-    const auto& program = made.planned.program;
-    Estimate estimate;
-    estimate.model = model;
-    estimate.hardware = hardware.name;
-    estimate.tp = program.tp;
-    estimate.link = made.link;
-    estimate.workload = request.workload;
-    estimate.options = request.cost;
-    estimate.layout = request.plan.layout;
-    estimate.kernels = request.plan.kernels;
-    estimate.training = request.training;
-    estimate.parts = made.parts;
-    estimate.step = totals.step;
-    estimate.interval_90 = totals.interval_90;
-    estimate.layer = totals.layer;
-    estimate.compute = totals.compute;
-    estimate.collective = totals.collective;
-    estimate.exposed_collective = totals.exposed_collective;
-    estimate.launch = totals.launch;
-    estimate.tokens_per_s = totals.tokens_per_s;
-    estimate.provenance = totals.provenance;
-    estimate.domain = totals.domain;
-    estimate.ops = expand(compile(program, hardware, request.cost), program, request.workload);
-    estimate.memory = totals.memory;
-    estimate.notes = made.notes;
-    note_assumptions(estimate, hardware);
+    auto estimate = make_estimate(model, made.planned.program, hardware, request.plan, request.cost,
+                                  request.workload, request.training);
+    estimate.notes.insert(estimate.notes.begin(), made.notes.begin(), made.notes.end());
     return estimate;
 }
 
@@ -209,6 +192,7 @@ PlanResult make_training_document(const ModelConfig& config, const HardwareProfi
         fmt::format("the mesh {} was asked for ({} GPUs): {} a step, {:.0f} tokens/s of all{}",
                     mesh_text(document.mesh), document.mesh.ranks(), format_time(totals.step),
                     totals.tokens_per_s, other_kernels(config, hardware, request, totals.step));
+    if (!planned.layout.empty()) document.layout = planned.layout;
     document.diagnostics = planned.plan.notes;
     for (const auto& notes : {config.notes, planned.model.notes})
         document.diagnostics.insert(document.diagnostics.end(), notes.begin(), notes.end());
@@ -229,19 +213,16 @@ void require_training(const PlanRequest& request, const std::string& where) {
     const auto& training = *request.training;
     const auto& mesh = training.mesh;
     constexpr std::int64_t kMost = std::int64_t{1} << 20;
-    const auto axes = {
-        std::pair{"dp_replicate", mesh.dp_replicate}, {"dp_shard", mesh.dp_shard}, {"tp", mesh.tp}};
-    for (const auto& [name, size] : axes) {
-        if (size >= 1 && size <= kMost) continue;
-        throw Error(place("--mesh", "training/mesh"),
-                    fmt::format("{}={} is out of range", name, size),
+    const auto size = [&](const char* flag, const char* key, const std::string& shown,
+                          std::int64_t value) {
+        if (value >= 1 && value <= kMost) return;
+        throw Error(place(flag, key), shown + " is out of range",
                     fmt::format("give an integer from 1 to {}", kMost));
-    }
-    if (training.accumulate < 1 || training.accumulate > kMost) {
-        throw Error(place("--accumulate", "training/accumulate"),
-                    fmt::format("{} is out of range", training.accumulate),
-                    fmt::format("give an integer from 1 to {}", kMost));
-    }
+    };
+    for (const int extent : {mesh.dp_replicate, mesh.dp_shard, mesh.tp})
+        size("--mesh", "training/mesh", mesh_text(mesh), extent);
+    size("--accumulate", "training/accumulate", std::to_string(training.accumulate),
+         training.accumulate);
     if (mesh.tp != request.plan.tp) {
         throw Error(place("--mesh", "training/mesh/tp"),
                     fmt::format("tp={}, but --tp {}", mesh.tp, request.plan.tp),

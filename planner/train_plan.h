@@ -5,12 +5,15 @@
 
 namespace tplan {
 
+/// The model that a request plans: in training every position goes through the head.
+Model planned_model(const ModelConfig& config, const PlanRequest& request);
+
 /// A training step with what it was made from.
 struct PlannedTraining {
-    PlannedProgram planned;  // `program` is the whole step; `totals` are of the mesh
-    TrainingParts parts;
+    PlannedProgram planned;  // `program` is the whole step; `totals` are of the mesh; no proof
     std::string link;
-    std::vector<std::string> notes;
+    std::vector<std::string> substitutes;  // what was priced as something else
+    std::vector<std::string> notes;        // how it was planned, what its times leave out
 };
 
 /// `training` is absent where the degree does not work; `feasibility` says why.

@@ -36,6 +36,11 @@ int answer_no(const std::string& text) {
     return 1;
 }
 
+int answer_no(const Refusal& refusal, bool json) {
+    if (json) print_json(refusal);
+    return answer_no(refusal_text(refusal));
+}
+
 std::stop_token interrupted() {
     // The handler only sets a flag; a watcher thread turns it into a stop request, so that no lock
     // is taken in a signal.
@@ -86,8 +91,12 @@ std::vector<int> parse_integers(const std::string& text, const std::string& flag
     for (const auto& item : split_list(text)) {
         int value = 0;
         const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), value);
+        if (error == std::errc::result_out_of_range) {
+            throw Error(flag, shown(item) + " is out of range",
+                        fmt::format("give an integer from 1 to {}", most));
+        }
         if (error != std::errc() || end != item.data() + item.size()) {
-            throw Error(flag, fmt::format("\"{}\" is not an integer", item),
+            throw Error(flag, fmt::format("\"{}\" is not an integer", shown(item)),
                         "give integers with commas, such as 1,2,4");
         }
         if (value < 1 || value > most) {
@@ -194,6 +203,10 @@ Query make_query(const QueryFlags& flags) {
     if (flags.sampling != "greedy" && flags.sampling != "top-p" && flags.sampling != "logits") {
         throw Error("--sampling", "\"" + flags.sampling + "\" is not one of greedy, top-p, logits",
                     did_you_mean(flags.sampling, {"greedy", "top-p", "logits"}));
+    }
+    if (flags.sampling != "logits") {
+        throw Error("--sampling", "\"" + flags.sampling + "\" is not priced yet",
+                    "leave it out: the head then gathers all logits, the most it can");
     }
     request.cost.memory_fraction = flags.memory_fraction;
     request.cost.reserve = Bytes(flags.reserve_bytes);

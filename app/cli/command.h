@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/query.h"
+#include "app/refusal.h"
 #include "app/training.h"
 
 /// What the subcommands share. Each lives in its own file: parse flags -> one app call -> print.
@@ -25,6 +26,9 @@ int print_json(const T& document) {
 
 /// One line on stderr for an answer that is no; returns 1.
 int answer_no(const std::string& text);
+
+/// The same for a degree that does not work; with `json` also as a document on stdout.
+int answer_no(const Refusal& refusal, bool json);
 
 /// Ends with Ctrl-C: long work polls this token.
 std::stop_token interrupted();

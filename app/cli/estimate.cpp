@@ -1,4 +1,5 @@
 #include "app/cli/command.h"
+#include "app/estimate_text.h"
 
 namespace tplan::cli {
 namespace {
@@ -8,7 +9,7 @@ int run(const QueryFlags& flags, bool json) {
     const auto resolved = resolve(make_query(flags));
     const auto result = estimate(resolved);
     if (!result.estimate)
-        return answer_no(infeasible_text(result.feasibility, working_degrees_of(resolved)));
+        return answer_no(refuse(resolved.config, resolved.request, result.feasibility), json);
     return json ? print_json(*result.estimate) : print(estimate_text(*result.estimate));
 }
 

@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
             fmt::print(
                 stderr,
                 "tplan: {}; `tplan --help` and `tplan COMMAND --help` list what is possible\n",
-                error.what());
+                shown(error.what(), 160));
             return 2;
         }
         return action();

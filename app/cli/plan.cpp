@@ -9,7 +9,7 @@ struct Flags {
     QueryFlags query;
     int gpus = 0;
     std::string objective = "latency", output;
-    double max_ttft = 0, max_tpot = 0;
+    std::optional<double> max_ttft, max_tpot;
     bool json = false;
     bool tp_given = false;
 };
@@ -25,12 +25,19 @@ int run(const Flags& flags) {
     auto& request = query.request;
     if (flags.gpus != 0) request.gpus.value = flags.gpus;
     request.objective = parse_enum<Objective>(flags.objective, "--objective");
-    if (flags.max_ttft > 0) request.max_ttft.value = Seconds(flags.max_ttft);
-    if (flags.max_tpot > 0) request.max_tpot.value = Seconds(flags.max_tpot);
+    if (flags.max_ttft) request.max_ttft.value = Seconds(*flags.max_ttft);
+    if (flags.max_tpot) request.max_tpot.value = Seconds(*flags.max_tpot);
     const auto resolved = resolve(query);
     const auto result = make_plan_document(resolved.config, resolved.hardware, resolved.request);
-    if (!result.document)
-        return answer_no(infeasible_text(result.feasibility, working_degrees_of(resolved)));
+    if (!result.document) {
+        auto refusal = refuse(resolved.config, resolved.request, result.feasibility);
+        if (flags.gpus != 0) {
+            refusal.tp.value.reset();
+            refusal.gpus.value = flags.gpus;
+        }
+        refusal.alternatives = result.alternatives;
+        return answer_no(refusal, flags.json);
+    }
     const auto& plan = *result.document;
     if (!flags.output.empty()) write_file(flags.output, json_text(plan));
     if (flags.json) return print_json(plan);
@@ -54,14 +61,10 @@ void add_plan(CLI::App& program, Action& action) {
     command->add_option("--gpus", flags->gpus, "choose a degree up to this many GPUs");
     command->add_option("--objective", flags->objective, "latency, throughput or memory")
         ->capture_default_str();
-    command
-        ->add_option("--max-ttft-s", flags->max_ttft,
-                     "bound on the isolated time to the first token (prefill)")
-        ->check(CLI::PositiveNumber);
-    command
-        ->add_option("--max-tpot-s", flags->max_tpot,
-                     "bound on the isolated time per output token (decode)")
-        ->check(CLI::PositiveNumber);
+    command->add_option("--max-ttft-s", flags->max_ttft,
+                        "bound on the isolated time to the first token (prefill)");
+    command->add_option("--max-tpot-s", flags->max_tpot,
+                        "bound on the isolated time per output token (decode)");
     add_workload_flags(*command, flags->query);
     command->add_option("-o,--output", flags->output, "where to write the plan");
     command->add_flag("--json", flags->json, "one JSON document on stdout");

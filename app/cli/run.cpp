@@ -33,13 +33,11 @@ int run(Flags& flags) {
     flags.json ? print_json(document) : print(validation_text(plan, validation));
     switch (validation.verdict) {
         case RunVerdict::numerics_failed:
-            return answer_no(flags.plan +
-                             ": the numbers of this plan differ from one rank: numerics-failed; "
-                             "see `numerics` in the result");
+            return answer_no(fmt::format("{}: numerics-failed: {}; see `numerics` in the result",
+                                         flags.plan, join(validation.reasons, "; ")));
         case RunVerdict::out_of_interval:
-            return answer_no(flags.plan +
-                             ": the measured step lies outside the predicted 90 % interval; "
-                             "calibrate this machine again with `tplan calibrate`");
+            return answer_no(
+                fmt::format("{}: out-of-interval: {}", flags.plan, join(validation.reasons, "; ")));
         default:
             return 0;
     }

@@ -18,7 +18,7 @@ int run(const Flags& flags) {
         tp = degrees.front();
     }
     const auto result = show(flags.what, tp, parse_enum<LayoutChoice>(flags.layout, "--layout"));
-    if (!result.document) return answer_no(result.refusal);
+    if (!result.document) return answer_no(*result.refusal, flags.json);
     return flags.json ? print_json(*result.document) : print(result.text);
 }
 

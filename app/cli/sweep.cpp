@@ -1,3 +1,4 @@
+#include "app/sweep.h"
 #include "app/cli/command.h"
 
 namespace tplan::cli {

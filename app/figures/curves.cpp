@@ -132,6 +132,27 @@ double highest_measured(const Study& study) {
     return std::max(measured.step.p90.value, measured.step_tp1.p90.value);
 }
 
+/// What the marks that occur stand for, as many as fit into `room` em.
+std::string marks_in_words(const Study& study, const TextMetrics& metrics, double room) {
+    bool refused = false, over = false;
+    for (const auto& curve : study.curves) {
+        for (const auto& point : curve.points) {
+            refused = refused || !point.feasible;
+            over = over || (point.feasible && !point.totals.memory.fits);
+        }
+    }
+    std::string text = "TP degree";
+    const auto add = [&](bool occurs, std::string_view words) {
+        const auto longer = text + "; " + std::string(words);
+        if (occurs && text_width(metrics, longer, kLabel) <= room) text = longer;
+    };
+    add(highest_measured(study) > 0, "star: measured");
+    add(refused, "crossed: does not work");
+    add(over, "hollow: does not fit");
+    add(true, "thin dashes: ideal");
+    return text;
+}
+
 DisplayList chart_over_degree(const Study& study, const FigureOptions& options,
                               const TextMetrics& metrics, const Quantity2D& what) {
     double most = what.interval ? highest_measured(study) : 0;
@@ -175,10 +196,7 @@ DisplayList chart_over_degree(const Study& study, const FigureOptions& options,
                     {0.93, std::max(2.0, static_cast<double>(last)), true},
                     {0, y_ticks.back().value, false}};
     draw_axes(list, metrics, plot, x_ticks, y_ticks,
-              highest_measured(study) > 0
-                  ? "TP degree; star: measured, dashes: ideal"
-                  : "TP degree; crossed: does not work, hollow: does not fit, dashes: ideal",
-              what.y_title);
+              marks_in_words(study, metrics, plot.area.right() - 0.4), what.y_title);
     const auto& own = study.curves.front();
     if (const auto* base = smallest(own)) {
         std::vector<Point> ideal;

@@ -49,9 +49,11 @@ std::vector<Node> place_gpus(Point centre, double radius, int count) {
 
 /// One link kind: its GPUs, edges and a caption below. Returns the height.
 double draw_link(DisplayList& list, const TextMetrics& metrics, const Study& study,
-                 const LinkProfile& link, Point corner, double width) {
+                 const LinkProfile& link, Point corner, double width, double height) {
     const int devices = std::min(study.hardware->devices, kMostDrawn);
-    const double radius = std::max(4.2, kGpu * devices / 2.0);
+    // As large as there is room for; below it stand two lines of text.
+    const double radius =
+        std::max({4.2, kGpu * devices / 2.0, std::min(width, height - 4) / 2 - kGpu - 0.5});
     const Point centre{corner.x + width / 2, corner.y + radius + kGpu + 0.2};
     const auto nodes = place_gpus(centre, devices == 1 ? 0 : radius, devices);
     const Role role = link.kind == LinkKind::nvlink ? Role::nvlink
@@ -127,14 +129,16 @@ DisplayList interconnect(const Study& study, const FigureOptions& options,
         "links with their bandwidth each way per GPU.";
     list.width = options.width;
     double x = 0.2, y = 0.2, tallest = 0;
-    const double each = std::max(14.0, std::min(24.0, options.width / 2 - 0.5));
+    const double each =
+        std::max(14.0, std::min(std::max(24.0, options.height), options.width / 2 - 0.5));
     for (const auto& link : hardware.links) {
         if (x > 0.2 && x + each > options.width) {
             x = 0.2;
             y += tallest + 1;
             tallest = 0;
         }
-        tallest = std::max(tallest, draw_link(list, metrics, study, link, {x, y}, each));
+        tallest =
+            std::max(tallest, draw_link(list, metrics, study, link, {x, y}, each, options.height));
         x += each + 0.5;
     }
     y += tallest + 0.3;

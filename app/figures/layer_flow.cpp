@@ -19,6 +19,7 @@ std::string short_name(std::string name) {
 /// Rows of one head along the dimension that counts heads; 0 when none does.
 std::int64_t head_unit(const ModelConfig& config, const Tensor& tensor, const Split& split) {
     if (split.kind == SplitKind::whole || tensor.axes.empty()) return 0;
+    if (split.kind == SplitKind::covering || split.kind == SplitKind::qkv) return split.unit;
     const auto axis = tensor.axes[at(split.dim)];
     if (axis != Axis::heads && axis != Axis::kv_heads) return 0;
     const auto heads = axis == Axis::heads ? config.heads : config.kv_heads;
@@ -47,8 +48,19 @@ FlowWeight weight_of(const Study& study, const ShardedTensor& sharded) {
             tensor ? head_unit(*study.config, *tensor, sharded.split) : 0};
 }
 
-/// The layout of a step's first output. A buffer that the next all-reduce works on in place holds
-/// partial sums until then.
+/// Whether a buffer that was written before `from` holds partial sums: a reduction works on it in
+/// place, or it is added up with others before one does.
+bool holds_sums(const std::vector<Step>& steps, std::size_t from, int buffer) {
+    for (auto s = from; s < steps.size(); ++s) {
+        const auto& step = steps[s];
+        if (!std::ranges::count(step.inputs, buffer)) continue;
+        if (step.kind == OpKind::all_reduce || step.kind == OpKind::reduce_scatter) return true;
+        return step.kind == OpKind::add && holds_sums(steps, s + 1, step.outputs.front());
+    }
+    return false;
+}
+
+/// The layout of a step's first output.
 void set_output(FlowItem& item, const Program& program, const std::vector<Step>& steps,
                 std::size_t s) {
     if (steps[s].outputs.empty()) return;
@@ -56,16 +68,12 @@ void set_output(FlowItem& item, const Program& program, const std::vector<Step>&
     const auto& out = program.buffers[at(buffer)];
     item.out_width = out.width;
     item.out_split = out.layout.split;
-    item.out = out.layout.kind == LayoutKind::split     ? FlowLayout::split
+    item.out = out.layout.splits_rows()                 ? FlowLayout::tokens
+               : out.layout.kind == LayoutKind::split   ? FlowLayout::split
                : out.layout.kind == LayoutKind::partial ? FlowLayout::partial
                                                         : FlowLayout::replicated;
-    for (auto next = s + 1; next < steps.size(); ++next) {
-        if (!std::ranges::count(steps[next].inputs, buffer)) continue;
-        const auto kind = steps[next].kind;
-        if (kind == OpKind::all_reduce || kind == OpKind::reduce_scatter)
-            item.out = FlowLayout::partial;
-        break;
-    }
+    if (item.out == FlowLayout::replicated && holds_sums(steps, s + 1, buffer))
+        item.out = FlowLayout::partial;
 }
 
 FlowSection from_program(const Study& study, int index) {
@@ -79,9 +87,12 @@ FlowSection from_program(const Study& study, int index) {
         item.kind = step.kind;
         item.name = step.name;
         item.step = static_cast<int>(s);
-        item.residual = (step.kind == OpKind::add || step.kind == OpKind::add_norm) &&
-                        !step.inputs.empty() &&
-                        program.buffers[at(step.inputs.front())].name == "hidden";
+        item.residual = step.kind == OpKind::add_norm ||
+                        (step.kind == OpKind::add &&
+                         (step.name.find("residual") != std::string::npos ||
+                          program.buffers[at(step.inputs.front())].name == "hidden"));
+        item.next =
+            flow.layers.size() > 0 && std::ranges::any_of(step.weights, &WeightRef::next_layer);
         for (const auto* refs : {&step.weights, &step.biases}) {
             for (const auto& ref : *refs) {
                 if (ref.tensor >= 0)

@@ -22,13 +22,20 @@ struct FlowWeight {
 };
 
 /// What an activation is like after a step.
-enum class FlowLayout { unknown, replicated, split, partial };
+enum class FlowLayout {
+    unknown,
+    replicated,
+    split,   // its own columns on every rank
+    tokens,  // its own rows on every rank
+    partial
+};
 
 struct FlowItem {
     OpKind kind = OpKind::linear;
     std::string name;  // of the step
     std::vector<FlowWeight> weights;
     bool residual = false;  // adds its input to the stream
+    bool next = false;      // its weight is the next layer's (last: the final norm)
     FlowLayout out = FlowLayout::unknown;
     Split out_split;
     std::int64_t out_width = 0;

@@ -52,14 +52,23 @@ std::vector<Tick> decades(double low, double high, bool rate) {
     return ticks;
 }
 
-/// Names of the steps that take longest, where they cover no marker and no other name.
+/// Names of the steps that take longest, where they cover no marker, no other name and not the
+/// roof.
 void label_dots(DisplayList& list, const TextMetrics& metrics, const Plot& plot,
-                std::vector<Dot> dots) {
+                const std::vector<Point>& roof, std::vector<Dot> dots) {
     std::ranges::sort(dots, [](const Dot& a, const Dot& b) { return a.total > b.total; });
     std::vector<Box> taken;
     for (const auto& dot : dots) {
         const auto place = plot.at(dot.intensity, dot.rate);
         taken.push_back({place.x - 0.45, place.y - 0.45, 0.9, 0.9});
+    }
+    for (std::size_t i = 1; i < roof.size(); ++i) {
+        constexpr int kPoints = 60;  // the roof as a row of points to keep clear of
+        for (int p = 0; p <= kPoints; ++p) {
+            const double share = static_cast<double>(p) / kPoints;
+            taken.push_back({roof[i - 1].x + share * (roof[i].x - roof[i - 1].x) - 0.15,
+                             roof[i - 1].y + share * (roof[i].y - roof[i - 1].y) - 0.15, 0.3, 0.3});
+        }
     }
     constexpr std::size_t kMostLabels = 6;
     std::size_t labels = 0;
@@ -119,17 +128,17 @@ DisplayList roofline_chart(const Study& study, const FigureOptions& options,
     double labels = 0;
     for (const auto& tick : y_ticks)
         labels = std::max(labels, text_width(metrics, tick.label, kText));
-    const Plot plot{{labels + 1, 2, std::max(10.0, options.width - labels - 2),
-                     std::max(6.0, options.height - 5)},
+    const Plot plot{{labels + 1, 2, std::max(10.0, options.width - labels - 3.2),
+                     std::max(4.0, options.height - 5)},
                     x,
                     y};
     draw_axes(list, metrics, plot, decades(x.low, x.high, false), y_ticks,
               "arithmetic intensity, flop per byte", "arithmetic rate of one GPU");
     const double ridge = roof / bandwidth;
     const double from = std::max(x.low, y.low / bandwidth);
-    auto& line = add_polyline(
-        list, {plot.at(from, from * bandwidth), plot.at(ridge, roof), plot.at(x.high, roof)},
-        {Role::text}, 0.12);
+    const std::vector<Point> corners{plot.at(from, from * bandwidth), plot.at(ridge, roof),
+                                     plot.at(x.high, roof)};
+    auto& line = add_polyline(list, corners, {Role::text}, 0.12);
     line.id = "roof";
     line.title = fmt::format(
         "{} of memory bandwidth reached by streaming, {} {} of arithmetic reached by large "
@@ -142,7 +151,7 @@ DisplayList roofline_chart(const Study& study, const FigureOptions& options,
         marker.id = "roof:" + dot.name;
         marker.title = dot.title;
     }
-    label_dots(list, metrics, plot, dots);
+    label_dots(list, metrics, plot, corners, dots);
     fit_to_shapes(list, 0.2);
     return list;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/figures/shard_legend.h"
 #include "app/figures/slices.h"
 
 namespace tplan {
@@ -12,6 +13,7 @@ constexpr double kName = 0.85, kSmall = 0.8;  // sizes of text
 constexpr double kGap = 0.8;                  // between weights of one step
 constexpr double kAbove = 0.15;               // between a name and its box
 constexpr double kStrip = 0.7;                // width of an activation
+constexpr double kTokenStrip = 1.3;           // of one that is cut by tokens
 constexpr double kFlow = 2.2;                 // between steps: arrow, strip, arrow
 constexpr double kDiamond = 3.0;
 constexpr double kVector = 0.9;  // width of a parameter with one dimension
@@ -29,6 +31,7 @@ double small_line() {
 /// A weight with its captions.
 struct Column {
     const FlowWeight* weight = nullptr;
+    std::string name;
     double box_width = 0, box_height = 0, stack = 0;
     std::vector<std::string> captions;
     double width = 0, up = 0, down = 0;
@@ -69,26 +72,28 @@ std::string last_part(const std::string& name) {
     return dot == std::string::npos ? name : name.substr(dot + 1);
 }
 
-Column measure(const Painter& to, const FlowWeight& weight) {
+Column measure(const Painter& to, const FlowItem& item, const FlowWeight& weight) {
     Column column;
     column.weight = &weight;
+    column.name = (item.next ? "next " : "") + last_part(weight.name);
     const auto& shape = weight.shape;
     const bool matrix = shape.size() >= 2;
     column.box_height = side(matrix ? shape[shape.size() - 2] : shape.back());
     column.box_width = matrix ? side(shape.back()) : kVector;
     column.stack = shape.size() > 2 ? 0.6 : 0;
     column.captions.push_back(fmt::format("{}", fmt::join(shape, " x ")));
-    const auto cut = cut_words(weight, to.tp());
-    for (auto& line : wrapped(to.metrics, cut, kSmall, std::max(column.box_width, 6.0)))
-        column.captions.push_back(std::move(line));
+    for (const auto& part : cut_words(weight, to.tp())) {
+        for (auto& line : wrapped(to.metrics, part, kSmall, std::max(column.box_width, 9.0)))
+            column.captions.push_back(std::move(line));
+    }
     const auto dim = static_cast<std::size_t>(weight.split.dim);
-    const bool bands = !matrix || dim + 2 == shape.size();
+    const bool bands = !matrix || dim + 1 < shape.size();
     const double tail =
         weight.split.kind == SplitKind::whole
             ? 0
             : idle_tail(weight.split, shape[dim], bands ? column.box_height : column.box_width);
-    column.width = std::max(column.box_width + column.stack + (bands ? 0 : tail),
-                            to.wide(last_part(weight.name), kName));
+    column.width =
+        std::max(column.box_width + column.stack + (bands ? 0 : tail), to.wide(column.name, kName));
     for (const auto& line : column.captions)
         column.width = std::max(column.width, to.wide(line, kSmall));
     column.up = column.box_height / 2 + column.stack + kAbove + line_height(kName);
@@ -131,7 +136,7 @@ Cell measure(const Painter& to, const FlowItem& item, bool plus) {
     for (const auto& line : cell.captions) cell.width = std::max(cell.width, to.wide(line, kSmall));
     double inner = 0;
     for (const auto& weight : item.weights) {
-        cell.columns.push_back(measure(to, weight));
+        cell.columns.push_back(measure(to, item, weight));
         const auto& column = cell.columns.back();
         inner += column.width + (cell.columns.size() > 1 ? kGap : 0);
         cell.up = std::max(cell.up, column.up);
@@ -209,8 +214,8 @@ void draw_column(Painter& to, const Column& column, double x, double y) {
     const Box box{centre - (column.box_width + column.stack) / 2, y - column.box_height / 2,
                   column.box_width, column.box_height};
     const double top = box.y - column.stack;
-    add_text(to.list, to.metrics, {centre, top - kAbove - line_height(kName)},
-             last_part(weight.name), kName, Anchor::middle);
+    add_text(to.list, to.metrics, {centre, top - kAbove - line_height(kName)}, column.name, kName,
+             Anchor::middle);
     for (double shift = column.stack; shift > 0.05; shift -= 0.3) {
         add_rect(to.list, {box.x + shift, box.y - shift, box.width, box.height}, {Role::panel},
                  {Role::outline})
@@ -324,7 +329,9 @@ void draw_flow(Painter& to, const FlowItem& from, const FlowItem* next, double x
     }
     if (!to.options.activations || from.out == FlowLayout::unknown || from.out_width < 1) return;
     const double height = side(from.out_width);
-    const Box box{x + (kFlow - kStrip) / 2 - 0.1, y - height / 2, kStrip, height};
+    const bool tokens = from.out == FlowLayout::tokens;
+    const double strip = tokens ? kTokenStrip : kStrip;
+    const Box box{x + (kFlow - strip) / 2 - 0.1, y - height / 2, strip, height};
     const auto id = "a:" + from.name;
     const auto title = [&](std::string_view layout) {
         return fmt::format("output of {}: {} columns, {}", from.name, from.out_width, layout);
@@ -334,6 +341,15 @@ void draw_flow(Painter& to, const FlowItem& from, const FlowItem* next, double x
         what.title = [&](int rank) {
             return title(fmt::format("rank {} has {}", rank,
                                      local_extent(from.out_split, from.out_width, rank)));
+        };
+        draw_slices(to.list, to.metrics, what);
+        return;
+    }
+    if (tokens) {
+        // Their number depends on the workload: drawn as equal shares.
+        SlicedBox what{box, from.out_split, to.tp(), false, id, {}, true, to.options.isolate};
+        what.title = [&](int rank) {
+            return title(fmt::format("rank {} has its own tokens, all columns of them", rank));
         };
         draw_slices(to.list, to.metrics, what);
         return;
@@ -383,49 +399,6 @@ void draw_row(Painter& to, const std::vector<Cell>& row, bool first, double& top
     top = y + down + 0.8;
 }
 
-/// Chips for the ranks and the patterns, and which way up the weights are.
-void draw_legend(Painter& to, double& top) {
-    double x = 0.1;
-    const auto chip = [&](const std::string& label, Ink fill, Pattern pattern, Ink ink) {
-        const double width = std::max(1.3, to.wide(label, kSmall) + 0.5);
-        if (x + width > to.options.width) {
-            x = 0.1;
-            top += 1.5;
-        }
-        auto& rect = add_rect(to.list, {x, top, width, 1.25}, fill, {Role::outline});
-        rect.pattern = pattern;
-        rect.stroke_width = 0.05;
-        if (!label.empty()) {
-            add_text(to.list, to.metrics, {x + width / 2, top + 0.19}, label, kSmall,
-                     Anchor::middle, ink);
-        }
-        x += width;
-    };
-    const auto word = [&](const std::string& text) {
-        if (x + to.wide(text, kSmall) > to.options.width) {
-            x = 0.1;
-            top += 1.5;
-        }
-        x += 0.3;
-        add_text(to.list, to.metrics, {x, top + 0.19}, text, kSmall, Anchor::start, {Role::muted});
-        x += to.wide(text, kSmall) + 0.9;
-    };
-    word("rank");
-    x -= 0.6;
-    for (int rank = 0; rank < to.tp(); ++rank) {
-        chip(std::to_string(rank), rank_ink(rank),
-             (rank / 8) % 2 == 1 ? Pattern::dots : Pattern::none, {Role::on_rank, rank});
-        x += 0.12;
-    }
-    x += 0.8;
-    chip("", {Role::replicated}, Pattern::hatch, {});
-    word("whole on every rank");
-    chip("", {Role::replicated}, Pattern::cross, {});
-    word("partial sums");
-    word("rows are outputs, columns inputs, as in the checkpoint");
-    top += 2.0;
-}
-
 std::string heading(const Study& study, const FlowSection& section) {
     if (section.layers.empty()) return section.name;
     auto text = fmt::format("{}, {} of {} layers", section.name, section.layers.size(),
@@ -451,7 +424,9 @@ DisplayList section_map(const Study& study, const FlowSection& section,
         "hatched weights are whole on every rank; "
         "diamonds are collectives. Steps stand in the order they run.";
     double top = 0.2;
-    if (legend) draw_legend(to, top);
+    if (legend) {
+        top += draw_shard_legend(to.list, metrics, section, to.tp(), options.width, top);
+    }
     add_text(to.list, metrics, {0.1, top}, heading(study, section), 1, Anchor::start, {Role::text},
              true);
     top += 1.7;
@@ -475,8 +450,14 @@ DisplayList shard_maps(const Study& study, const FigureOptions& options,
     all.name = "shard-map";
     all.title =
         fmt::format("Shard map of {} at TP {}", study.config->source, study.request.plan.tp);
-    for (const auto& section : layer_flow(study)) {
-        auto one = section_map(study, section, options, metrics, all.shapes.empty());
+    const auto sections = layer_flow(study);
+    FlowSection together;  // for the legend
+    for (const auto& section : sections)
+        together.items.insert(together.items.end(), section.items.begin(), section.items.end());
+    all.height =
+        0.2 + draw_shard_legend(all, metrics, together, study.request.plan.tp, options.width, 0.2);
+    for (const auto& section : sections) {
+        auto one = section_map(study, section, options, metrics, false);
         all.description = one.description;
         for (auto& shape : one.shapes) {
             if (!shape.id.empty()) shape.id = section.name + "/" + shape.id;

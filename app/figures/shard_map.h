@@ -23,7 +23,7 @@ DisplayList shard_maps(const Study& study, const FigureOptions& options,
 /// What a tooltip says about the part of a weight that a rank holds.
 std::string slice_title(const FlowWeight& weight, int rank, int tp);
 
-/// "split out / 4", "replicated x4", "split out / 8, each KV head twice".
-std::string cut_words(const FlowWeight& weight, int tp);
+/// In a few words each: "split out / 3", "10 to 11 heads each"; "replicated x4".
+std::vector<std::string> cut_words(const FlowWeight& weight, int tp);
 
 }  // namespace tplan

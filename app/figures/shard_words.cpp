@@ -1,5 +1,6 @@
 // What the shard map says in words.
 #include <algorithm>
+#include <map>
 
 #include "app/figures/shard_map.h"
 
@@ -16,29 +17,60 @@ double elements(const std::vector<std::int64_t>& shape) {
     return n;
 }
 
-/// How often each group stands when there are more ranks than groups; 1 otherwise.
-std::int64_t copies(const FlowWeight& weight) {
-    const auto& split = weight.split;
-    if (split.kind != SplitKind::grouped || split.unit < 1) return 1;
-    const auto groups = weight.shape[static_cast<std::size_t>(split.dim)] / split.unit;
-    return groups > 0 && split.parts > groups ? split.parts / groups : 1;
+std::int64_t extent_of(const FlowWeight& weight) {
+    return weight.shape[static_cast<std::size_t>(weight.split.dim)];
+}
+
+/// "KV heads x2" where several ranks hold the same part; empty otherwise.
+std::string copies_in_words(const FlowWeight& weight) {
+    std::map<std::int64_t, int> holders;
+    for (int rank = 0; rank < weight.split.parts; ++rank) {
+        for (const auto& slice : slices(weight.split, extent_of(weight), rank))
+            if (slice.extent > 0) ++holders[slice.offset];
+    }
+    int copied = 0, most = 1;
+    for (const auto& [offset, ranks] : holders) {
+        copied += ranks > 1 ? 1 : 0;
+        most = std::max(most, ranks);
+    }
+    if (copied == 0) return {};
+    const bool all = copied == static_cast<int>(holders.size());
+    return all ? fmt::format("KV heads x{}", most)
+               : fmt::format("{} KV heads on {} ranks", copied, most);
+}
+
+/// "21 to 22 heads each" where ranks hold more or less of a dimension; empty otherwise.
+std::string shares_in_words(const FlowWeight& weight) {
+    const auto extent = extent_of(weight);
+    auto least = extent, most = std::int64_t{0};
+    for (int rank = 0; rank < weight.split.parts; ++rank) {
+        const auto own = local_extent(weight.split, extent, rank);
+        least = std::min(least, own);
+        most = std::max(most, own);
+    }
+    if (least == most) return {};
+    if (weight.unit > 0 && least % weight.unit == 0 && most % weight.unit == 0)
+        return fmt::format("{} to {} heads each", least / weight.unit, most / weight.unit);
+    return fmt::format("{} to {} each", least, most);
 }
 
 }  // namespace
 
-std::string cut_words(const FlowWeight& weight, int tp) {
+std::vector<std::string> cut_words(const FlowWeight& weight, int tp) {
     const auto& split = weight.split;
     if (split.kind == SplitKind::whole)
-        return tp == 1 ? "whole" : fmt::format("replicated x{}", tp);
+        return {tp == 1 ? "whole" : fmt::format("replicated x{}", tp)};
     const auto from_end = static_cast<int>(weight.shape.size()) - split.dim;
     const std::string_view where = weight.shape.size() == 1 ? "split"
                                    : from_end == 1          ? "split in"
                                    : from_end == 2          ? "split out"
                                                             : "split experts";
-    auto text = fmt::format("{} / {}", where, split.parts);
-    if (split.kind == SplitKind::packed) text += ", each half";
-    if (const auto times = copies(weight); times > 1) text += fmt::format(", KV heads x{}", times);
-    return text;
+    std::vector<std::string> words{fmt::format("{} / {}", where, split.parts)};
+    if (split.kind == SplitKind::packed) words.emplace_back("each half");
+    for (auto& more : {copies_in_words(weight), shares_in_words(weight)}) {
+        if (!more.empty()) words.push_back(more);
+    }
+    return words;
 }
 
 std::string slice_title(const FlowWeight& weight, int rank, int tp) {
@@ -58,17 +90,24 @@ std::string slice_title(const FlowWeight& weight, int rank, int tp) {
     text += fmt::format("rank {}: {}, {}", rank, shape_text(local),
                         format_bytes(Bytes(elements(local) * bytes)));
     std::string ranges;
-    for (const auto& piece : pieces) {
-        if (piece.extent == 0) continue;
-        ranges += fmt::format("{}{}..{}", ranges.empty() ? "" : " and ", piece.offset,
-                              piece.offset + piece.extent - 1);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        if (pieces[i].extent == 0) continue;
+        const auto from = pieces[i].offset;
+        auto end = from + pieces[i].extent;
+        for (; i + 1 < pieces.size() && pieces[i + 1].offset == end; ++i)
+            end += pieces[i + 1].extent;
+        ranges += fmt::format("{}{}..{}", ranges.empty() ? "" : " and ", from, end - 1);
     }
     const auto from_end = weight.shape.size() - dim;
     const std::string_view what = weight.shape.size() == 1 ? "entries"
                                   : from_end == 1          ? "columns (inputs)"
                                   : from_end == 2          ? "rows (outputs)"
                                                            : "experts";
-    if (!ranges.empty()) text += fmt::format("\n{} {}", what, ranges);
+    if (ranges.empty()) {
+        text += "\nnothing: there are fewer parts than ranks";
+    } else {
+        text += fmt::format("\n{} {}", what, ranges);
+    }
     return text + fmt::format("\nstyle: {}", weight.style);
 }
 

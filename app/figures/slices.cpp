@@ -14,12 +14,26 @@ struct Part {
     Slice slice;
 };
 
-std::vector<Part> parts_of(const Split& split, std::int64_t extent) {
+/// What every rank holds, pieces that touch as one; a piece that several ranks hold stays alone.
+std::vector<Part> parts_of(const Split& split, std::int64_t extent,
+                           std::map<std::int64_t, int>& sharers) {
+    for (int rank = 0; rank < split.parts; ++rank) {
+        for (const auto& slice : slices(split, extent, rank))
+            if (slice.extent > 0) ++sharers[slice.offset];
+    }
     std::vector<Part> parts;
     for (int rank = 0; rank < split.parts; ++rank) {
         int piece = 0;
         for (const auto& slice : slices(split, extent, rank)) {
-            if (slice.extent > 0) parts.push_back({rank, piece++, slice});
+            if (slice.extent == 0) continue;
+            if (piece > 0 && sharers[slice.offset] == 1) {
+                auto& last = parts.back().slice;
+                if (last.offset + last.extent == slice.offset && sharers[last.offset] == 1) {
+                    last.extent += slice.extent;
+                    continue;
+                }
+            }
+            parts.push_back({rank, piece++, slice});
         }
     }
     return parts;
@@ -29,6 +43,8 @@ std::vector<Part> parts_of(const Split& split, std::int64_t extent) {
 
 double idle_tail(const Split& split, std::int64_t extent, double length) {
     if (split.kind == SplitKind::whole || split.kind == SplitKind::packed || extent == 0) return 0;
+    // Their ranks hold copies: what they hold together is more than there is.
+    if (split.kind == SplitKind::covering || split.kind == SplitKind::qkv) return 0;
     if (split.kind == SplitKind::grouped && extent / split.unit < split.parts) return 0;
     const auto room = largest_extent(split, extent) * split.parts;
     // Half the box at most: eight ranks for one row would otherwise dwarf it.
@@ -40,9 +56,8 @@ void draw_slices(DisplayList& list, const TextMetrics& metrics, const SlicedBox&
     const double length = what.bands ? box.height : box.width;
     const double across = what.bands ? box.width : box.height;
     const double scale = length / static_cast<double>(what.extent);
-    const auto parts = parts_of(what.split, what.extent);
     std::map<std::int64_t, int> sharers, seen;
-    for (const auto& part : parts) ++sharers[part.slice.offset];
+    const auto parts = parts_of(what.split, what.extent, sharers);
     for (const auto& part : parts) {
         const int share = sharers[part.slice.offset], place = seen[part.slice.offset]++;
         const double from = static_cast<double>(part.slice.offset) * scale;
@@ -74,12 +89,14 @@ void draw_slices(DisplayList& list, const TextMetrics& metrics, const SlicedBox&
         auto& idle = add_rect(list,
                               what.bands ? Box{box.x, box.bottom(), box.width, tail}
                                          : Box{box.right(), box.y, tail, box.height},
-                              {Role::idle}, {Role::outline});
+                              {Role::idle}, tail >= kOutlineFrom ? Ink{Role::outline} : Ink{});
         idle.pattern = Pattern::dots;
         idle.dashed = true;
         idle.id = what.id + "/idle";
         idle.title =
-            "the cut is uneven: the last ranks hold less than the first, which the group waits for";
+            "the cut is uneven: some ranks hold less than the first, which the group waits for; "
+            "this "
+            "is the room that they leave";
     }
 }
 

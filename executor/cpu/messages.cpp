@@ -241,7 +241,7 @@ class MessageCommunicator final : public Communicator {
                 .width = width,
                 .bytes = bytes};
         const auto length = std::min(tag.step.size(), own_.step.size() - 1);
-        std::memcpy(own_.step.data(), tag.step.data(), length);
+        tag.step.copy(own_.step.data(), length);
         words_.assign(at(size()), own_);
         const auto arrival = Clock::now();
         std::vector<Pending> pending;

@@ -150,6 +150,10 @@ void draw_details(Ui& ui) {
                                     format_percent(study.totals->step / before->step - 1)));
             }
         }
+        if (const auto lines = explain_layout(study); !lines.empty()) {
+            heading(ui, "LAYOUT");
+            for (const auto& line : lines) say(ui, line, Role::text);
+        }
         heading(ui, "MEMORY OF A GPU");
         for (const auto& line : explain_memory(study)) {
             say(ui, line.name + ": " + format_bytes(line.bytes), Role::text);

@@ -91,6 +91,10 @@ void draw_inputs(Ui& ui) {
     if (inputs.hardware->network)
         number_field(ui, "nodes", "nodes", inputs.request.cost.nodes, ActionKind::set_nodes);
     heading(ui, "TENSOR PARALLEL");
+    choose_into(ui, "layout", "layout", std::string(name_of(inputs.request.plan.layout)),
+                names_of<LayoutChoice>(), ActionKind::set_layout);
+    tooltip(ui,
+            "best: the fastest layout there is, searched; hf: as transformers splits the model");
     draw_degrees(ui);
     if (button(ui, "best", "Best TP")) ui.act(ActionKind::best_tp);
     ImGui::SameLine();

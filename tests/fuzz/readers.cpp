@@ -134,11 +134,15 @@ std::vector<std::string> validated_plans() {
     measured.layers = 2;
     for (const double time : {1.0, 1.1, 0.9, 1.05})
         measured.step_samples.push_back({Seconds(time * plan.predicted.step.value), true});
-    measured.step_tp1 = {Seconds(2e-3), Seconds(1.9e-3), Seconds(2.1e-3)};
-    for (const auto& op : plan.predicted.ops) measured.ops.push_back({op.id, op.time, Seconds(0)});
-    measured.probes = {{"norm", Seconds(1e-5), Seconds(1.01e-5)}};
+    measured.step_tp1_samples = {{Seconds(2e-3), true}, {Seconds(2.1e-3), true}};
+    for (const auto& op : plan.predicted.ops) {
+        measured.op_samples.push_back({.id = op.id,
+                                       .times = std::vector<Seconds>(4, op.time),
+                                       .waits = std::vector<Seconds>(4),
+                                       .clean = "cccp"});
+    }
     validation.numerics.ranks_agree = true;
-    validation.numerics.reference = {{"small copy", 1e-7, 1e-7, 1e-5, true}};
+    validation.numerics.reference = {{.what = "small copy", .max_abs_diff = 1e-7, .largest = 1}};
     derive(plan, validation);
     return {write_validated(plan, validation).dump()};
 }

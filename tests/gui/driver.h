@@ -30,7 +30,8 @@ class Driver {
     const Workspace& work() const { return app.work; }
     const Study& study() const { return *app.work.study; }
     int tp() const { return app.work.inputs.request.plan.tp; }
-    /// Text of the tooltips that the last frame showed.
+    /// Text of the tooltip that the last frame showed; empty without one.
+    const std::string& tooltip() const { return app.tooltip; }
     bool tooltip_shown() const;
 
     gui::App app;

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "app/gui_launch.h"
 #include "core/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/process.h"
@@ -77,4 +78,23 @@ TEST_CASE("gui: the real window draws under a virtual display") {
     const auto bytes = read_file(path, 20'000'000);
     CHECK(png_size(bytes) == std::pair{1600, 1000});
     CHECK(bytes.size() > 20'000);  // a window of one colour compresses to less
+}
+
+TEST_CASE("gui: a window that nobody touches draws nothing") {
+    if (!in_path("xvfb-run") || !in_path("Xvfb")) return skip("no xvfb-run on this machine");
+    GuiLaunch launch;
+    launch.what = "llama-3.1-70b";
+    launch.hardware = "h100-sxm";
+    launch.width = 1600;
+    launch.height = 1000;
+    launch.frames = 20;
+    launch.measure_s = 5;
+    const auto result = run_process({"xvfb-run", "-a", "-s", "-screen 0 1920x1200x24",
+                                     std::string(TPLAN_PROGRAM) + "-gui", json_text(launch)});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    const auto speed = parse_json(result.out, "speed");
+    CHECK(speed["frame_s"].get<double>() > 0);
+    CHECK(speed["idle_frames"].get<int>() < 10);
+    CHECK(speed["idle_cpu_s"].get<double>() < 0.25);
 }

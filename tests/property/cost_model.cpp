@@ -1,3 +1,4 @@
+#include <array>
 #include <random>
 
 #include "cost_model/estimate.h"
@@ -55,10 +56,18 @@ constexpr double kRounding = 1 + 1e-12;
 }  // namespace
 
 TEST_CASE("one rank: no communication") {
+    constexpr std::array kKinds = {OpKind::all_reduce, OpKind::all_gather, OpKind::reduce_scatter,
+                                   OpKind::all_to_all};
     for (unsigned seed = 0; seed < kCases; ++seed) {
         const auto c = random_case(seed);
-        if (c.program.tp > 1) continue;
-        CHECK(price(compile(c.program, c.hardware, {}), c.work).collective.value == 0);
+        const auto kind = kKinds[seed % kKinds.size()];
+        INFO(seed << " " << c.hardware.name << " " << name_of(kind));
+        const auto communication = [&](int tp) {
+            const auto step = test::collective(kind, c.sizes.hidden, DType::bf16);
+            return price(compile(test::single(step, {}, tp), c.hardware, {}), c.work).collective;
+        };
+        CHECK(communication(1).value == 0);
+        CHECK(communication(2).value > 0);
     }
 }
 

@@ -147,6 +147,33 @@ TEST_CASE("the text says what each rule communicates") {
     CHECK(sparse.find("all-reduce of the combined expert output") != sparse.npos);
 }
 
+TEST_CASE("a plan given by hand is shown in place of the model's own") {
+    const auto config = load_model_config("llama-3.1-8b");
+    const TpPlan by_hand{{"layers.*.mlp.up_proj", "colwise"},
+                         {"layers.*.mlp.down_proj", "rowwise"}};
+    const auto inspection = inspected(config, {2}, by_hand);
+    CHECK(inspection.tp_plan.value == by_hand);
+    CHECK(inspection.base_model_tp_plan.value);  // stays the model's own
+    const auto text = inspect_text(inspection, config);
+    CHECK(text.find("plan given by hand") != text.npos);
+    CHECK(text.find("layers.*.mlp.up_proj    colwise") != text.npos);
+    CHECK(text.find("layers.*.self_attn.q_proj  colwise") == text.npos);
+    CHECK(inspect_text(inspected(config, {2}), config).find("by hand") == text.npos);
+}
+
+TEST_CASE("a size that is not known is no proof that a degree works") {
+    // helium has a plan in transformers and no graph here; this one does not say how many heads.
+    const auto config = read_model_config(
+        Json{{"model_type", "helium"}, {"hidden_size", 64}, {"num_hidden_layers", 2}}, "helium");
+    const auto inspection = inspected(config, {2});
+    REQUIRE(inspection.tp.size() == 1);
+    CHECK_FALSE(inspection.tp[0].certain);
+    const auto text = inspect_text(inspection, config);
+    CHECK(text.find("TP 2: nothing known forbids it") != text.npos);
+    CHECK(text.find("TP 2: works") == text.npos);
+    CHECK(inspected(load_model_config("llama-3.1-8b"), {2}).tp[0].certain);
+}
+
 TEST_CASE("a note on the configuration stands once") {
     auto document = test::tiny_config("llama");
     document["favourite_colour"] = "blue";

@@ -47,6 +47,12 @@ TEST_CASE("a run of a plan measures every step, agrees with one rank and recompu
         auto again = result;
         derive(plan, again);
         CHECK(again == result);
+        // The plan is for a GPU: nothing that a processor takes can bear it out.
+        CHECK(result.verdict != RunVerdict::validated);
+        CHECK(result.comparison.across_machines ==
+              "predicted for h100-sxm (cuda), measured on cpu");
+        const auto document = write_validated(plan, result);
+        CHECK(check_plan_file(take_apart(document, "validated.json"), "validated.json").ok);
     }
 }
 

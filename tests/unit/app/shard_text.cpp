@@ -45,7 +45,9 @@ TEST_CASE("packed halves and copied KV heads are said") {
     const auto quarters = std::string(12, '0') + std::string(12, '1');
     CHECK_THAT(line_of(map_of("mixtral", 2), "mlp.experts.gate_up_proj"),
                Contains(quarters + quarters) && Contains("half by half"));
-    // 2 KV heads over 4 ranks: the later of two owners is drawn
-    CHECK_THAT(line_of(map_of("llama", 4, LayoutChoice::best), "self_attn.k_proj"),
-               Contains("KV heads copied"));
+    // 2 KV heads over 4 ranks: both owners are drawn, in turn
+    const auto copied = map_of("llama", 4, LayoutChoice::best);
+    CHECK_THAT(line_of(copied, "self_attn.k_proj"),
+               Contains("KV heads copied") && Contains("|010101") && Contains("232323|"));
+    CHECK_THAT(line_of(copied, "self_attn.q_proj"), !Contains("copied"));
 }

@@ -42,7 +42,7 @@ TEST_CASE("a degree that does not work, and one that is missing") {
     const auto model = folder.file("config.json", json_text(test::tiny_config("llama")));
     const auto refused = show(model, 3, LayoutChoice::best);
     CHECK_FALSE(refused.document);
-    CHECK_THAT(refused.refusal,
+    CHECK_THAT(refusal_text(refused.refusal.value()),
                Contains("heads_not_divisible") && Contains("degrees that work: 1 2 4"));
     CHECK_THAT(complaint(model, {}), Contains("give --tp N"));
     auto other = test::tiny_config("llama");

@@ -55,11 +55,73 @@ TEST_CASE("study: a degree that does not work keeps its cut and its reasons") {
     CHECK_FALSE(point_at(study.curves.front(), 3)->reason.empty());
 }
 
-TEST_CASE("study: degrees are lowered once and kept") {
+TEST_CASE("study: a degree is worked out once; another workload works it out anew") {
     auto degrees = degrees_of(load_model_config("qwen3-0.6b"), {}, DType::bf16);
-    const auto first = lowering(degrees, 2);
-    CHECK(lowering(degrees, 2) == first);
-    CHECK(degrees.lowered.size() == 1);
+    Circumstance around{std::make_shared<const HardwareProfile>(load_hardware("h100-sxm")), {}, {}};
+    around.cost.link = "nvlink";
+    const auto first = worked_degree(degrees, 2, around).lowering;
+    CHECK(worked_degree(degrees, 2, around).lowering == first);
+    around.cost.link = "pcie";
+    CHECK(worked_degree(degrees, 2, around).lowering != first);
+    around.cost.link = "nvlink";
+    CHECK(worked_degree(degrees, 2, around).lowering == first);
+    around.workload.batch = 64;
+    const auto space = degrees.spaces.at(2);
+    CHECK(worked_degree(degrees, 2, around).lowering != first);
+    CHECK(degrees.spaces.at(2) == space);
+}
+
+TEST_CASE("study: what is shown is what `plan` writes, with a searched layout too") {
+    for (const auto layout : {LayoutChoice::hf, LayoutChoice::best}) {
+        for (const auto& [model, tp] : {std::pair{"llama-3.1-70b", 8}, std::pair{"qwen3-0.6b", 2},
+                                        std::pair{"mixtral-8x7b", 4}}) {
+            INFO(model << " at TP " << tp << ", layout " << name_of(layout));
+            const auto study = study_for(model, "h100-sxm", tp, Phase::decode, layout);
+            const auto plan =
+                make_plan_document(*study.config, *study.hardware, study.request).document.value();
+            CHECK(study.totals->step == plan.predicted.step);
+            CHECK(study.totals->memory.total == plan.predicted.memory.total);
+            CHECK(study.lowered->program->tensors == plan.program.tensors);
+            CHECK(study.lowered->layout == plan.layout.value_or(std::vector<BlockLayout>{}));
+            for (const auto& other : plan.alternatives) {
+                const auto* point = point_at(study.curves.front(), other.tp);
+                if (!point || !other.step.value) continue;
+                CHECK(point->totals.step == *other.step.value);
+            }
+            const auto again = study_of(plan, {});
+            CHECK(again.lowered->layout == study.lowered->layout);
+            CHECK(again.answer == study.answer);
+            CHECK(again.totals->step == study.totals->step);
+        }
+    }
+}
+
+TEST_CASE("study: a searched layout works at every degree and is never slower than transformers'") {
+    const auto study = study_for("llama-3.1-8b", "h100-sxm", 3, Phase::prefill, LayoutChoice::best);
+    REQUIRE(study.totals);
+    CHECK(study.working == std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8});
+    REQUIRE(study.hf);
+    CHECK_FALSE(study.hf->feasible);
+    CHECK_THAT(study.hf->reason, Catch::Contains("32 attention heads"));
+    const auto four = study_for("llama-3.1-8b", "h100-sxm", 4, Phase::prefill, LayoutChoice::best);
+    REQUIRE(four.hf);
+    REQUIRE(four.hf->step.value);
+    CHECK(four.totals->step <= *four.hf->step.value);
+}
+
+TEST_CASE("study: a close call says how sure it is") {
+    const auto study = study_for("llama-3.1-8b", "h100-sxm", 8, Phase::decode, LayoutChoice::best);
+    auto curve = study.curves.front();
+    REQUIRE(curve.second >= 0);
+    CHECK(curve.sure >= 0.5);
+    const auto second = curve.points[static_cast<std::size_t>(curve.second)].tp;
+    const auto said = fmt::format("TP {} is close: 72 % sure", second);
+    curve.sure = 0.72;
+    CHECK_THAT(answer_sentence(curve, study.request.workload, *study.hardware),
+               Catch::Contains(said));
+    curve.sure = 0.99;
+    CHECK_THAT(answer_sentence(curve, study.request.workload, *study.hardware),
+               !Catch::Contains("sure"));
 }
 
 TEST_CASE("study: a degree beyond the GPUs there are is an error") {
@@ -100,7 +162,7 @@ TEST_CASE("explain: the command line says every input that is not the default") 
     auto study = study_for("llama-3.1-8b", "h100-sxm", 4);
     CHECK(command_line(study, "estimate") ==
           "tplan estimate llama-3.1-8b --hw h100-sxm --tp 4 --link nvlink --phase decode --batch 8 "
-          "--context 4096 --dtype bf16");
+          "--context 4096 --dtype bf16 --layout hf");
     auto config = *study.config;
     config.source = "my model's/config.json";
     study.config = std::make_shared<const ModelConfig>(std::move(config));

@@ -1,5 +1,7 @@
 #include "app/training.h"
 
+#include "app/sweep.h"
+
 #include "tests/support/catch.h"
 
 using namespace tplan;

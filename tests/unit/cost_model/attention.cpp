@@ -173,8 +173,8 @@ TEST_CASE("decode over a latent reads it once for all heads and computes for eac
     auto h = two_sms();
     h.attention->decode[0].tile_bandwidth = Bandwidth(1e9);
     auto shape = core(64, 64);
-    shape.head_dim = 6;  // 1 of rope
     shape.latent_width = 11;
+    shape.latent_rope = 1;
     const auto price = cost(h, shape, decode(1, 8));
     CHECK(price.memory == Catch::Approx(8 * 11 * 2 / 100.0));
     CHECK(price.compute == Catch::Approx(0.5 + 2 * 64 * 8 * (2 * 11 - 1) / 2000.0));

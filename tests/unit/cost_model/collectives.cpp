@@ -139,6 +139,29 @@ TEST_CASE("several nodes reduce inside, then between, then gather") {
     CHECK(lines[0].beta == Catch::Approx(1.5 / 10 + 0.25 / 1));
 }
 
+TEST_CASE("several nodes are never faster than one of them, and their plans can be priced again") {
+    for (const auto* name : {"h100-sxm", "l40s", "a100-sxm"}) {
+        const auto hardware = load_hardware(name);
+        for (const auto& link : hardware.links) {
+            const std::string kind(name_of(link.kind));
+            const auto one = make_group(hardware, 8, 1, kind),
+                       two = make_group(hardware, 16, 2, kind);
+            const auto nccl = CollectiveImpl::nccl;
+            const auto inside = collective_lines(OpKind::all_reduce, nccl, one, "auto", {});
+            const auto across = collective_lines(OpKind::all_reduce, nccl, two, "auto", {});
+            for (double bytes = 256; bytes < 1e9; bytes *= 4) {
+                INFO(name << ' ' << kind << ' ' << bytes);
+                const auto* line = cheapest_line(across, bytes);
+                REQUIRE(line != nullptr);
+                CHECK(line_time(*line, bytes) > line_time(*cheapest_line(inside, bytes), bytes));
+                CHECK(line->half_width >= 0.4);
+                CHECK_FALSE(
+                    collective_lines(OpKind::all_reduce, nccl, two, line->algorithm, {}).empty());
+            }
+        }
+    }
+}
+
 TEST_CASE("links and degrees that do not exist are refused with what does") {
     CHECK_THAT(group_error(2, 1, "infiniband"), Contains("nvlink, pcie"));
     CHECK_THAT(group_error(5, 1, ""), Contains("nearest valid: --tp 4"));

@@ -216,7 +216,8 @@ TEST_CASE("memory: capacity, fit and the largest batch and context") {
 TEST_CASE("what cannot be priced is an error that names what can") {
     CHECK_THAT(compile_error(2, {.link = "ethernet"}), Contains("nvlink, pcie"));
     CHECK_THAT(compile_error(16, {}), Contains("--tp 8") && Contains("--nodes 2"));
-    CHECK(compile_error(16, {.nodes = 2}).find("KV") == std::string::npos);
+    CHECK(compile_error(16, {.nodes = 2}).empty());
+    CHECK_THAT(compile_error(17, {.nodes = 2}), Contains("--tp 16") && Contains("--nodes 3"));
     const auto compiled = compile(test::decoder({}, 1), load_hardware("h100-sxm"), {});
     CHECK_THROWS_AS(price(compiled, {.phase = Phase::train}), Error);
 }
@@ -292,4 +293,14 @@ TEST_CASE("measured tables: points are hit, inside is interpolated, outside says
     auto prefill = decode;
     prefill.phase = Phase::prefill;
     CHECK(price_step(attend, 0, 0, prefill).provenance == Provenance::predicted);
+}
+
+TEST_CASE("an interval is even where it is narrow and stays above nothing where it is wide") {
+    const auto narrow = interval_around(Seconds(2), Seconds(0.5));
+    CHECK(narrow[0].value == Catch::Approx(1.5));
+    CHECK(narrow[1].value == Catch::Approx(2.5));
+    CHECK(interval_around(Seconds(2), Seconds(1))[0].value == Catch::Approx(1));
+    const auto wide = interval_around(Seconds(2), Seconds(4));
+    CHECK(wide[0].value == Catch::Approx(0.25));
+    CHECK(wide[1].value == Catch::Approx(6));
 }

@@ -126,6 +126,17 @@ TEST_CASE("the largest context fits and one more does not") {
     }
 }
 
+TEST_CASE("the largest context is no longer than the model's own positions") {
+    auto program = test::decoder(kSmall, 1);
+    const auto free = with_capacity(memory_terms(program), 1e9);
+    const auto most = largest_context(free, {});
+    REQUIRE(most > 1000);
+    program.max_positions = 1000;
+    CHECK(largest_context(with_capacity(memory_terms(program), 1e9), {}) == 1000);
+    program.max_positions = most + 1;
+    CHECK(largest_context(with_capacity(memory_terms(program), 1e9), {}) == most);
+}
+
 TEST_CASE("where every layer slides, the context is not limited by memory") {
     auto sizes = kSmall;
     sizes.window = 8;

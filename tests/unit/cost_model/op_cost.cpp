@@ -75,9 +75,15 @@ TEST_CASE("decoding over a latent cache reads the latent once for all heads") {
     latent.head_dim = 192;
     latent.v_head_dim = 128;
     latent.latent_width = 576;  // 512 + 64 rope
+    latent.latent_rope = 64;
     const auto work = work_size({.context = 100});
     CHECK(flops(latent, work) == 2.0 * 16 * 100 * (576 + 512));
-    CHECK(bytes(latent, work) == 100 * 576 * 2 + 576 * 2 + 16 * (192 + 128) * 2);
+    // The cache, the appended token, queries as wide as the cache and outputs without the rope.
+    CHECK(bytes(latent, work) == 100 * 576 * 2 + 576 * 2 + 16 * (576 + 512) * 2);
+    // Values of another width than the unrotated part of a head change neither.
+    latent.v_head_dim = 96;
+    CHECK(flops(latent, work) == 2.0 * 16 * 100 * (576 + 512));
+    CHECK(bytes(latent, work) == 100 * 576 * 2 + 576 * 2 + 16 * (576 + 512) * 2);
 }
 
 TEST_CASE("few tokens touch few experts") {

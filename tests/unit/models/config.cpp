@@ -202,6 +202,27 @@ TEST_CASE("config: keys that change the graph and are not supported are refused"
         }),
         Contains("num_ln_in_parallel_attn"));
     CHECK(refusal("falcon", "alibi", "false").empty());
+    CHECK_THAT(refusal("falcon", "apply_residual_connection_post_layernorm", "true"),
+               Contains("config.json/apply_residual_connection_post_layernorm"));
+    CHECK_THAT(refusal("gemma", "hidden_activation", "\"silu\""), Contains("hidden_activation"));
+}
+
+TEST_CASE("config: usually harmless keys are refused where their value changes the graph") {
+    CHECK_THAT(refusal("llama", "pruned_heads", R"({"0": [1]})"),
+               Contains("config.json/pruned_heads: {\"0\":[1]} has no graph"));
+    CHECK_THAT(refusal("llama", "pretraining_tp", "2"), Contains("config.json/pretraining_tp"));
+    CHECK_THAT(refusal("qwen3", "chunk_size_feed_forward", "128"),
+               Contains("config.json/chunk_size_feed_forward"));
+    CHECK_THAT(refusal("llama", "cross_attention_hidden_size", "64"),
+               Contains("cross_attention_hidden_size"));
+    CHECK_THAT(refusal("llama", "tie_encoder_decoder", "true"), Contains("tie_encoder_decoder"));
+    for (const auto& [key, value] :
+         {std::pair{"pruned_heads", "{}"}, std::pair{"pretraining_tp", "1"},
+          std::pair{"chunk_size_feed_forward", "0"}, std::pair{"is_encoder_decoder", "false"}}) {
+        INFO(key);
+        CHECK(refusal("llama", key, value).empty());
+        CHECK_FALSE(noted(read("llama", {{key, Json::parse(value)}}), key));
+    }
 }
 
 TEST_CASE("config: other keys are named in one note") {
@@ -232,6 +253,14 @@ TEST_CASE("config: an umbrella gives its text model") {
     CHECK(other.family == "llama");
     CHECK(other.tied_embeddings);
 
+    nested["text_config"]["torch_dtype"] = "int3";
+    CHECK_THAT(message([&] { read_model_config(nested, "config.json"); }),
+               Contains("config.json/text_config/torch_dtype"));
+    nested["text_config"]["torch_dtype"] = "bfloat16";
+    nested["text_config"]["quantization_config"] = {{"quant_method", "unheard_of"}};
+    CHECK_THAT(message([&] { build_model(read_model_config(nested, "config.json")); }),
+               Contains("quantization_config"));
+    nested["text_config"].erase("quantization_config");
     nested["text_config"]["hidden_size"] = 0;
     CHECK_THAT(message([&] { read_model_config(nested, "config.json"); }),
                Contains("config.json/text_config/hidden_size"));

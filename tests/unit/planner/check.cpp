@@ -29,23 +29,42 @@ TEST_CASE("rounding in the last bits is no difference, an edit is") {
     CHECK(compare_json(Json(1610707968), Json(1610707969), 10).size() == 1);
 }
 
-TEST_CASE("a plan file that no request could have made is an error with its path") {
+TEST_CASE("a number that cannot be one is a difference, another type or a missing key an error") {
     PlanRequest request;
     request.plan.tp = 2;
     const auto made = make_plan_document(tiny("llama"), load_hardware("h100-sxm"), request);
     const auto document = to_json(made.document.value());
-    const auto complaint = [&](auto change) {
+    const auto with = [&](const char* pointer, const Json& value) {
         auto edited = document;
-        change(edited);
+        edited[Json::json_pointer(pointer)] = value;
+        return edited;
+    };
+    const auto first = [&](const Json& edited) {
+        const auto differences = check_plan(edited, "plan.json");
+        return differences.empty() ? std::string("none") : differences.front().path;
+    };
+    CHECK(first(document) == "none");
+    CHECK(first(with("/request/workload/batch", 0)) == "request/workload/batch");
+    CHECK(first(with("/request/plan/tp", -2)) == "request/plan/tp");
+    CHECK(first(with("/request/cost/memory_fraction", 1.5)) == "request/cost/memory_fraction");
+    CHECK(first(with("/tp", 2.5)) == "tp");
+    CHECK(first(with("/tp", 1e30)) == "tp");
+    CHECK(first(with("/model/hidden_size", 0)) == "model/hidden_size");
+    CHECK(first(with("/hardware/memory_bytes", -1)) == "hardware/memory_bytes");
+    // More ranks than the profile has devices: no key is named, but it is an answer.
+    CHECK(first(with("/request/plan/tp", 64)) != "none");
+
+    const auto complaint = [&](const Json& edited) {
         return error_text([&] { check_plan(edited, "plan.json"); });
     };
-    CHECK(complaint([](Json&) {}).empty());
-    CHECK(holds(complaint([](Json& plan) { plan["request"]["workload"]["batch"] = 0; }),
-                {"plan.json/request/workload/batch: 0 is out of range"}));
-    CHECK(holds(complaint([](Json& plan) { plan["request"]["plan"]["tp"] = -2; }),
-                {"plan.json/request/plan/tp"}));
-    CHECK(holds(complaint([](Json& plan) { plan["model"]["model_type"] = "helium"; }),
-                {"no op graph for \"helium\""}));
+    CHECK(complaint(document).empty());
+    CHECK(holds(complaint(with("/tp", "2")), {"plan.json/tp"}));
+    CHECK(holds(complaint(with("/tp", true)), {"plan.json/tp"}));
+    CHECK(holds(complaint(with("/model/hidden_size", "x")), {"plan.json/model/hidden_size"}));
+    CHECK(holds(complaint(with("/model/model_type", "helium")), {"no op graph for \"helium\""}));
+    auto without = document;
+    without["predicted"].erase("step_s");
+    CHECK(holds(complaint(without), {"plan.json/predicted/step_s", "missing key"}));
 }
 
 TEST_CASE("the list of differences is bounded") {

@@ -40,3 +40,23 @@ TEST_CASE("a size out of range is named by its flag or by its path") {
     CHECK(holds(refused([](PlanRequest& r) { r.cost.reserve = Bytes(-1); }, ""),
                 {"--reserve-bytes"}));
 }
+
+TEST_CASE("a bound is a positive time of the phase that is planned") {
+    const auto refused = [](Phase phase, auto change) {
+        PlanRequest request;
+        request.workload.phase = phase;
+        change(request);
+        return error_text([&] { require_ranges(request, ""); });
+    };
+    const auto tpot = [](double bound) {
+        return [=](PlanRequest& request) { request.max_tpot.value = Seconds(bound); };
+    };
+    const auto ttft = [](PlanRequest& request) { request.max_ttft.value = Seconds(1); };
+    CHECK(refused(Phase::decode, tpot(0.01)).empty());
+    CHECK(refused(Phase::prefill, ttft).empty());
+    CHECK(holds(refused(Phase::prefill, tpot(0.01)), {"--max-tpot-s", "prefill", "--max-ttft-s"}));
+    CHECK(holds(refused(Phase::decode, ttft), {"--max-ttft-s", "decode", "--max-tpot-s"}));
+    for (const double bad : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(),
+                             std::numeric_limits<double>::infinity()})
+        CHECK(holds(refused(Phase::decode, tpot(bad)), {"--max-tpot-s", "above 0"}));
+}

@@ -16,10 +16,11 @@ struct Drawn {
     const char* hardware;
     int tp;
     Phase phase;
+    LayoutChoice layout = LayoutChoice::hf;
 };
 
 /// Small and huge models, every kind of layer, degrees that work, that copy KV heads, that do not
-/// work and that do not fit.
+/// work and that do not fit; searched layouts that are uneven, replicated and split by tokens.
 constexpr std::array kDrawn = {
     Drawn{"llama-3.1-405b", "h100-sxm", 8, Phase::decode},
     Drawn{"llama-3.1-8b", "h100-sxm", 4, Phase::prefill},
@@ -34,13 +35,20 @@ constexpr std::array kDrawn = {
     Drawn{"gemma-3-27b", "b200-sxm", 4, Phase::decode},
     Drawn{"gpt-oss-20b", "h100-pcie", 1, Phase::decode},
     Drawn{"qwen3-32b-fp8", "h100-sxm", 8, Phase::decode},
+    Drawn{"llama-3.1-70b", "h100-sxm", 8, Phase::prefill, LayoutChoice::best},
+    Drawn{"llama-3.1-8b", "h100-sxm", 3, Phase::decode, LayoutChoice::best},
+    Drawn{"mixtral-8x7b", "h100-sxm", 3, Phase::decode, LayoutChoice::best},
+    Drawn{"deepseek-v3", "h200-sxm", 8, Phase::prefill, LayoutChoice::best},
+    Drawn{"qwen3-0.6b", "l40s", 3, Phase::prefill, LayoutChoice::best},
+    Drawn{"phi-4", "h100-sxm", 3, Phase::decode, LayoutChoice::best},
 };
 
 /// Calls `check(study, list)` for every figure of every study at three widths.
 template <class Check>
 void for_each_figure(const Check& check) {
     for (const auto& drawn : kDrawn) {
-        const auto study = study_for(drawn.model, drawn.hardware, drawn.tp, drawn.phase);
+        const auto study =
+            study_for(drawn.model, drawn.hardware, drawn.tp, drawn.phase, drawn.layout);
         for (const auto& figure : figures()) {
             for (const double width : {40.0, 62.0, 100.0}) {
                 FigureOptions options;

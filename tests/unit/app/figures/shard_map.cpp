@@ -49,6 +49,13 @@ TEST_CASE(
         }
     }
     for (const auto& shape : list.shapes) collectives += shape.id.starts_with("c:");
+    for (const auto* rank : {"0", "1", "2", "3"}) {  // told apart without colour
+        const auto* slice = find_shape(list, std::string("w:self_attn.q_proj/r:") + rank);
+        REQUIRE(slice);
+        CHECK(std::ranges::any_of(list.shapes, [&](const Shape& shape) {
+            return shape.text == rank && contains(slice->box, shape.box, 0.1);
+        }));
+    }
     CHECK(sharded == 7);
     CHECK(whole == 2);
     CHECK(collectives == 2);
@@ -58,15 +65,21 @@ TEST_CASE("shard map: slices cover their box exactly, without overlap") {
     struct Case {
         const char* model;
         int tp;
+        LayoutChoice layout = LayoutChoice::hf;
     };
     // Even cuts, copied KV heads (8 at TP 16 would need two nodes; 2 at TP 4), packed experts.
-    for (const auto& [model, tp] :
+    // Searched: heads that do not divide, KV heads shared at a boundary, uneven experts.
+    for (const auto& [model, tp, layout] :
          {Case{"llama-3.1-8b", 1}, Case{"llama-3.1-8b", 2}, Case{"llama-3.1-8b", 8},
-          Case{"qwen2.5-7b", 4}, Case{"mixtral-8x7b", 4}, Case{"deepseek-v3", 8}}) {
-        INFO(model << " at TP " << tp);
-        for (const auto& [weight, parts] :
-             parts_of(map_of(study_for(model, "h200-sxm", tp)), "w:")) {
+          Case{"qwen2.5-7b", 4}, Case{"mixtral-8x7b", 4}, Case{"deepseek-v3", 8},
+          Case{"llama-3.1-8b", 3, LayoutChoice::best}, Case{"llama-3.1-8b", 7, LayoutChoice::best},
+          Case{"qwen3-0.6b", 5, LayoutChoice::best}, Case{"mixtral-8x7b", 3, LayoutChoice::best},
+          Case{"phi-4", 3, LayoutChoice::best}}) {
+        INFO(model << " at TP " << tp << ", " << name_of(layout));
+        for (auto& [weight, parts] :
+             parts_of(map_of(study_for(model, "h200-sxm", tp, Phase::decode, layout)), "w:")) {
             INFO(weight);
+            if (parts.back().id.ends_with("/idle")) parts.pop_back();  // lies beyond the box
             Box hull = parts.front().box;
             double sum = 0;
             for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -93,7 +106,76 @@ TEST_CASE("shard map: copied KV heads stand side by side and are called so") {
     FlowWeight weight;
     weight.shape = {256, 896};
     weight.split = {SplitKind::grouped, 0, 4, 2, 128};
-    CHECK(cut_words(weight, 4) == "split out / 4, KV heads x2");
+    CHECK(cut_words(weight, 4) == std::vector<std::string>{"split out / 4", "KV heads x2"});
+}
+
+TEST_CASE(
+    "shard map: a searched uneven cut says how many heads each rank has, and which it shares") {
+    // 32 heads and 8 KV heads over 3 ranks: 11, 11 and 10 heads; heads 0..10 read KV heads 0..2,
+    // 11..21 read 2..5 and 22..31 read 5..7, so that KV heads 2 and 5 lie on two ranks.
+    const auto study = study_for("llama-3.1-8b", "h100-sxm", 3, Phase::decode, LayoutChoice::best);
+    FlowWeight q, k;
+    const auto sections = layer_flow(study);
+    for (const auto& item : sections.at(1).items) {
+        for (const auto& weight : item.weights) {
+            if (weight.name == "self_attn.q_proj") q = weight;
+            if (weight.name == "self_attn.k_proj") k = weight;
+        }
+    }
+    CHECK(cut_words(q, 3) == std::vector<std::string>{"split out / 3", "10 to 11 heads each"});
+    CHECK(cut_words(k, 3) ==
+          std::vector<std::string>{"split out / 3", "2 KV heads on 2 ranks", "3 to 4 heads each"});
+    CHECK_THAT(slice_title(k, 1, 3), Catch::Contains("rows (outputs) 256..767"));
+    const auto list = map_of(study);
+    // Rank 1 shares KV heads 2 and 5 with its neighbours and has 3 and 4 alone: three parts.
+    const auto* shared = find_shape(list, "w:self_attn.k_proj/r:1");
+    const auto* own = find_shape(list, "w:self_attn.k_proj/r:1.1");
+    REQUIRE(shared);
+    REQUIRE(own);
+    CHECK(find_shape(list, "w:self_attn.k_proj/r:1.2"));
+    CHECK_FALSE(find_shape(list, "w:self_attn.k_proj/r:1.3"));
+    CHECK(own->box.width == Catch::Approx(2 * shared->box.width));
+    CHECK(own->box.height == Catch::Approx(2 * shared->box.height));
+}
+
+TEST_CASE("shard map: activations cut by tokens stand side by side and are called so") {
+    const auto study =
+        study_for("llama-3.1-70b", "h100-sxm", 8, Phase::prefill, LayoutChoice::best);
+    bool found = false;
+    for (const auto& section : layer_flow(study)) {
+        const auto list = section_map(study, section, {}, standard_metrics());
+        const bool said = std::ranges::any_of(list.shapes, [](const Shape& shape) {
+            return shape.text.find("each rank its own tokens") != std::string::npos;
+        });
+        bool drawn = false;
+        for (const auto& item : section.items) {
+            if (item.out != FlowLayout::tokens || item.residual) continue;
+            const auto* first = find_shape(list, "a:" + item.name + "/r:0");
+            const auto* second = find_shape(list, "a:" + item.name + "/r:1");
+            if (!first || !second) continue;
+            drawn = true;
+            CHECK(second->box.y == first->box.y);
+            CHECK(second->box.x == Catch::Approx(first->box.right()));
+            CHECK_THAT(first->title, Catch::Contains("its own tokens"));
+        }
+        CHECK(said == drawn);
+        found = found || drawn;
+    }
+    CHECK(found);
+}
+
+TEST_CASE("shard map: sums that are added before they are reduced are drawn as partial") {
+    const auto study = study_for("deepseek-v3", "h200-sxm", 8, Phase::decode, LayoutChoice::best);
+    const auto sections = layer_flow(study);
+    int sums = 0;
+    for (const auto& item : sections.at(2).items) {
+        const auto part = item.name.substr(item.name.rfind('.') + 1);
+        if (part != "experts" && part != "down_proj" && part != "add_shared") continue;
+        INFO(item.name);
+        CHECK(item.out == FlowLayout::partial);
+        ++sums;
+    }
+    CHECK(sums == 3);
 }
 
 TEST_CASE("shard map: the tooltip of a slice names parameter, shapes, range, bytes and rank") {

@@ -1,0 +1,79 @@
+// The comparison of a run for a terminal.
+#include <map>
+
+#include "app/validated.h"
+
+namespace tplan {
+namespace {
+
+double error_of(Seconds predicted, Seconds measured) {
+    return measured.value > 0 ? predicted / measured - 1 : 0;
+}
+
+/// One row per op, its layers together.
+std::string ops_text(const Measured& measured, const Comparison& comparison) {
+    struct Row {
+        int count = 0;
+        Seconds predicted, measured, wait;
+    };
+    std::map<std::string, Seconds> waits;
+    for (const auto& op : measured.ops) waits[op.id] = op.wait;
+    std::vector<std::string> order;
+    std::map<std::string, Row> rows;
+    for (const auto& op : comparison.ops) {
+        auto name = op.id;
+        if (name.starts_with("layers.")) name = name.substr(name.find('.', 7) + 1);
+        const auto [it, inserted] = rows.try_emplace(name);
+        if (inserted) order.push_back(name);
+        ++it->second.count;
+        it->second.predicted += op.predicted;
+        it->second.measured += op.measured;
+        it->second.wait += waits[op.id];
+    }
+    std::vector<std::vector<std::string>> table{
+        {"op", "times", "predicted", "measured", "error", "waited for peers"}};
+    for (const auto& name : order) {
+        const auto& row = rows[name];
+        table.push_back(
+            {name, std::to_string(row.count), format_time(row.predicted), format_time(row.measured),
+             format_percent(error_of(row.predicted, row.measured)), format_time(row.wait)});
+    }
+    return "\n" + format_table(table) + "\n";
+}
+
+}  // namespace
+
+std::string validation_text(const PlanDocument& plan, const Validation& validation) {
+    const auto& measured = validation.measured;
+    const auto& comparison = validation.comparison;
+    auto text = fmt::format("{}: TP {} on {} ({} layers, {} repetitions, {} clean)\n\n",
+                            plan.model_source, plan.tp, measured.backend, measured.layers,
+                            measured.samples, format_percent(measured.clean_fraction));
+    text += format_table(
+        {{"step", "time", "note"},
+         {"predicted", format_time(comparison.predicted_step),
+          fmt::format("90 % interval {} to {}, {}", format_time(comparison.interval_90[0]),
+                      format_time(comparison.interval_90[1]), name_of(plan.predicted.provenance))},
+         {"measured", format_time(measured.step.median),
+          fmt::format("p10 {}, p90 {}", format_time(measured.step.p10),
+                      format_time(measured.step.p90))},
+         {"error", format_percent(comparison.step_error),
+          fmt::format("{} with the machine's drift of {:.3f} taken out",
+                      format_percent(comparison.step_error_recalibrated), comparison.drift)},
+         {"speedup", fmt::format("{:.2f}x", measured.speedup_vs_tp1), "measured, over one rank"}});
+    if (!comparison.across_machines.empty())
+        text += "across machines: " + comparison.across_machines + "\n";
+    text += ops_text(measured, comparison);
+    for (const auto& check : validation.numerics.reference) {
+        text += fmt::format("numerics: {}: {:.2g} of the largest value, {:.0e} allowed: {}\n",
+                            check.what, check.max_rel_diff, check.tolerance,
+                            check.pass ? "ok" : "FAILED");
+    }
+    text += fmt::format("ranks {} bitwise after every all-reduce\n",
+                        validation.numerics.ranks_agree ? "agree" : "DO NOT agree");
+    text += fmt::format("verdict: {}\n", name_of(validation.verdict));
+    for (const auto& reason : validation.reasons) text += "  " + reason + "\n";
+    return text;
+}
+
+}  // namespace tplan
