@@ -188,9 +188,15 @@ SweepDocument sweep(const Query& query, const SweepAxes& asked) {
 
 std::string sweep_text(const SweepDocument& document) {
     const auto& work = document.workload;
-    auto text = fmt::format("{}: {}, {} {}, {}\n\n", document.model, name_of(work.phase),
+    auto text = fmt::format("{}: {}, {} {}, {}", document.model, name_of(work.phase),
                             work.phase == Phase::decode ? "context" : "input", work.cached_tokens(),
                             name_of(work.dtype));
+    if (document.training) {
+        const auto& mesh = document.training->mesh;
+        text += fmt::format(", mesh dp_replicate={}, dp_shard={}, tp of each row",
+                            mesh.dp_replicate, mesh.dp_shard);
+    }
+    text += "\n\n";
     std::vector<std::vector<std::string>> rows{{"hardware", "link", "TP", "batch", "step",
                                                 "90 % interval", "comm", "speedup", "tokens/s/GPU",
                                                 "memory", ""}};
@@ -205,7 +211,7 @@ std::string sweep_text(const SweepDocument& document) {
         rows.push_back({row.hardware, row.link, std::to_string(row.tp), std::to_string(row.batch),
                         format_time(*row.step.value),
                         format_time(interval[0]) + " - " + format_time(interval[1]),
-                        format_percent(*row.collective.value / *row.step.value),
+                        format_percent(*row.exposed_collective.value / *row.step.value),
                         fmt::format("{:.2f}", *row.speedup.value),
                         fmt::format("{:.0f}", *row.tokens_per_s_per_gpu.value),
                         format_bytes(memory.total),

@@ -30,8 +30,11 @@ bool is_differentiating(const CompiledStep& step) {
            step.role == Pass::gradient;
 }
 
+using ByKind = std::array<double, enum_names(CostKind{}).size()>;
+
 struct Sums {
-    std::array<double, enum_names(CostKind{}).size()> half_widths{};
+    ByKind half_widths{};  // of all
+    ByKind in_the_way{};   // of what nothing can hide, downwards: no more than its time
     double launch = 0;
     Provenance provenance = Provenance::measured;
     Domain domain = Domain::interpolated;
@@ -59,8 +62,12 @@ SectionTime price_section(const CompiledProgram& program, int index, const Workl
          : step.collective ? time.tensor
                            : time.compute) += cost.time.value;
         sums.launch += runs * (beside ? 0 : cost.launch.value);
-        sums.half_widths[at(static_cast<int>(step.kind))] +=
-            runs * cost.time.value * cost.half_width;
+        const double half = runs * cost.time.value * cost.half_width;
+        sums.half_widths[at(static_cast<int>(step.kind))] += half;
+        if (!beside) {
+            sums.in_the_way[at(static_cast<int>(step.kind))] +=
+                std::min(half, runs * cost.time.value);
+        }
         sums.provenance = std::max(sums.provenance, cost.provenance);
         sums.domain = std::max(sums.domain, cost.domain);
     }
@@ -112,6 +119,13 @@ double exposed_parameters(const StepTime& step, double micro_batches) {
            std::max(0.0, step.reduced_layers - step.backward_compute) + step.reduced_rest;
 }
 
+/// Kinds err apart from one another.
+double half_width(const ByKind& half_widths) {
+    double squares = 0;
+    for (const double half : half_widths) squares += half * half;
+    return std::sqrt(squares);
+}
+
 }  // namespace
 
 TrainingPrice price_training(const CompiledProgram& program, const TrainingMemory& memory,
@@ -124,16 +138,15 @@ TrainingPrice price_training(const CompiledProgram& program, const TrainingMemor
         add_section(time, program.sections[s], one, batches);
     }
     const double exposed = exposed_parameters(time, batches);
-    double squares = 0;
-    for (const double half : sums.half_widths) squares += half * half;
-    const double step = time.compute + time.tensor + exposed, half = std::sqrt(squares);
+    const double alone = time.compute + time.tensor, step = alone + exposed;
+    const double least = alone - half_width(sums.in_the_way), half = half_width(sums.half_widths);
     TrainingPrice price;
     auto& parts = price.parts = time.parts;
     parts.parameters = Seconds(time.parameters);
     parts.exposed_parameters = Seconds(exposed);
     auto& totals = price.totals;
     totals.step = Seconds(step);
-    totals.interval_90 = {Seconds(std::max(step - half, 0.0)),
+    totals.interval_90 = {Seconds(std::max({step - half, least, 0.0})),
                           Seconds(kSlowestPublished * step + half)};
     totals.layer = Seconds(time.n_layers > 0 ? time.layers / time.n_layers : 0);
     totals.compute = Seconds(time.compute);

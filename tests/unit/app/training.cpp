@@ -1,7 +1,7 @@
 #include "app/training.h"
 
 #include "app/sweep.h"
-
+#include "planner/train_plan.h"
 #include "tests/support/catch.h"
 
 using namespace tplan;

@@ -86,6 +86,12 @@ TEST_CASE(
     const auto exposed = made(shards, slow).price;
     CHECK(exposed.parts.exposed_parameters / exposed.parts.parameters > 0.99);
     CHECK(exposed.parts.exposed_parameters <= exposed.parts.parameters);
+    // However little is known of the link, the step takes what nothing can hide.
+    auto vague = slow;
+    vague.interval_collective = 3;
+    const auto wide = made(shards, vague).price.totals;
+    CHECK(wide.interval_90[0] > 0.5 * wide.compute);
+    CHECK(wide.interval_90[0] < wide.compute);
     // TP's collectives stand in the way.
     const auto tp = made({.mesh = {.tp = 2}}, toy()).price.totals;
     CHECK(tp.exposed_collective == tp.collective);
