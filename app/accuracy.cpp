@@ -120,20 +120,17 @@ CostKind kind_of(const OpSize& size) {
     return op_cost(std::get<PassSize>(size).op).kind;
 }
 
-/// The sum of the parts, with half widths as in a step: of one kind they add, of different kinds in
-/// squares.
+/// The sum of the parts, with its interval as in a step.
 Judged price_parts(SingleOpPricer& pricer, const LayerOp& op, const CsvTable& table) {
     Judged out;
-    std::array<double, enum_names(CostKind{}).size()> halves{};
+    KindSums kinds;
     for (const auto& part : op.parts) {
         const auto cost = price_row(pricer, part.size, table, op.row);
         const double time = part.times * cost.time.value;
         out.predicted += time;
-        halves[static_cast<std::size_t>(kind_of(part.size))] += time * cost.half_width;
+        kinds.add(kind_of(part.size), time, cost.half_width);
     }
-    double squares = 0;
-    for (const double half : halves) squares += half * half;
-    const auto interval = interval_around(Seconds(out.predicted), Seconds(std::sqrt(squares)));
+    const auto interval = kinds.interval(Seconds(out.predicted));
     out.low = interval[0].value;
     out.high = interval[1].value;
     return out;

@@ -1,6 +1,7 @@
 #include "app/degrees.h"
 
 #include "planner/lower.h"
+#include "planner/requirements.h"
 #include "planner/train_plan.h"
 
 namespace tplan {
@@ -29,23 +30,11 @@ const LayoutSpace& space_of(Degrees& degrees, int tp) {
     return *space;
 }
 
-std::shared_ptr<const Lowering> searched(Degrees& degrees, int tp, const Circumstance& around) {
-    auto found =
-        search_layout(space_of(degrees, tp), *around.hardware, around.cost, around.workload);
-    auto made = std::make_shared<Lowering>();
-    made->plan = std::move(found.laid_out.plan);
-    made->program = std::move(found.program);
-    made->layout = std::move(found.layout);
-    made->certificate = std::move(found.certificate);
-    return made;
-}
-
 CurvePoint priced(const Lowering& lowering, int tp, const Circumstance& around) {
     CurvePoint point;
     point.tp = tp;
     if (!lowering.program) {
-        const auto& violations = lowering.feasibility.violations;
-        point.reason = violations.empty() ? "infeasible" : violations.front().message;
+        point.reason = first_message(lowering.feasibility);
         return point;
     }
     const auto compiled = compile(*lowering.program, *around.hardware, around.cost);
@@ -61,6 +50,19 @@ CurvePoint priced(const Lowering& lowering, int tp, const Circumstance& around) 
     return point;
 }
 
+WorkedDegree searched(Degrees& degrees, int tp, const Circumstance& around) {
+    auto found =
+        search_layout(space_of(degrees, tp), *around.hardware, around.cost, around.workload);
+    auto made = std::make_shared<Lowering>();
+    made->plan = std::move(found.laid_out.plan);
+    made->program = std::move(found.program);
+    made->layout = std::move(found.layout);
+    made->certificate = std::move(found.certificate);
+    WorkedDegree worked{made, priced(*made, tp, around)};
+    worked.point.totals.memory = found.totals.memory;  // whose largest batch is the degree's
+    return worked;
+}
+
 void settle(Degrees& degrees, const Circumstance& around) {
     if (same(degrees.around, around)) return;
     degrees.worked.clear();
@@ -70,11 +72,7 @@ void settle(Degrees& degrees, const Circumstance& around) {
 }  // namespace
 
 Degrees degrees_of(ModelConfig config, const PlanOptions& options, DType dtype) {
-    if (config.family.empty()) {
-        throw Error(config.source + "/model_type",
-                    fmt::format("tplan has no op graph for \"{}\"", config.model_type),
-                    "`tplan inspect` still gives its verdict");
-    }
+    require_graph(config);
     Degrees degrees;
     degrees.model = std::make_shared<const Model>(build_model(config));
     degrees.config = std::make_shared<const ModelConfig>(std::move(config));
@@ -102,7 +100,9 @@ Degrees degrees_of(const PlanDocument& plan, std::shared_ptr<const HardwareProfi
     made->plan = std::move(laid_out.plan);
     made->layout = *plan.layout;
     made->certificate = plan.certificate;
-    degrees.worked[{plan.tp, around.cost.link}] = {made, priced(*made, plan.tp, around)};
+    auto& worked = degrees.worked[{plan.tp, around.cost.link}];
+    worked = {made, priced(*made, plan.tp, around)};
+    worked.point.totals.memory = plan.predicted.memory;
     return degrees;
 }
 
@@ -128,10 +128,12 @@ const WorkedDegree& worked_degree(Degrees& degrees, int tp, const Circumstance& 
     settle(degrees, around);
     auto& kept = degrees.worked[{tp, around.cost.link}];
     if (!kept.lowering) {
-        auto lowering = is_searched(degrees.options) ? searched(degrees, tp, around)
-                                                     : given_layout(degrees, tp);
-        kept.point = priced(*lowering, tp, around);
-        kept.lowering = std::move(lowering);
+        if (is_searched(degrees.options)) {
+            kept = searched(degrees, tp, around);
+        } else {
+            kept.lowering = given_layout(degrees, tp);
+            kept.point = priced(*kept.lowering, tp, around);
+        }
     }
     return kept;
 }

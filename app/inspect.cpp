@@ -106,6 +106,9 @@ InspectDocument inspect(const ModelConfig& config, const std::vector<int>& degre
     document.by_hand = tp_plan.has_value();
     document.tp_plan.value = tp_plan;
     document.notes = config.notes;
+    if (config.device_map)
+        document.notes.emplace_back(
+            "device_map and a TP plan conflict at weight loading: drop one of the two");
 
     PlanOptions options;
     options.layout = LayoutChoice::hf;
@@ -189,7 +192,9 @@ std::string inspect_text(const InspectDocument& document, const ModelConfig& con
 std::string inspect_refusal(const InspectDocument& document, bool asked) {
     if (document.supports_tp != SupportsTp::yes && !document.by_hand) {
         return fmt::format(
-            "{}: no TP plan: {}; it runs on one GPU, or give a plan with --tp-plan FILE",
+            "{}: no TP plan: {}; transformers runs it on one GPU, or with a plan given by "
+            "--tp-plan "
+            "FILE; `tplan estimate` and `tplan plan` lay it out themselves",
             document.model, document.reason);
     }
     for (const auto& degree : document.tp) {

@@ -100,8 +100,9 @@ void read_attention(const Cells& cells, OpRow& out) {
         throw Error(
             cells.where("num_kv_heads"),
             fmt::format("{} KV heads do not divide {} query heads", size.kv_heads, size.heads));
-    const double tokens = static_cast<double>(size.batch) * static_cast<double>(size.kv_len);
-    out.regime = size.decode ? "decode" : tokens < 4096 ? "prefill<4k" : "prefill>=4k";
+    constexpr std::array kRegimes = {"prefill<4k", "prefill>=4k", "decode"};
+    out.regime = kRegimes[attention_regime(size.decode, static_cast<double>(size.batch),
+                                           static_cast<double>(size.kv_len))];
     out.size = size;
 }
 
@@ -165,7 +166,8 @@ const OpReader* reader_of_columns(const CsvTable& table) {
 }  // namespace
 
 std::string regime_of_rows(double rows) {
-    return rows <= 64 ? "m<=64" : rows < 1024 ? "64<m<1024" : "m>=1024";
+    constexpr std::array kRegimes = {"m<=64", "64<m<1024", "m>=1024"};
+    return kRegimes[gemm_regime(rows)];
 }
 
 bool holds_single_ops(const CsvTable& table) {

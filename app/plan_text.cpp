@@ -19,7 +19,9 @@ std::string alternatives_text(const PlanDocument& plan) {
 
 std::string decision_text(const DegreeDecision& decision) {
     auto text = decision.sentence + "\n";
+    const auto* in_sentence = nearest_flip(decision.flips);
     for (const auto& flip : decision.flips) {
+        if (&flip == in_sentence) continue;
         text += fmt::format("  with {} {} instead of {}, TP {} is best\n", flip.what, flip.to,
                             flip.from, flip.tp);
     }
@@ -31,14 +33,15 @@ std::string decision_text(const DegreeDecision& decision) {
 std::string pareto_text(const DegreeDecision& decision) {
     if (decision.pareto.empty()) return {};
     std::vector<std::vector<std::string>> rows{
-        {"TP", "replicas", "batch each", "tokens/s/user", "tokens/s/GPU", "$ per million"}};
+        {"TP", "replicas", "batch each", "tokens/s/user", "tokens/s/GPU"}};
+    const bool priced = decision.pareto.front().usd_per_million_tokens.value.has_value();
+    if (priced) rows.front().emplace_back("$ per million");
     for (const auto& point : decision.pareto) {
-        const auto& price = point.usd_per_million_tokens.value;
-        rows.push_back({std::to_string(point.tp), std::to_string(point.replicas),
-                        format_count(point.batch),
-                        fmt::format("{:.1f}", point.tokens_per_s_per_user),
-                        fmt::format("{:.1f}", point.tokens_per_s_per_gpu),
-                        price ? fmt::format("{:.3f}", *price) : "-"});
+        auto& row = rows.emplace_back(std::vector{
+            std::to_string(point.tp), std::to_string(point.replicas), format_count(point.batch),
+            fmt::format("{:.1f}", point.tokens_per_s_per_user),
+            fmt::format("{:.1f}", point.tokens_per_s_per_gpu)});
+        if (priced) row.push_back(fmt::format("{:.3f}", *point.usd_per_million_tokens.value));
     }
     return "\nnothing beats these in both tokens/s/user and tokens/s/GPU:\n" + format_table(rows);
 }

@@ -42,9 +42,8 @@ EstimateResult estimate(const Resolved& resolved) {
                                 request.cost, request.workload);
     EstimateResult result{{}, std::move(planned.feasibility)};
     if (!planned.program) return result;
-    result.estimate =
-        make_estimate(resolved.config.source, planned.program->program, resolved.hardware,
-                      request.plan, request.cost, request.workload);
+    result.estimate = make_estimate(resolved.config.source, *planned.program, resolved.hardware,
+                                    request.plan, request.cost, request.workload);
     return result;
 }
 

@@ -8,6 +8,18 @@
 
 namespace tplan {
 
+/// `tplan.report/1`: the page itself is the answer, this says where it is.
+struct ReportWritten {
+    std::string schema = "tplan.report/1";
+    std::string path;
+    Bytes size;
+    static void fields(auto& self, auto&& field) {
+        field("schema", self.schema);
+        field("path", self.path);
+        field("size_bytes", self.size);
+    }
+};
+
 /// The document for an output file, by its ending (.html, .svg). Throws Error naming the endings
 /// there are.
 std::string report_for(const Study& study, const std::string& path);

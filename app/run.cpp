@@ -59,35 +59,6 @@ Program one_rank_program(const PlanDocument& plan) {
     return lower(model, *planned.plan, plan.workload.dtype);
 }
 
-/// Refuses what a run of threads would refuse after its first minutes: a backend that is not there,
-/// steps it cannot run, and the memory of the plan and of one rank beside each other. Processes
-/// refuse on their own when they start.
-void require_runnable(const Program& program, const std::optional<Program>& one,
-                      const Workload& workload, const RunOptions& options) {
-    const auto backend = make_backend(options.backend, program.tp);
-    for (const auto& section : program.sections) {
-        for (const auto& step : section.steps) {
-            const auto reason = backend->refusal(step, options.dtype);
-            if (!reason.empty())
-                throw Error(section.name + "/" + step.name,
-                            fmt::format("{} cannot run: {}", name_of(step.kind), reason));
-        }
-    }
-    auto needs = memory_needs(program, workload, options.dtype, *backend);
-    if (one) {
-        const auto alone = make_backend(options.backend, 1);
-        const auto more = memory_needs(*one, workload, options.dtype, *alone);
-        needs.ranks.insert(needs.ranks.end(), more.ranks.begin(), more.ranks.end());
-    }
-    if (needs.fits()) return;
-    throw Error(
-        "memory",
-        fmt::format("the run{} needs {}, {} are there; {}", one ? ", with one rank beside it," : "",
-                    format_bytes(Bytes(needs.total())), format_bytes(Bytes(needs.available)),
-                    needs.text()),
-        "run fewer layers with --layers, a smaller batch or a shorter context");
-}
-
 /// The rest of the check follows from these: derive().
 NumericsCheck check_of(std::string what, const Outputs& got, const Outputs& reference) {
     const auto apart = deviation(got, reference);
@@ -225,9 +196,13 @@ Validation run_program(const PlanDocument& plan, const Program& program,
     const auto program_of_plan = first_layers(program, layers);
     std::optional<Program> program_of_one;
     if (plan.tp > 1) program_of_one = first_layers(one_rank_program(plan), layers);
+    // A run of threads is refused now rather than after its first minutes; processes refuse on
+    // their own when they start.
     if (!request.world) {
-        require_runnable(program_of_plan, program_of_one, plan.workload,
-                         options_of(plan, request, true));
+        const auto options = options_of(plan, request, true);
+        require_runnable(program_of_plan, plan.workload, options,
+                         *make_backend(options.backend, plan.tp),
+                         program_of_one ? &*program_of_one : nullptr);
     }
 
     tell(0, "checking the small copy against the scalar reference");
@@ -267,11 +242,7 @@ Validation run_program(const PlanDocument& plan, const Program& program,
 std::optional<Validation> run_plan(const Json& document, const std::string& where,
                                    const RunRequest& request) {
     if (const auto differences = check_plan(document, where); !differences.empty()) {
-        const auto& first = differences.front();
-        throw Error(where,
-                    fmt::format("the plan does not recompute: {} values differ, the first at {}: "
-                                "found {}, expected {}",
-                                differences.size(), first.path, first.found, first.expected),
+        throw Error(where, "the plan does not recompute: " + first_of(differences),
                     "make the plan again with `tplan plan`");
     }
     return launch_plan(read_plan(document, where), request);

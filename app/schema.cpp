@@ -10,6 +10,7 @@
 #include "app/predict.h"
 #include "app/query.h"
 #include "app/refusal.h"
+#include "app/report.h"
 #include "app/show.h"
 #include "app/sweep.h"
 #include "app/validated.h"
@@ -48,6 +49,7 @@ std::vector<Kind> kinds() {
         {"`tplan show --json`", schema_of<ShowDocument>()},
         {"`tplan hardware --json`", schema_of<HardwareList>()},
         {"`tplan hardware --detect --json`", schema_of<DetectedMachine>()},
+        {"`tplan report --json`", schema_of<ReportWritten>()},
         {"`tplan export --json`", schema_of<ExportDocument>()},
         {"`tplan predict --json`", schema_of<PredictDocument>()},
         {"`tplan accuracy --json`", schema_of<AccuracyDocument>()},

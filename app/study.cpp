@@ -193,11 +193,12 @@ Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardwa
     }
 
     const Circumstance around{study.hardware, study.request.cost, request.workload};
-    study.lowered = worked_degree(degrees, tp, around).lowering;
+    const auto& worked = worked_degree(degrees, tp, around);
+    study.lowered = worked.lowering;
     const auto& workload = request.workload;
     if (const auto& program = study.lowered->program) {
         study.compiled = compile(*program, *study.hardware, study.request.cost);
-        study.totals = price(study.compiled, workload);
+        study.totals = worked.point.totals;
         study.steps.resize(program->sections.size());
         for_each_step(*program, study.compiled, [&](int section, int step, double repeats) {
             study.steps[at(section)].push_back(

@@ -32,9 +32,11 @@ void fill(SweepRow& row, const Totals& totals, std::int64_t gpus) {
 std::string judge_group(std::span<SweepRow> rows) {
     SweepRow* best = nullptr;
     const SweepRow* base = nullptr;
+    bool all_fit = true;
     for (auto& row : rows) {
         if (!row.feasible) continue;
         const bool fits = row.memory.value->fits;
+        all_fit = all_fit && fits;
         if (!base || (fits && !base->memory.value->fits)) base = &row;
         if (fits && (!best || *row.step.value < *best->step.value)) best = &row;
     }
@@ -50,12 +52,13 @@ std::string judge_group(std::span<SweepRow> rows) {
     for (const auto& row : rows) {
         if (row.feasible && row.tp > best->tp && !next) next = &row;
     }
-    auto text = fmt::format("{}: TP {} is fastest, {} a step ({:.2f}x of TP {})", place, best->tp,
-                            format_time(*best->step.value), *best->speedup.value, base->tp);
+    auto text = fmt::format("{}: TP {} is the fastest{}, {} a step ({:.2f}x of TP {})", place,
+                            best->tp, all_fit ? "" : " that fits", format_time(*best->step.value),
+                            *best->speedup.value, base->tp);
     if (next) {
-        text += fmt::format("; TP {} stops paying: {} a step, of which all-reduce and gathers {}",
-                            next->tp, format_time(*next->step.value),
-                            format_time(*next->collective.value));
+        text += fmt::format(
+            "; further GPUs stop paying there: TP {} takes {}, of which collectives {}", next->tp,
+            format_time(*next->step.value), format_time(*next->collective.value));
     }
     return text;
 }
@@ -99,13 +102,12 @@ void note_substitutes(const SweepRow& row, const std::vector<std::string>& subst
 }
 
 void refuse(SweepRow& row, const Feasibility& feasibility) {
-    const auto& violations = feasibility.violations;
-    row.reason = violations.empty() ? "infeasible" : violations[0].message;
+    row.reason = first_message(feasibility);
 }
 
 void price_serving(SweepRow& row, const Place& place, const LoweredDegree& degree,
                    const Workload& workload, std::vector<std::string>& notes) {
-    if (!degree.program && !degree.space) return refuse(row, degree.feasibility);
+    if (!works(degree)) return refuse(row, degree.feasibility);
     const auto priced = price_degree(degree, place.hardware, place.cost, workload);
     note_substitutes(row, priced.notes, notes);
     if (!priced.link.empty()) row.link = priced.link;
@@ -155,12 +157,13 @@ SweepDocument sweep(const Query& query, const SweepAxes& asked) {
                                                   : lower_degree(resolved.config, model, options,
                                                                  document.workload.dtype));
     }
-    std::set<std::string> known_links;  // of any of the profiles
+    std::vector<HardwareProfile> machines;
+    std::set<std::string> known_links;  // of any of them
     for (const auto& name : axes.hardware) {
-        for (const auto& link : link_names(load_hardware(name))) known_links.insert(link);
+        machines.push_back(load_hardware(name));
+        for (const auto& link : link_names(machines.back())) known_links.insert(link);
     }
-    for (const auto& name : axes.hardware) {
-        const auto hardware = load_hardware(name);
+    for (const auto& hardware : machines) {
         const auto own_links = link_names(hardware);
         for (const auto& link : axes.links.empty() ? own_links : axes.links) {
             Place place{.hardware = hardware, .cost = resolved.request.cost};

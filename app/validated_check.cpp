@@ -126,11 +126,8 @@ std::string check_text(const CheckReport& report) {
 }
 
 std::string check_refusal(const CheckReport& report) {
-    const auto& first = report.differences.front();
-    return fmt::format(
-        "{}: {} values differ, the first at {}: found {}, expected {}; make the plan again with "
-        "`tplan plan`",
-        report.file, report.differences.size(), first.path, first.found, first.expected);
+    return fmt::format("{}: {}; make the plan again with `tplan plan`", report.file,
+                       first_of(report.differences));
 }
 
 }  // namespace tplan

@@ -14,8 +14,6 @@ namespace tplan {
 
 namespace {
 
-constexpr double kShortKeys = 4096;  // keys of a batch below which a prefill counts as short
-
 /// How much wider the interval is for what the rows behind the parameters do not hold.
 constexpr double kUnmeasuredDimension = 1.5;  // head dimensions outside 64 to 128
 constexpr double kUnmeasuredWindow = 1.25;
@@ -141,9 +139,10 @@ KernelCost prefill_cost(const AttentionPricer& p, const WorkSize& w) {
     cost.seconds = cost.launch + cost.memory + core;
     const bool prefix = w.cached > w.query;
     const double widening = p.widening * (prefix ? kUnmeasuredPrefix : 1);
-    cost.half_width =
-        widening * (w.batch * w.cached < kShortKeys ? m.half_width_short : m.half_width_long);
+    const bool is_short = attention_regime(false, w.batch, w.cached) == 0;
+    cost.half_width = widening * (is_short ? m.half_width_short : m.half_width_long);
     cost.inside = widening == 1 && !p.transferred;
+    cost.transferred = p.transferred;
     return cost;
 }
 
@@ -202,6 +201,7 @@ KernelCost decode_cost(const AttentionPricer& p, const WorkSize& w) {
     if (cold && bytes < p.l2_bytes) widening *= kUnmeasuredCold;
     cost.half_width = widening * (cold ? m.half_width_cold : m.half_width_warm);
     cost.inside = widening == 1 && !p.transferred;
+    cost.transferred = p.transferred;
     return cost;
 }
 
@@ -265,6 +265,11 @@ KernelCost attention_cost(const AttentionPricer& pricer, const WorkSize& work) {
     auto cost = decodes ? decode_cost(pricer, work) : prefill_cost(pricer, work);
     cost.half_width = std::min(cost.half_width, kWidest);
     return cost;
+}
+
+std::size_t attention_regime(bool decode, double batch, double tokens) {
+    constexpr double kShort = 4096;
+    return decode ? 2 : batch * tokens < kShort ? 0 : 1;
 }
 
 }  // namespace tplan

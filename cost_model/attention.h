@@ -130,4 +130,8 @@ AttentionPricer make_attention_pricer(const HardwareProfile& hardware, const Ste
 
 KernelCost attention_cost(const AttentionPricer& pricer, const WorkSize& work);
 
+/// What half widths and errors of attention are kept by: 0 a prefill of fewer than 4,096 tokens in
+/// the batch, 1 of more, 2 a decode.
+std::size_t attention_regime(bool decode, double batch, double tokens);
+
 }  // namespace tplan

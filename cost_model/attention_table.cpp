@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "core/place.h"
 #include "cost_model/attention.h"
 #include "cost_model/kriging.h"
 #include "cost_model/op_cost.h"
@@ -94,11 +95,8 @@ bool usable(const AttentionPoint& p, const AttentionKey& key) {
 
 int nearest_ranks(const HardwareProfile& hardware, const AttentionKey& key) {
     int nearest = 0;
-    const auto apart = [&](int r) { return std::abs(std::log(double(r) / key.ranks)); };
     for (const auto& p : hardware.tables.attention) {
-        if (p.ranks == nearest || !usable(p, key)) continue;
-        const double d = nearest == 0 ? -1 : apart(p.ranks) - apart(nearest);
-        if (d < -1e-12 || (std::abs(d) <= 1e-12 && p.ranks > nearest)) nearest = p.ranks;
+        if (usable(p, key)) nearest = nearer_ranks(nearest, p.ranks, key.ranks);
     }
     return nearest;
 }
@@ -259,21 +257,12 @@ void judge_left_out(const HardwareProfile& hardware, const Surfaces& all, const 
 
 double AttentionGrid::at(double log_batch_, double log_tokens_) const {
     assert(!empty());
-    const auto place = [](const std::vector<double>& values, double x) {
-        const auto high = std::lower_bound(values.begin(), values.end(), x);
-        if (high == values.begin()) return std::pair<std::size_t, double>{0, 0};
-        if (high == values.end()) return std::pair<std::size_t, double>{values.size() - 1, 0};
-        const auto low = static_cast<std::size_t>(high - values.begin()) - 1;
-        return std::pair{low, (x - values[low]) / (*high - values[low])};
+    const auto batch = place_of(log_batch, log_batch_), tokens = place_of(log_tokens, log_tokens_);
+    const auto row = [&](std::size_t i) {
+        return tokens.in(std::span(residual).subspan(i * log_tokens.size(), log_tokens.size()));
     };
-    const auto [b, b_share] = place(log_batch, log_batch_);
-    const auto [t, t_share] = place(log_tokens, log_tokens_);
-    const auto row = [&, t = t, t_share = t_share](std::size_t i) {
-        const auto* r = residual.data() + i * log_tokens.size() + t;
-        return t_share == 0 ? r[0] : r[0] + t_share * (r[1] - r[0]);
-    };
-    const double low = row(b);
-    return b_share == 0 ? low : low + b_share * (row(b + 1) - low);
+    const double low = row(batch.low);
+    return batch.share == 0 ? low : low + batch.share * (row(batch.low + 1) - low);
 }
 
 bool AttentionGrid::covers(double log_batch_, double log_tokens_) const {
@@ -292,11 +281,6 @@ AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey
     grid.half_width = half_widths(hardware.tables, OpKind::attention, key.kv_dtype, key.residency);
     grid.inside = cpu ? measured && ranks == key.ranks : measured || surfaces.size() > 2;
     return grid;
-}
-
-std::size_t attention_regime(bool decode, double batch, double tokens) {
-    constexpr double kShort = 4096;
-    return decode ? 2 : batch * tokens < kShort ? 0 : 1;
 }
 
 std::vector<TableWidth> attention_widths(const HardwareProfile& hardware,

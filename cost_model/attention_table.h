@@ -39,7 +39,4 @@ AttentionGrid attention_grid(const HardwareProfile& hardware, const AttentionKey
 std::vector<TableWidth> attention_widths(const HardwareProfile& hardware,
                                          std::size_t most_left_out);
 
-/// Index into TableWidth::half_width: a prefill of fewer than 4,096 tokens, of more, a decode.
-std::size_t attention_regime(bool decode, double batch, double tokens);
-
 }  // namespace tplan

@@ -60,6 +60,15 @@ void check_list(const std::vector<Value>& list, const CollectiveFit& row, const 
     }
 }
 
+/// The row that takes the smallest tensors: the first of its op, implementation and mode.
+const CollectiveFit* first_like(const std::vector<CollectiveFit>& rows, const CollectiveFit& like) {
+    const auto found = std::find_if(rows.begin(), rows.end(), [&](const CollectiveFit& row) {
+        return row.op == like.op && row.implementation == like.implementation &&
+               row.mode == like.mode;
+    });
+    return found == rows.end() ? nullptr : &*found;
+}
+
 }  // namespace
 
 bool covers_ranks(const CollectiveFit& row, int ranks) {
@@ -79,6 +88,22 @@ CollectiveFitAt fit_at(const CollectiveFit& row, int ranks) {
                         .fitted = at.low == at.high};
     if (fit.to <= 0) fit.to = std::numeric_limits<double>::infinity();
     return fit;
+}
+
+void raise_to(std::vector<CollectiveFit>& rows, const std::vector<CollectiveFit>& floor) {
+    for (auto& row : rows) {
+        const auto* least = first_like(floor, row);
+        if (least == nullptr || first_like(rows, row) != &row) continue;
+        for (std::size_t i = 0; i < row.ranks.size(); ++i) {
+            if (!covers_ranks(*least, row.ranks[i])) continue;
+            const auto fit = fit_at(*least, row.ranks[i]);
+            const double whole =
+                std::max(row.latency[i].value + row.ramp[i].value, fit.latency + fit.ramp);
+            row.latency[i] = Seconds(std::max(row.latency[i].value, fit.latency));
+            row.ramp[i] = Seconds(whole - row.latency[i].value);
+            row.ramp_from[i] = Bytes(std::min(row.ramp_from[i].value, fit.ramp_from));
+        }
+    }
 }
 
 double bus_factor(OpKind op, int ranks) {

@@ -73,6 +73,11 @@ CollectiveFitAt fit_at(const CollectiveFit& row, int ranks);
 /// algorithm: what nccl-tests calls the bus bandwidth factor (PERFORMANCE.md).
 double bus_factor(OpKind op, int ranks);
 
+/// Raises what `rows`, fitted on another host, say of the smallest tensors (latency and ramp) to at
+/// least what `floor` says: rows of the same op, implementation and mode over a faster link of the
+/// device. No kernel starts sooner because its wires are slower.
+void raise_to(std::vector<CollectiveFit>& rows, const std::vector<CollectiveFit>& floor);
+
 /// Throws Error naming `where` for lists of different lengths, ranks that do not ascend, and values
 /// out of range.
 void check_fit(const CollectiveFit& row, const std::string& where);

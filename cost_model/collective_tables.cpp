@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/place.h"
 #include "core/statistics.h"
 
 namespace tplan {
@@ -75,15 +76,11 @@ double left_out_width(const CollectiveTable& table, std::span<const CollectiveLi
 
 double CollectiveTable::correct(double bytes, double line_seconds) const {
     if (residual.empty()) return times.at(bytes);
-    const double x = std::log(bytes);
-    if (x <= log_bytes.front()) return line_seconds * std::exp(residual.front());
-    if (x >= log_bytes.back()) return line_seconds * std::exp(residual.back());
-    const auto high = static_cast<std::size_t>(
-        std::lower_bound(log_bytes.begin(), log_bytes.end(), x) - log_bytes.begin());
-    const double share = (x - log_bytes[high - 1]) / (log_bytes[high] - log_bytes[high - 1]);
-    const double r = residual[high - 1] + share * (residual[high] - residual[high - 1]);
+    const auto place = place_of(log_bytes, std::log(bytes));
+    const double time = line_seconds * std::exp(place.in(residual));
+    if (place.share == 0) return time;
     // Between two points the time stays between theirs: it never falls as bytes grow.
-    return std::clamp(line_seconds * std::exp(r), times.seconds[high - 1], times.seconds[high]);
+    return std::clamp(time, times.seconds[place.low], times.seconds[place.low + 1]);
 }
 
 CollectiveTable collective_table(const HardwareProfile& hardware, OpKind op,

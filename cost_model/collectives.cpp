@@ -234,6 +234,7 @@ void add_fitted_lines(std::vector<CollectiveLine>& lines, OpKind op, Impl implem
                          .half_width = fit.half_width,
                          .fitted = true,
                          .near = fit.fitted && !group.link.transferred,
+                         .transferred = group.link.transferred,
                          .implementation = implementation,
                          .algorithm = row.algorithm});
         from = fit.to;
@@ -255,22 +256,29 @@ void keep_named(std::vector<CollectiveLine>& lines, std::string_view algorithm) 
     }
 }
 
+/// Lines of the table's rows that serve the group.
+void add_table_lines(std::vector<CollectiveLine>& lines, OpKind op, Impl implementation,
+                     const Group& group) {
+    for (const auto& row : kCollectiveCosts) {
+        if (covers(row, op, implementation, group)) lines.push_back(line_of(row, group));
+    }
+}
+
 /// NCCL over several nodes. Where the link has fitted rows, what happens inside each node is what
 /// they say of one node, under their names, and the table's rows add what goes between the nodes.
 /// Nobody measured the two together. Without fitted rows, the table's rows alone.
 std::vector<CollectiveLine> lines_across(OpKind op, const Group& group, const CollectiveUse& use) {
     constexpr double kUnmeasured = 0.4;  // half width at least
-    std::vector<CollectiveLine> inside, lines;
+    std::vector<CollectiveLine> inside, outside, lines;
     if (group.per_node > 1) add_fitted_lines(inside, op, Impl::nccl, inside_node(group), use);
     auto between = group;
     if (!inside.empty()) {  // the rows with nothing to do inside
         between.link.bandwidth = Bandwidth(kNoLimit);
         between.link.latency = Seconds(0);
     }
-    for (const auto& row : kCollectiveCosts) {
-        if (!covers(row, op, Impl::nccl, group)) continue;
-        const auto outer = line_of(row, between);
-        if (inside.empty()) lines.push_back(outer);
+    add_table_lines(outside, op, Impl::nccl, between);
+    if (inside.empty()) return outside;
+    for (const auto& outer : outside) {
         for (auto line : inside) {
             line.alpha += outer.alpha;
             line.beta += outer.beta;
@@ -351,6 +359,8 @@ Group make_group(const HardwareProfile& hardware, int ranks, int nodes, const st
                     "use a smaller degree or another --link");
     }
     group.link = *at;
+    for (auto faster = hardware.links.begin(); group.link.transferred && faster != at; ++faster)
+        raise_to(group.link.algorithms, faster->algorithms);
     return group;
 }
 
@@ -367,9 +377,7 @@ std::vector<CollectiveLine> collective_lines(OpKind op, CollectiveImpl implement
             const auto across = lines_across(op, group, use);
             lines.insert(lines.end(), across.begin(), across.end());
         } else if (lines.size() == before) {
-            for (const auto& row : kCollectiveCosts) {
-                if (covers(row, op, from, group)) lines.push_back(line_of(row, group));
-            }
+            add_table_lines(lines, op, from, group);
         }
         if (!any) keep_named(lines, algorithm);
     };

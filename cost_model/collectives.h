@@ -39,11 +39,12 @@ struct CollectiveLine {
     double alpha = 0, beta = 0;      // seconds, seconds per byte
     double ramp = 0, ramp_from = 1;  // seconds, bytes
     double sharpness = 1;
-    double from = 0, to = 0;  // bytes
-    double cap = 0;           // a padded message costs no more; 0 = none
-    double half_width = 0;    // of the 90 % interval; 0 = the profile's
-    bool fitted = false;      // to measurements of this kind of link
-    bool near = true;         // .. of this device's link and this number of ranks
+    double from = 0, to = 0;   // bytes
+    double cap = 0;            // a padded message costs no more; 0 = none
+    double half_width = 0;     // of the 90 % interval; 0 = the profile's
+    bool fitted = false;       // to measurements of this kind of link
+    bool near = true;          // .. of this device's link and this number of ranks
+    bool transferred = false;  // fitted to another device's link
     CollectiveImpl implementation = CollectiveImpl::nccl;
     std::string algorithm{};
 };

@@ -83,7 +83,8 @@ void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, DT
     if (parameters == nullptr || n < 1) return;
     const auto elements = gemm_elements(compute, step.shape.weight_element, step.shape.activation);
     const auto& sides = parameters->sides;
-    const bool inside = std::min(n, k) >= sides[0] && std::max(n, k) <= sides[1];
+    // As with sizes of tables, a factor of two beyond what was fitted is not far.
+    const bool inside = std::min(n, k) >= sides[0] / 2 && std::max(n, k) <= sides[1] * 2;
     step.gemm = push(out.gemms, CompiledGemm{.kernel = gemm_kernel(gemm_device(c.hardware, compute),
                                                                    *parameters, n, k, elements),
                                              .width = parameters->width,

@@ -60,12 +60,16 @@ void set_trust(StepCost& cost, const CompiledProgram& program, bool measured, bo
     if (!measured) cost.half_width = std::max(cost.half_width, kUnmeasuredWidth);
 }
 
+/// Of a price by fitted parameters: transferred ones are another device's, scaled by datasheets.
+Provenance provenance_of_model(bool transferred) {
+    return transferred ? Provenance::datasheet : Provenance::predicted;
+}
+
 /// A product priced by its tiles: fitted, so better than a datasheet, but not measured here. With
 /// few rows it matters most where the weights lie, and the fit is to weights in memory.
 void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows, Residency weights) {
     const bool inside =
         gemm.fitted && !gemm.transferred && rows >= gemm.least_rows && rows <= gemm.most_rows;
-    cost.provenance = gemm.transferred ? Provenance::datasheet : Provenance::predicted;
     cost.domain = inside ? Domain::interpolated : Domain::extrapolated;
     const auto regime = gemm_regime(rows);
     const bool as_fitted = weights == Residency::cold || regime > 0;
@@ -82,7 +86,7 @@ std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const C
 void trust_line(StepCost& cost, const CollectiveLine& line) {
     constexpr double kSmallest = 256, kLargest = 2147483648;  // bytes, a factor of two beyond
     const bool inside = cost.payload.value >= kSmallest && cost.payload.value <= kLargest;
-    cost.provenance = Provenance::predicted;
+    cost.provenance = provenance_of_model(line.transferred);
     cost.domain = line.near && inside ? Domain::interpolated : Domain::extrapolated;
     cost.half_width = line.half_width * (line.near ? 1 : kTransferredWidening);
     if (!inside) cost.half_width *= kExtrapolatedWidening;
@@ -210,7 +214,8 @@ std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const Comp
         return KernelCost{.seconds = product.seconds,
                           .launch = product.launch,
                           .compute = product.compute,
-                          .memory = product.memory};
+                          .memory = product.memory,
+                          .transferred = program.gemms[at(step.gemm)].transferred};
     }
     return std::nullopt;
 }
@@ -268,11 +273,10 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
     cost.time = Seconds(time);
     cost.launch = Seconds(std::min(launch, time));
     cost.bound = kernel.compute > kernel.memory ? Bound::compute : Bound::memory;
-    // What a pass over memory computes takes no time; it waits for its longest row.
-    if (step.pass >= 0 && cost.bound == Bound::compute) cost.bound = Bound::latency;
+    if (kernel.waits && cost.bound == Bound::compute) cost.bound = Bound::latency;
     if (launch > std::max(kernel.compute, kernel.memory)) cost.bound = Bound::launch;
     if (modelled && !measured) {
-        cost.provenance = Provenance::predicted;
+        cost.provenance = provenance_of_model(kernel.transferred);
         cost.domain = kernel.inside ? Domain::interpolated : Domain::extrapolated;
         cost.half_width = kernel.half_width;
         if (step.gemm >= 0) {
@@ -342,18 +346,13 @@ std::vector<std::int64_t> shape_of(const Step& step, const Workload& workload) {
 
 }  // namespace
 
-std::array<Seconds, 2> interval_around(Seconds time, Seconds half) {
-    const bool wide = half.value > 0.5 * time.value;
-    return {wide ? time * (0.25 * time.value / half.value) : time - half, time + half};
-}
-
 Totals price(const CompiledProgram& program, const Workload& workload) {
     if (workload.phase == Phase::train) {
         throw Error("--phase train", "a program of serving has no training step",
                     "price a training program, with price_training()");
     }
     const auto sizes = sizes_of(program, workload);
-    std::array<double, enum_names(CostKind{}).size()> half_widths{}, times{};
+    KindSums kinds;
     double compute = 0, collective = 0, launch = 0, layers = 0;
     auto provenance = Provenance::measured;
     auto domain = Domain::interpolated;
@@ -366,26 +365,17 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
             section_time += time;
             (step.collective ? collective : compute) += section.repeats * time;
             launch += section.repeats * cost.launch.value;
-            half_widths[at(static_cast<int>(step.kind))] +=
-                section.repeats * time * cost.half_width;
-            times[at(static_cast<int>(step.kind))] += section.repeats * time;
+            kinds.add(step.kind, section.repeats * time, cost.half_width);
             provenance = std::max(provenance, cost.provenance);
             domain = std::max(domain, cost.domain);
         }
         if (section.layer) layers += section.repeats * section_time;
     }
-    double above = 0, below = 0;
-    for (std::size_t k = 0; k < half_widths.size(); ++k) {
-        const Seconds time(times[k]);
-        const auto low = interval_around(time, Seconds(half_widths[k]))[0];
-        above += half_widths[k] * half_widths[k];
-        below += std::pow((time - low).value, 2);
-    }
 
     Totals totals;
     const double step = compute + collective;
     totals.step = Seconds(step);
-    totals.interval_90 = {Seconds(step - std::sqrt(below)), Seconds(step + std::sqrt(above))};
+    totals.interval_90 = kinds.interval(totals.step);
     totals.layer = Seconds(program.layers > 0 ? layers / program.layers : 0);
     totals.compute = Seconds(compute);
     totals.collective = Seconds(collective);

@@ -7,6 +7,7 @@
 
 #include "cost_model/compiled.h"
 #include "cost_model/hardware.h"
+#include "cost_model/interval.h"
 #include "models/program.h"
 
 /// Program x HardwareProfile -> Estimate. `compile` folds a program, a profile and options into
@@ -62,11 +63,6 @@ struct StepCost {
     Domain domain = Domain::datasheet_only;
     double half_width = 0.3;  // of the 90 % interval, as a fraction of time
 };
-
-/// The 90 % interval of a time: `half` to each side, but never at or below zero. Where half is more
-/// than half the time, the lower end is time^2 / (4 half), which goes on from there without a kink:
-/// an error by a factor is as likely down as up. Precondition: half >= 0.
-std::array<Seconds, 2> interval_around(Seconds time, Seconds half);
 
 /// Memory of one rank (the fullest).
 struct MemoryUse {

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <map>
 
+#include "core/place.h"
 #include "cost_model/gemm.h"
 #include "cost_model/moe.h"
 #include "cost_model/table_widths.h"
@@ -103,12 +104,7 @@ ExpertCurve curve_of(const Curves& curves, double ffn) {
 }  // namespace
 
 double ExpertCurve::at(double x) const {
-    if (x <= log_tokens.front()) return residual.front();
-    if (x >= log_tokens.back()) return residual.back();
-    const auto high = static_cast<std::size_t>(
-        std::lower_bound(log_tokens.begin(), log_tokens.end(), x) - log_tokens.begin());
-    const double share = (x - log_tokens[high - 1]) / (log_tokens[high] - log_tokens[high - 1]);
-    return residual[high - 1] + share * (residual[high] - residual[high - 1]);
+    return place_of(log_tokens, x).in(residual);
 }
 
 bool ExpertCurve::covers(double x) const {

@@ -247,7 +247,13 @@ namespace {
 HardwareProfile find_hardware(const std::string& hw) {
     if (hw == "this" || hw == "this-cpu" || hw == "this-cuda") {
         const auto path = find_calibrated(hw);
-        return read_hardware(load_json(path), path);
+        try {
+            return read_hardware(load_json(path), path);
+        } catch (const Error& error) {
+            throw Error(
+                error.where, error.what_happened,
+                "another version of tplan wrote it, or it was edited: run `tplan calibrate` again");
+        }
     }
     const auto names = hardware_names();
     if (std::find(names.begin(), names.end(), hw) != names.end()) {
@@ -337,14 +343,14 @@ std::vector<std::string> link_names(const HardwareProfile& hardware) {
     return names;
 }
 
-void require_devices(const HardwareProfile& hardware, int ranks, int nodes) {
+void require_devices(const HardwareProfile& hardware, int ranks, int nodes, const char* flag) {
     const auto most = std::int64_t{nodes} * hardware.devices;
     if (ranks <= most) return;
     const auto needed = (std::int64_t{ranks} + hardware.devices - 1) / hardware.devices;
-    throw Error(fmt::format("--tp {}", ranks),
+    throw Error(fmt::format("{} {}", flag, ranks),
                 fmt::format("{} node{} of {} {} have {} GPUs", nodes, nodes == 1 ? "" : "s",
                             hardware.devices, hardware.name, most),
-                fmt::format("nearest valid: --tp {}{}", most,
+                fmt::format("nearest valid: {} {}{}", flag, most,
                             hardware.network ? fmt::format(", or --nodes {}", needed) : ""));
 }
 

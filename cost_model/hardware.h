@@ -246,7 +246,8 @@ bool is_assumed(const HardwareProfile& hardware, std::string_view group);
 std::vector<std::string> link_names(const HardwareProfile& hardware);
 
 /// Throws Error naming the highest degree unless `ranks` devices are there: nodes x devices.
-void require_devices(const HardwareProfile& hardware, int ranks, int nodes);
+void require_devices(const HardwareProfile& hardware, int ranks, int nodes,
+                     const char* flag = "--tp");
 
 /// The dtype that arithmetic on `dtype` runs in: itself, or the nearest wider one the device has a
 /// peak for. Throws Error when there is none.

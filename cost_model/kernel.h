@@ -14,6 +14,8 @@ struct KernelCost {
     double compute = 0, memory = 0;  // what the SMs and what the memory would take alone
     double half_width = 0.3;         // of the 90 % interval, as a fraction
     bool inside = true;              // false: a kind of shape, kernel or device not measured
+    bool waits = false;              // `compute` is a wait for one row after another
+    bool transferred = false;        // by parameters of another device, scaled by datasheets
 };
 
 /// SMs and memory at work together; `overlap` is the share of the shorter that is hidden.

@@ -1,6 +1,7 @@
 #include "cost_model/moe.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
 
@@ -10,8 +11,6 @@
 namespace tplan {
 
 namespace {
-
-constexpr double kFewTokens = 64, kManyTokens = 1024;
 
 /// How much wider the interval is for what the rows behind the parameters do not hold: they are of
 /// even routing, bf16, and all experts on every rank.
@@ -136,10 +135,10 @@ KernelCost expert_cost(const ExpertPricer& p, const WorkSize& w) {
     cost.memory = memory + passes;
     cost.seconds = cost.launch + together(compute, memory, m.overlap) + passes;
     const double widening = p.widening * (w.balanced ? 1 : kUnmeasuredRouting);
-    double half_width = tokens <= kFewTokens ? m.half_width_few : m.half_width_some;
-    if (tokens >= kManyTokens) half_width = m.half_width_many;
-    cost.half_width = std::min(widening * half_width, kWidest);
+    const std::array half_widths{m.half_width_few, m.half_width_some, m.half_width_many};
+    cost.half_width = std::min(widening * half_widths[gemm_regime(tokens)], kWidest);
     cost.inside = widening == 1 && !p.transferred;
+    cost.transferred = p.transferred;
     return cost;
 }
 

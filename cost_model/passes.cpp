@@ -20,8 +20,10 @@ const PassModel* find_row(const std::vector<PassModel>& models, OpKind op) {
     return it == models.end() ? nullptr : &*it;
 }
 
-/// The op whose kernel stands for this one where it has no row: one of the same document kind.
+/// The op whose kernel stands for this one where it has no row: one that moves rows in the same
+/// way, which is one of the same document kind but for select_last, a lookup of rows.
 OpKind stand_in(OpKind op) {
+    if (op == OpKind::select_last) return OpKind::embedding;
     switch (op_cost(op).kind) {
         case CostKind::norm:
             return OpKind::norm;
@@ -60,7 +62,9 @@ PassPricer make_pass_pricer(const HardwareProfile& hardware, OpKind op, double c
     const auto* row = find_row(models, op);
     const bool own = row != nullptr;
     if (!own) row = find_row(models, stand_in(op));
-    if (row == nullptr) row = find_row(models, OpKind::add);
+    const bool of_kind = row != nullptr;
+    if (!of_kind) row = find_row(models, OpKind::add);
+    const bool transferred = is_assumed(hardware, "passes");
     const double per_byte = 1 / (hardware.memory_bandwidth.value * row->memory_share);
     return {.launch = row->launch.value,
             .row = row->element.value * columns,
@@ -69,11 +73,15 @@ PassPricer make_pass_pricer(const HardwareProfile& hardware, OpKind op, double c
             .fixed_bytes_time = fixed_bytes * per_byte,
             .overlap = row->overlap,
             .half_width = std::min(row->half_width * (own ? 1 : kUnmeasuredOp), kWidest),
-            .inside = own && !is_assumed(hardware, "passes")};
+            .inside = of_kind && !transferred,
+            .transferred = transferred};
 }
 
 KernelCost pass_cost(const PassPricer& p, double rows) {
-    KernelCost cost{.half_width = p.half_width, .inside = p.inside};
+    KernelCost cost{.half_width = p.half_width,
+                    .inside = p.inside,
+                    .waits = true,
+                    .transferred = p.transferred};
     cost.launch = p.launch;
     cost.compute = p.row * std::max(1.0, rows / p.rows_at_once);
     cost.memory = p.fixed_bytes_time + rows * p.row_bytes_time;

@@ -49,6 +49,7 @@ struct PassPricer {
     double overlap = 1;
     double half_width = 0.25;
     bool inside = true;
+    bool transferred = false;  // the parameters are another device's
 };
 
 /// `hardware.passes` must be there.

@@ -6,10 +6,12 @@
 #include <optional>
 #include <set>
 
+#include "core/place.h"
 #include "cost_model/gemm.h"
 #include "cost_model/kriging.h"
 #include "cost_model/op_cost.h"
 #include "cost_model/table_widths.h"
+#include "cost_model/tables.h"
 
 namespace tplan {
 
@@ -31,10 +33,7 @@ struct Group {
     std::optional<double> at(double x) const {
         constexpr double kSlack = 1e-9;
         if (x < log_m.front() - kSlack || x > log_m.back() + kSlack) return std::nullopt;
-        const auto high = index_of(x);
-        if (high == 0) return residual.front();
-        const double share = (x - log_m[high - 1]) / (log_m[high] - log_m[high - 1]);
-        return residual[high - 1] + std::min(share, 1.0) * (residual[high] - residual[high - 1]);
+        return place_of(log_m, x).in(residual);
     }
     std::size_t index_of(double x) const {
         const auto at = std::lower_bound(log_m.begin(), log_m.end(), x - 1e-9);
@@ -50,14 +49,10 @@ Points points_of(const HardwareProfile& hardware, const ProductKey& key) {
     Points points;
     int nearest = 0;
     const bool shared = hardware.backend == "cpu";
-    const auto apart = [&](int r) { return std::abs(std::log(double(r) / key.ranks)); };
     for (const auto& p : hardware.tables.gemm) {
         if (p.dtype != key.dtype) continue;
         points.push_back(&p);
-        if (p.ranks == nearest) continue;
-        // The larger of two as near, because more ranks share the memory.
-        const double d = nearest == 0 ? -1 : apart(p.ranks) - apart(nearest);
-        if (d < -1e-12 || (std::abs(d) <= 1e-12 && p.ranks > nearest)) nearest = p.ranks;
+        nearest = nearer_ranks(nearest, p.ranks, key.ranks);
     }
     if (shared) std::erase_if(points, [&](const GemmPoint* p) { return p->ranks != nearest; });
     const auto before = [](const GemmPoint* a, const GemmPoint* b) {
@@ -113,8 +108,9 @@ Group group_of(const HardwareProfile& hardware, const Points& points, const Stre
     return group;
 }
 
-double similarity(double log_n, double log_k, const Stretch& s) {
-    return std::exp(-kLength * (std::abs(log_n - s.log_n) + std::abs(log_k - s.log_k)));
+/// How alike the residuals of two products are; `b` is a Stretch or a Group.
+double likeness(double log_n, double log_k, const auto& b) {
+    return std::exp(-kLength * (std::abs(log_n - b.log_n) + std::abs(log_k - b.log_k)));
 }
 
 /// The nearest measured values on either side of x; the value itself when it was measured.
@@ -146,7 +142,7 @@ std::vector<Stretch> neighbours(const std::vector<Stretch>& all, const ProductKe
     const auto count = std::min(nearest.size(), kNeighbours);
     std::partial_sort(nearest.begin(), nearest.begin() + std::ptrdiff_t(count), nearest.end(),
                       [&](const Stretch& a, const Stretch& b) {
-                          return similarity(log_n, log_k, a) > similarity(log_n, log_k, b);
+                          return likeness(log_n, log_k, a) > likeness(log_n, log_k, b);
                       });
     nearest.resize(count);
     return nearest;
@@ -184,9 +180,9 @@ class GroupMixer {
           mixer_({.count = groups.size(),
                   .between =
                       [&groups](std::size_t i, std::size_t j) {
-                          return likeness(groups[i], groups[j].log_n, groups[j].log_k);
+                          return likeness(groups[i].log_n, groups[i].log_k, groups[j]);
                       },
-                  .to = [this](std::size_t i) { return likeness(groups_[i], log_n_, log_k_); },
+                  .to = [this](std::size_t i) { return likeness(log_n_, log_k_, groups_[i]); },
                   .noise = kNoise}) {}
 
     std::optional<double> at(double log_m) {
@@ -206,10 +202,6 @@ class GroupMixer {
     }
 
   private:
-    static double likeness(const Group& a, double log_n, double log_k) {
-        return std::exp(-kLength * (std::abs(a.log_n - log_n) + std::abs(a.log_k - log_k)));
-    }
-
     const std::vector<Group>& groups_;
     Residency asked_;
     double log_n_, log_k_;
@@ -228,14 +220,14 @@ std::vector<double> distinct_m(const std::vector<Group>& groups) {
 }
 
 /// The nearest non-decreasing times, in the squares of their logarithms (pool adjacent violators).
-void make_monotone(std::vector<ProductCurve::Point>& points) {
+void make_monotone(ProductCurve& curve) {
     struct Pool {
         double log_seconds;
         std::size_t count;
     };
     std::vector<Pool> pools;
-    for (const auto& p : points) {
-        pools.push_back({std::log(p.seconds), 1});
+    for (const double seconds : curve.seconds) {
+        pools.push_back({std::log(seconds), 1});
         while (pools.size() > 1 && pools[pools.size() - 2].log_seconds > pools.back().log_seconds) {
             const auto last = pools.back();
             pools.pop_back();
@@ -251,8 +243,8 @@ void make_monotone(std::vector<ProductCurve::Point>& points) {
     for (const auto& pool : pools) {
         for (std::size_t c = 0; c < pool.count; ++c, ++i) {
             if (pool.count == 1) continue;  // exactly what was measured
-            points[i].residual += pool.log_seconds - std::log(points[i].seconds);
-            points[i].seconds = std::exp(pool.log_seconds);
+            curve.residual[i] += pool.log_seconds - std::log(curve.seconds[i]);
+            curve.seconds[i] = std::exp(pool.log_seconds);
         }
     }
 }
@@ -268,9 +260,11 @@ ProductCurve curve_from(const HardwareProfile& hardware, const Points& points,
     for (const double log_m : distinct_m(groups)) {
         const auto residual = mix.at(log_m);
         if (!residual) continue;
-        curve.points.push_back({log_m, *residual, analytic(std::exp(log_m)) * std::exp(*residual)});
+        curve.log_m.push_back(log_m);
+        curve.residual.push_back(*residual);
+        curve.seconds.push_back(analytic(std::exp(log_m)) * std::exp(*residual));
     }
-    make_monotone(curve.points);
+    make_monotone(curve);
     const auto [n_low, n_high] = std::minmax_element(stretches.begin(), stretches.end(),
                                                      [](auto& a, auto& b) { return a.n < b.n; });
     const auto [k_low, k_high] = std::minmax_element(stretches.begin(), stretches.end(),
@@ -335,22 +329,17 @@ double analytic_product(const HardwareProfile& hardware, DType dtype, double m, 
     return analytic_products(hardware, dtype, n, k, residency)(m);
 }
 
-double ProductCurve::at(double log_m, double analytic) const {
+double ProductCurve::at(double log_m_, double analytic) const {
     assert(!empty());
-    if (log_m <= points.front().log_m) return analytic * std::exp(points.front().residual);
-    if (log_m >= points.back().log_m) return analytic * std::exp(points.back().residual);
-    const auto above = std::lower_bound(points.begin() + 1, points.end(), log_m,
-                                        [](const Point& p, double x) { return p.log_m < x; });
-    const auto &a = *(above - 1), &b = *above;
-    const double share = (log_m - a.log_m) / (b.log_m - a.log_m);
-    const double time = analytic * std::exp(a.residual + share * (b.residual - a.residual));
-    return std::clamp(time, a.seconds, b.seconds);
+    const auto place = place_of(log_m, log_m_);
+    const double time = analytic * std::exp(place.in(residual));
+    if (place.share == 0) return time;
+    return std::clamp(time, seconds[place.low], seconds[place.low + 1]);
 }
 
-bool ProductCurve::covers(double log_m) const {
+bool ProductCurve::covers(double log_m_) const {
     constexpr double kSlack = 1e-9;
-    return inside && log_m >= points.front().log_m - kSlack &&
-           log_m <= points.back().log_m + kSlack;
+    return inside && log_m_ >= log_m.front() - kSlack && log_m_ <= log_m.back() + kSlack;
 }
 
 ProductCurve product_curve(const HardwareProfile& hardware, const ProductKey& key,

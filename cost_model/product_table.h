@@ -13,19 +13,16 @@ namespace tplan {
 /// Residual of one product [m, n, k] with n and k fixed, over log m. Between two points the time is
 /// kept between theirs, so that it never falls as m grows.
 struct ProductCurve {
-    struct Point {
-        double log_m = 0;
-        double residual = 0;  // log(measured / analytic)
-        double seconds = 0;   // at this point
-    };
-    std::vector<Point> points;           // ascending in m
+    std::vector<double> log_m;           // ascending
+    std::vector<double> residual;        // log(measured / analytic)
+    std::vector<double> seconds;         // at these points
     bool inside = true;                  // n, k and ranks lie on or inside the measured grid
     std::array<double, 3> half_width{};  // of the 90 % interval by gemm_regime(); 0: unknown
 
-    bool empty() const { return points.empty(); }
+    bool empty() const { return log_m.empty(); }
     /// Corrects the analytic time of m rows.
-    double at(double log_m, double analytic) const;
-    bool covers(double log_m) const;
+    double at(double log_m_, double analytic) const;
+    bool covers(double log_m_) const;
 };
 
 /// What a lookup is made for.

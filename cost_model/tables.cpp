@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 
+#include "core/place.h"
 #include "cost_model/op_cost.h"
 
 namespace tplan {
@@ -15,20 +16,6 @@ namespace tplan {
 namespace {
 
 constexpr std::size_t kNeighbours = 6;  // points that inverse distance weighting mixes
-
-/// Index of the segment of ascending `values` that holds x, and how far along it x is; clamped.
-struct Place {
-    std::size_t low = 0, high = 0;
-    double share = 0;
-};
-Place place_of(std::span<const double> values, double x) {
-    const auto last = values.size() - 1;
-    if (x <= values.front()) return {};
-    if (x >= values.back()) return {last, last, 0};
-    std::size_t high = 1;
-    while (values[high] < x) ++high;
-    return {high - 1, high, (x - values[high - 1]) / (values[high] - values[high - 1])};
-}
 
 /// Lists are sorted, so equal values are neighbours.
 std::vector<double> distinct(std::vector<double> values) {
@@ -64,35 +51,28 @@ double by_distance(std::span<const ScatteredPoint> points, double x, double y) {
     return sum / weight;
 }
 
-/// The measured rank count nearest to the one asked for, by ratio; the larger of two as near,
-/// because more ranks share the memory.
-int nearest_ranks(const std::vector<int>& measured, int ranks) {
-    int best = measured.front();
-    const auto distance = [ranks](int r) { return std::abs(std::log(double(r) / ranks)); };
-    for (const int r : measured) {
-        const double d = distance(r) - distance(best);
-        if (d < -1e-12 || (std::abs(d) <= 1e-12 && r > best)) best = r;
-    }
-    return best;
-}
-
 /// The points that `keep` keeps, of the rank count nearest to `ranks`.
 template <class Point, class Keep>
 std::vector<Point> select_points(const std::vector<Point>& points, int ranks, Keep keep) {
     std::vector<Point> kept;
-    std::vector<int> measured;
+    int nearest = 0;
     for (const auto& p : points) {
         if (!keep(p)) continue;
         kept.push_back(p);
-        measured.push_back(p.ranks);
+        nearest = nearer_ranks(nearest, p.ranks, ranks);
     }
-    if (kept.empty()) return kept;
-    const int nearest = nearest_ranks(measured, ranks);
     std::erase_if(kept, [nearest](const Point& p) { return p.ranks != nearest; });
     return kept;
 }
 
 }  // namespace
+
+int nearer_ranks(int best, int other, int ranks) {
+    if (best == 0 || best == other) return other;
+    const auto apart = [ranks](int r) { return std::abs(std::log(double(r) / ranks)); };
+    const double d = apart(other) - apart(best);
+    return d < -1e-12 || (std::abs(d) <= 1e-12 && other > best) ? other : best;
+}
 
 double TimeCurve::at(double size) const {
     assert(!empty());
@@ -163,10 +143,12 @@ double interpolate(std::span<const ScatteredPoint> points, double x, double y) {
     x = std::clamp(x, xs.front(), xs.back());
     y = std::clamp(y, ys.front(), ys.back());
     const auto px = place_of(xs, x), py = place_of(ys, y);
+    const auto x_high = px.share > 0 ? px.low + 1 : px.low;
+    const auto y_high = py.share > 0 ? py.low + 1 : py.low;
     const auto* a = find_point(points, xs[px.low], ys[py.low]);
-    const auto* b = find_point(points, xs[px.low], ys[py.high]);
-    const auto* c = find_point(points, xs[px.high], ys[py.low]);
-    const auto* d = find_point(points, xs[px.high], ys[py.high]);
+    const auto* b = find_point(points, xs[px.low], ys[y_high]);
+    const auto* c = find_point(points, xs[x_high], ys[py.low]);
+    const auto* d = find_point(points, xs[x_high], ys[y_high]);
     if (!a || !b || !c || !d) return by_distance(points, x, y);
     const double low = a->value + py.share * (b->value - a->value);
     const double high = c->value + py.share * (d->value - c->value);

@@ -27,6 +27,10 @@ struct TimeCurve {
     bool covers(double size) const;
 };
 
+/// Of two measured rank counts the one nearer to `ranks`, by ratio; the larger of two as near,
+/// because more ranks share the memory. A `best` of 0 is none yet.
+int nearer_ranks(int best, int other, int ranks);
+
 /// Sorts, averages repeated sizes and makes monotone.
 TimeCurve make_time_curve(std::vector<std::pair<double, double>> bytes_and_seconds);
 

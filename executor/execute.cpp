@@ -49,26 +49,6 @@ void stop_if_asked(const RunOptions& options) {
     if (options.stop.stop_requested()) throw Error("run", "stopped on request");
 }
 
-void refuse_steps(const Program& program, DType dtype, const Backend& backend) {
-    for (const auto& section : program.sections) {
-        for (const auto& step : section.steps) {
-            const auto reason = backend.refusal(step, dtype);
-            if (reason.empty()) continue;
-            throw Error(section.name + "/" + step.name,
-                        fmt::format("{} cannot run: {}", name_of(step.kind), reason));
-        }
-    }
-}
-
-void refuse_memory(const MemoryNeeds& needs, bool force) {
-    if (needs.fits() || force) return;
-    throw Error(
-        "memory",
-        fmt::format("the run needs {}, {} are there; {}", format_bytes(Bytes(needs.total())),
-                    format_bytes(Bytes(needs.available)), needs.text()),
-        "run fewer layers, a smaller batch or a shorter context");
-}
-
 /// Order-independent only where it may be: a sum over position-dependent mixes of the bits.
 std::uint64_t checksum(const std::vector<float>& values) {
     std::uint64_t sum = 0;
@@ -155,6 +135,31 @@ std::vector<StepTime> step_times(const std::vector<Interval>& intervals,
 
 }  // namespace
 
+MemoryNeeds require_runnable(const Program& program, const Workload& workload,
+                             const RunOptions& options, const Backend& backend,
+                             const Program* beside) {
+    for (const auto& section : program.sections) {
+        for (const auto& step : section.steps) {
+            const auto reason = backend.refusal(step, options.dtype);
+            if (reason.empty()) continue;
+            throw Error(section.name + "/" + step.name,
+                        fmt::format("{} cannot run: {}", name_of(step.kind), reason));
+        }
+    }
+    auto needs = memory_needs(program, workload, options.dtype, backend);
+    if (beside != nullptr) {
+        const auto more = memory_needs(*beside, workload, options.dtype, backend);
+        needs.ranks.insert(needs.ranks.end(), more.ranks.begin(), more.ranks.end());
+    }
+    if (needs.fits() || options.force) return needs;
+    throw Error("memory",
+                fmt::format("the run{} needs {}, {} are there; {}",
+                            beside != nullptr ? ", with one rank beside it," : "",
+                            format_bytes(Bytes(needs.total())),
+                            format_bytes(Bytes(needs.available)), needs.text()),
+                "run fewer layers with --layers, a smaller batch or a shorter context");
+}
+
 Runner::Runner(const Program& program, const Workload& workload, const RunOptions& options)
     : state_(new State{program, workload, options, executed_steps(program), nullptr, {}, {}, {}}) {
     auto& s = *state_;
@@ -164,9 +169,7 @@ Runner::Runner(const Program& program, const Workload& workload, const RunOption
     }
     if (!s.options.weights) s.options.weights = synthetic_weights(options.seed);
     s.backend = make_backend(options.backend, program.tp, options.world);
-    refuse_steps(s.program, options.dtype, *s.backend);
-    s.memory = memory_needs(s.program, workload, options.dtype, *s.backend);
-    refuse_memory(s.memory, options.force);
+    s.memory = require_runnable(s.program, workload, options, *s.backend);
 
     s.ranks.resize(static_cast<std::size_t>(program.tp));
     std::atomic<std::size_t> done = 0;

@@ -17,6 +17,7 @@
 namespace tplan {
 
 struct World;
+class Backend;
 
 struct RunOptions {
     std::string backend = "auto";
@@ -32,6 +33,14 @@ struct RunOptions {
     /// Called on the rank's thread before each step; tests inject faults here.
     std::function<void(int rank, std::size_t step)> before_step = {};
 };
+
+/// What a run takes, after refusing what it could not do: throws Error for a step of `program` that
+/// the backend refuses (naming it and the reason) and, unless options.force, for memory that does
+/// not suffice (with the table of needs) for it and, where there is one, for a second program
+/// `beside` it, loaded at the same time on one rank. Allocates nothing on the devices.
+MemoryNeeds require_runnable(const Program& program, const Workload& workload,
+                             const RunOptions& options, const Backend& backend,
+                             const Program* beside = nullptr);
 
 /// One executed step on one rank in one repetition.
 struct StepTime {

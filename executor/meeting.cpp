@@ -92,33 +92,37 @@ bool readable(int socket, Clock::time_point deadline) {
     }
 }
 
-void send_welcome(int socket, const Welcome& welcome, int descriptor) {
-    auto copy = welcome;
-    iovec part{&copy, sizeof copy};
+/// A message that carries a welcome and, beside it, one descriptor. Refers to itself: not to be
+/// moved.
+struct WelcomeMessage {
+    explicit WelcomeMessage(Welcome& welcome) : part{&welcome, sizeof welcome} {
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+    }
+    WelcomeMessage(const WelcomeMessage&) = delete;
+    WelcomeMessage& operator=(const WelcomeMessage&) = delete;
+
+    iovec part;
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    auto* const header = CMSG_FIRSTHDR(&message);
+};
+
+void send_welcome(int socket, Welcome welcome, int descriptor) {
+    WelcomeMessage out(welcome);
+    auto* const header = CMSG_FIRSTHDR(&out.message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-    if (::sendmsg(socket, &message, MSG_NOSIGNAL) != sizeof copy) fail("sending the memory");
+    if (::sendmsg(socket, &out.message, MSG_NOSIGNAL) != sizeof welcome) fail("sending the memory");
 }
 
 Socket receive_welcome(int socket, Welcome& welcome) {
-    iovec part{&welcome, sizeof welcome};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    const auto n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    auto* const header = CMSG_FIRSTHDR(&message);
+    WelcomeMessage in(welcome);
+    const auto n = ::recvmsg(socket, &in.message, MSG_CMSG_CLOEXEC);
+    auto* const header = CMSG_FIRSTHDR(&in.message);
     if (n != sizeof welcome || header == nullptr || welcome.magic != kMagic) {
         throw Error("--launcher env", "rank 0 closed the connection before the run began",
                     "see its own message");

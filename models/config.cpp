@@ -249,12 +249,21 @@ ModelConfig read_model_config(const Json& document, const std::string& source) {
     return config;
 }
 
-ModelConfig load_model_config(const std::string& model) {
+namespace {
+
+bool is_preset(const std::string& name) {
     const auto presets = preset_names();
-    if (std::binary_search(presets.begin(), presets.end(), model)) {
-        const auto path = resource_path(std::string(kPresets) + "/" + model + ".json");
-        return read_model_config(load_json(path), model);
-    }
+    return std::binary_search(presets.begin(), presets.end(), name);
+}
+
+std::string preset_path(const std::string& name) {
+    return resource_path(std::string(kPresets) + "/" + name + ".json");
+}
+
+}  // namespace
+
+ModelConfig load_model_config(const std::string& model) {
+    if (is_preset(model)) return read_model_config(load_json(preset_path(model)), model);
     std::error_code ignored;
     if (fs::is_directory(model, ignored)) {
         const auto path = (fs::path(model) / "config.json").string();
@@ -262,7 +271,7 @@ ModelConfig load_model_config(const std::string& model) {
     }
     const bool path_like = model.find('/') != std::string::npos || model.ends_with(".json");
     if (path_like || fs::exists(model, ignored)) return read_model_config(load_json(model), model);
-    const auto nearest = did_you_mean(model, presets);
+    const auto nearest = did_you_mean(model, preset_names());
     throw Error(
         "MODEL",
         fmt::format("\"{}\" is no preset, no config.json and no directory with one", shown(model)),
@@ -271,6 +280,13 @@ ModelConfig load_model_config(const std::string& model) {
 
 bool names_module(std::string_view pattern, std::string_view module) {
     return module.starts_with(pattern) || module.ends_with(pattern);
+}
+
+std::string repository_of(const std::string& source) {
+    if (is_preset(source)) return load_json(preset_path(source)).value("repository", source);
+    const fs::path path(source);
+    if (path.extension() != ".json") return source;
+    return path.has_parent_path() ? path.parent_path().string() : ".";
 }
 
 std::vector<std::string> preset_names() {

@@ -105,10 +105,12 @@ struct ModelConfig {
 struct Preset {
     std::string schema = "tplan.preset/1";
     std::string source;
+    std::string repository;  // of the weights, on the Hugging Face hub
     Json config;
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
         field("source", self.source);
+        field("repository", self.repository);
         field("config", self.config);
     }
 };
@@ -127,6 +129,10 @@ ModelConfig read_model_config(const Json& document, const std::string& source);
 /// Does an entry of `unquantised` name this module? As in transformers, it is looked for at the
 /// start or at the end of the full name.
 bool names_module(std::string_view pattern, std::string_view module);
+
+/// What other tools load the model by: the repository of a preset, or the directory of a
+/// config.json. `source` is ModelConfig::source.
+std::string repository_of(const std::string& source);
 
 /// Names of the presets, sorted.
 std::vector<std::string> preset_names();

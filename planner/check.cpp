@@ -10,8 +10,6 @@
 namespace tplan {
 namespace {
 
-constexpr std::size_t kLimit = 50;
-
 std::string shown(const Json& value) {
     return tplan::shown(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
@@ -95,7 +93,7 @@ void compare_premise(const Json& found, const std::string& key,
         return;  // moved, or on another machine: the recomputation alone must do
     }
     if (calibrated_anew(found, source)) return;
-    for (auto& difference : compare_json(found, source, kLimit, 0)) {
+    for (auto& difference : compare_json(found, source, kMostDifferences, 0)) {
         difference.path = key + "/" + difference.path;
         differences.push_back(std::move(difference));
     }
@@ -195,7 +193,7 @@ std::vector<Difference> recompute(const Json& document, const PlanDocument& plan
     if (!result.document) {
         return {{"tp", std::to_string(plan.tp), "no feasible plan for the embedded configuration"}};
     }
-    auto differences = compare_json(document, to_json(*result.document), kLimit);
+    auto differences = compare_json(document, to_json(*result.document), kMostDifferences);
     compare_premise(document["hardware"], "hardware", differences,
                     [&] { return to_json(load_hardware(plan.hardware_source)); });
     compare_premise(document["model"], "model", differences,
@@ -209,7 +207,7 @@ std::vector<Difference> recompute(const Json& document, const PlanDocument& plan
         if (!fault.empty()) differences.push_back({"certificate", fault, "a proof that holds"});
     }
     for (const auto& tensor : plan.tensors) {
-        if (differences.size() >= kLimit) break;
+        if (differences.size() >= kMostDifferences) break;
         if (const auto fault = tiling_fault(tensor); !fault.empty()) {
             differences.push_back({"tensors/" + tensor.name, fault, "shards that tile the tensor"});
         }
@@ -218,6 +216,13 @@ std::vector<Difference> recompute(const Json& document, const PlanDocument& plan
 }
 
 }  // namespace
+
+std::string first_of(const std::vector<Difference>& differences) {
+    const auto& first = differences.front();
+    return fmt::format("{}{} values differ, the first at {}: found {}, expected {}",
+                       differences.size(), differences.size() < kMostDifferences ? "" : " or more",
+                       first.path, first.found, first.expected);
+}
 
 std::vector<Difference> compare_json(const Json& found, const Json& expected, std::size_t limit,
                                      double tolerance) {

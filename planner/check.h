@@ -23,6 +23,12 @@ struct Difference {
 /// edit does not hide below that.
 constexpr double kRoundingTolerance = 1e-12;
 
+/// So many are listed; there may be more.
+constexpr std::size_t kMostDifferences = 50;
+
+/// "3 values differ, the first at PATH: found X, expected Y"; requires one.
+std::string first_of(const std::vector<Difference>& differences);
+
 /// Compares two documents value by value; numbers differ when they are further apart than
 /// `tolerance` of the larger (0: at all). Stops after `limit` differences.
 std::vector<Difference> compare_json(const Json& found, const Json& expected, std::size_t limit,

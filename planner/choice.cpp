@@ -366,14 +366,20 @@ std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap, 
     if (small->cost.bytes > bytes_cap) return std::nullopt;
     auto feasible = *small;
     auto bound = best_multiplier(chain, *fast, *small, bytes_cap, feasible);
-    std::optional<Assignment> exact;
+    LabelSearch labels{.assignment = {}, .complete = false};
     if (effort == Effort::exact)
-        exact = solve_within(chain, bytes_cap, feasible.cost.seconds, bound.potentials);
+        labels = solve_within(chain, bytes_cap, feasible.cost.seconds, bound.potentials);
     ChoiceSolution solution;
-    solution.assignment = exact ? std::move(*exact) : feasible.assignment;
+    solution.assignment =
+        labels.assignment ? std::move(*labels.assignment) : std::move(feasible.assignment);
     solution.cost = evaluate(chain, solution.assignment);
     solution.potentials = std::move(bound.potentials);
+    solution.exact = labels.complete || same(solution.cost.seconds, solution.potentials.bound);
     return solution;
+}
+
+ChoiceSolution solve_smallest(const ChoiceChain& chain) {
+    return solve_for(chain, {.bytes_first = true}, kIllegal).value();
 }
 
 std::string potentials_fault(const ChoiceChain& chain, const Potentials& potentials) {

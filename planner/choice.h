@@ -104,11 +104,13 @@ struct ChoiceSolution {
     Assignment assignment;
     ChoiceCost cost;
     double optima = 1;  // how many assignments cost the same, to rounding; without a cap only
+    bool exact = true;  // no other within the cap is cheaper; else the gap to the bound is open
     Potentials potentials;
 };
 
-/// How hard to look where a cap binds: `exact` closes the gap by labels; `quick` takes the best
-/// that the multipliers came across, within the gap that the potentials show.
+/// How hard to look where a cap binds: `exact` closes the gap by labels, as far as their number is
+/// bounded (choice_memory.h); `quick` takes the best that the multipliers came across, within the
+/// gap that the potentials show.
 enum class Effort { exact, quick };
 
 /// The cheapest assignment within `bytes_cap`; nullopt when none is legal and within it. Of equally
@@ -117,6 +119,10 @@ enum class Effort { exact, quick };
 /// though the cost is the optimum.
 std::optional<ChoiceSolution> solve(const ChoiceChain& chain, double bytes_cap = kIllegal,
                                     Effort effort = Effort::exact);
+
+/// The assignment with fewest bytes, of several the cheapest; without potentials. Requires that one
+/// is legal.
+ChoiceSolution solve_smallest(const ChoiceChain& chain);
 
 /// Checks potentials against the costs alone. Empty when every inequality holds; else the first
 /// that does not, in words. An assignment within the cap that costs `bound` is then optimal.

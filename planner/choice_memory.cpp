@@ -25,14 +25,18 @@ struct Trace {
     int left = -1, right = -1;
 };
 
+/// Labels that may be weighed at the places of the chain: about a second's work.
+constexpr std::size_t kMostLabels = 4'000'000;
+
 /// Drops what is dominated and what exceeds the cap.
-void prune(Front& front, double cap) {
-    std::sort(front.begin(), front.end(), [](const Label& a, const Label& b) {
+template <class L>
+void prune(std::vector<L>& front, double cap) {
+    std::sort(front.begin(), front.end(), [](const L& a, const L& b) {
         return a.seconds != b.seconds ? a.seconds < b.seconds : a.bytes < b.bytes;
     });
     double least = cap;
     bool any = false;
-    std::erase_if(front, [&](const Label& label) {
+    std::erase_if(front, [&](const L& label) {
         if (label.bytes > cap || (any && label.bytes >= least)) return true;
         least = label.bytes;
         any = true;
@@ -163,8 +167,8 @@ struct Dual {
 
 }  // namespace
 
-std::optional<Assignment> solve_within(const ChoiceChain& chain, double bytes_cap,
-                                       double best_known, const Potentials& potentials) {
+LabelSearch solve_within(const ChoiceChain& chain, double bytes_cap, double best_known,
+                         const Potentials& potentials) {
     std::vector<LabelBlock> blocks;
     std::vector<std::vector<Front>> tables;
     for (const auto& block : chain.blocks) {
@@ -172,35 +176,41 @@ std::optional<Assignment> solve_within(const ChoiceChain& chain, double bytes_ca
         tables.push_back(blocks.back().solve());
     }
     const Dual dual{potentials, bytes_cap, best_known};
-    std::vector<std::vector<Step>> labels(chain.sequence.size());
+    std::vector<std::vector<Step>> labels(chain.sequence.size());  // that survive, per place
     std::vector<std::vector<int>> alive{{-1}};  // per state: labels of the place before
+    std::size_t weighed = 0;
     for (std::size_t place = 0; place < chain.sequence.size(); ++place) {
         const auto b = at(chain.sequence[place]);
         const auto& block = chain.blocks[b];
         const auto exits = block.exit < 0 ? 1 : block.decisions[at(block.exit)].seconds.size();
-        std::vector<Front> reached(exits);
-        auto& own = labels[place];
+        std::vector<std::vector<Step>> reached(exits);
         for (std::size_t i = 0; i < tables[b].size(); ++i) {
             for (const int before : alive[i / exits]) {
                 const Step from = before < 0 ? Step{} : labels[place - 1][at(before)];
+                weighed += tables[b][i].size();
+                if (weighed > kMostLabels) return {std::nullopt, false};
                 for (const auto& label : tables[b][i]) {
                     const double seconds = from.seconds + label.seconds;
                     const double bytes = from.bytes + label.bytes;
                     if (bytes > bytes_cap || !dual.hopeful(seconds, bytes, place + 1, i % exits))
                         continue;
-                    reached[i % exits].push_back({seconds, bytes, static_cast<int>(own.size())});
-                    own.push_back({seconds, bytes, before, static_cast<int>(i / exits),
-                                   static_cast<int>(i % exits), label.trace});
+                    reached[i % exits].push_back({seconds, bytes, before,
+                                                  static_cast<int>(i / exits),
+                                                  static_cast<int>(i % exits), label.trace});
                 }
             }
         }
         alive.assign(exits, {});
+        auto& own = labels[place];
         for (std::size_t exit = 0; exit < exits; ++exit) {
             prune(reached[exit], bytes_cap);
-            for (const auto& label : reached[exit]) alive[exit].push_back(label.trace);
+            for (const auto& step : reached[exit]) {
+                alive[exit].push_back(static_cast<int>(own.size()));
+                own.push_back(step);
+            }
         }
     }
-    if (alive.front().empty()) return std::nullopt;
+    if (alive.front().empty()) return {};
     Assignment assignment(chain.sequence.size());
     int label = alive.front().front();
     for (auto place = chain.sequence.size(); place-- > 0;) {
@@ -213,7 +223,7 @@ std::optional<Assignment> solve_within(const ChoiceChain& chain, double bytes_ca
         if (chain.blocks[b].exit >= 0) chosen[at(chain.blocks[b].exit)] = step.exit;
         label = step.before;
     }
-    return assignment;
+    return {std::move(assignment)};
 }
 
 }  // namespace tplan

@@ -23,32 +23,18 @@ double bound_of(const PlanRequest& request) {
     return bound.value ? bound.value->value : 0;
 }
 
-/// Score of a degree from its totals, kIllegal where it does not fit or exceeds the bound.
-double score_of(const Totals& totals, int tp, const PlanRequest& request) {
-    const double bound = bound_of(request);
-    if (!totals.memory.fits || (bound > 0 && totals.step.value > bound)) return kIllegal;
-    const int gpus = request.gpus.value.value_or(tp);
-    switch (request.objective) {
-        case Objective::latency:
-            return totals.step.value;
-        case Objective::throughput:
-            return -totals.tokens_per_s * (gpus / tp) / gpus;
-        case Objective::memory:
-            return totals.memory.total.value;
-    }
-    return kIllegal;
-}
-
 /// The best degree under other circumstances; 0 when none is in.
 int winner(const LoweredDegrees& degrees, const HardwareProfile& hardware,
            const PlanRequest& request) {
     int best = 0;
     double least = kIllegal;
     for (const auto& [tp, degree] : degrees) {
-        if (!degree.space && !degree.program) continue;
-        const auto totals =
-            price_degree(degree, hardware, request.cost, request.workload, Effort::quick).totals;
-        const double own = score_of(totals, tp, request);
+        if (!works(degree)) continue;
+        const auto totals = price_degree(degree, hardware, request.cost, request.workload,
+                                         goal_of(request, Effort::quick))
+                                .totals;
+        if (!totals.memory.fits || !meets_bound(totals, request)) continue;
+        const double own = score(totals, tp, request);
         if (own >= least) continue;
         least = own;
         best = tp;
@@ -229,10 +215,7 @@ void write_sentence(DegreeDecision& decision, const Candidate& chosen,
     }
     if (decision.probability.value)
         text += fmt::format(" ({:.0f} % sure)", 100 * *decision.probability.value);
-    const auto nearest = std::ranges::min_element(decision.flips, {}, [](const Flip& flip) {
-        return flip.factor == 1 ? std::log(2.0) : std::abs(std::log(flip.factor));
-    });
-    if (nearest != decision.flips.end()) {
+    if (const auto* nearest = nearest_flip(decision.flips)) {
         text += fmt::format("; TP {} would be with {} {} instead of {}", nearest->tp, nearest->what,
                             nearest->to, nearest->from);
     }
@@ -242,16 +225,36 @@ void write_sentence(DegreeDecision& decision, const Candidate& chosen,
 
 }  // namespace
 
-double score(const Candidate& candidate, Objective objective) {
-    switch (objective) {
+const Flip* nearest_flip(const std::vector<Flip>& flips) {
+    const auto nearest = std::ranges::min_element(flips, {}, [](const Flip& flip) {
+        return flip.factor == 1 ? std::log(2.0) : std::abs(std::log(flip.factor));
+    });
+    return nearest == flips.end() ? nullptr : &*nearest;
+}
+
+int replicas_of(int tp, const PlanRequest& request) {
+    return std::max(1, request.gpus.value.value_or(tp) / tp);
+}
+
+double tokens_per_s_per_gpu(const Totals& totals, int tp, const PlanRequest& request) {
+    const int gpus = std::max(tp, request.gpus.value.value_or(tp));
+    return totals.tokens_per_s * replicas_of(tp, request) / gpus;
+}
+
+double score(const Totals& totals, int tp, const PlanRequest& request) {
+    switch (request.objective) {
         case Objective::latency:
-            return candidate.totals().step.value;
+            return totals.step.value;
         case Objective::throughput:
-            return -candidate.tokens_per_s_per_gpu;
+            return -tokens_per_s_per_gpu(totals, tp, request);
         case Objective::memory:
-            return candidate.totals().memory.total.value;
+            return totals.memory.total.value;
     }
     return 0;
+}
+
+SearchGoal goal_of(const PlanRequest& request, Effort effort) {
+    return {.least_memory = request.objective == Objective::memory, .effort = effort};
 }
 
 std::string describe(const Candidate& candidate, Objective objective) {
@@ -266,18 +269,19 @@ std::string describe(const Candidate& candidate, Objective objective) {
     return {};
 }
 
-bool meets_bound(const Candidate& candidate, const PlanRequest& request) {
+bool meets_bound(const Totals& totals, const PlanRequest& request) {
     const double bound = bound_of(request);
-    return bound == 0 || candidate.totals().step.value <= bound;
+    return bound == 0 || totals.step.value <= bound;
 }
 
-std::string refusal(const Candidate& candidate, const PlanRequest& request) {
-    const auto& totals = candidate.totals();
-    if (!totals.memory.fits) {
-        return fmt::format("does not fit: needs {} of {} per GPU",
-                           format_bytes(totals.memory.total), format_bytes(totals.memory.capacity));
-    }
-    if (meets_bound(candidate, request)) return {};
+std::string does_not_fit(const MemoryUse& memory) {
+    return fmt::format("does not fit: needs {} of {} per GPU", format_bytes(memory.total),
+                       format_bytes(memory.capacity));
+}
+
+std::string refusal(const Totals& totals, const PlanRequest& request) {
+    if (!totals.memory.fits) return does_not_fit(totals.memory);
+    if (meets_bound(totals, request)) return {};
     return fmt::format("{} is above the bound of {}", format_time(totals.step),
                        format_time(Seconds(bound_of(request))));
 }
@@ -321,18 +325,19 @@ DegreeDecision decide(const std::vector<Candidate>& candidates, const Candidate&
                       const LoweredDegrees& degrees, const Circumstances& around) {
     const auto& request = around.request;
     DegreeDecision decision;
+    const auto weigh = [&](const Candidate& candidate) {
+        return score(candidate.totals(), candidate.tp, request);
+    };
     const Candidate* second = nullptr;
     for (const auto& candidate : candidates) {
-        if (&candidate == &chosen || !refusal(candidate, request).empty()) continue;
-        if (!second || score(candidate, request.objective) < score(*second, request.objective))
-            second = &candidate;
+        if (&candidate == &chosen || !refusal(candidate.totals(), request).empty()) continue;
+        if (!second || weigh(candidate) < weigh(*second)) second = &candidate;
     }
     if (second) {
-        const double best = score(chosen, request.objective);
+        const double best = weigh(chosen), next = weigh(*second);
         decision.runner_up.value = second->tp;
-        decision.margin.value = request.objective == Objective::throughput
-                                    ? best / score(*second, request.objective) - 1
-                                    : score(*second, request.objective) / best - 1;
+        decision.margin.value =
+            request.objective == Objective::throughput ? best / next - 1 : next / best - 1;
         const auto times = [&](const Candidate& candidate) {
             return kind_times(compile(candidate.planned.program, around.hardware, request.cost),
                               request.workload);

@@ -16,21 +16,33 @@ struct Candidate {
     int replicas = 1;
     PlannedProgram planned;
     Feasibility feasibility;
-    double tokens_per_s = 0;          // of all replicas
     double tokens_per_s_per_gpu = 0;  // over all GPUs, idle ones included
 
     const Totals& totals() const { return planned.totals; }
 };
 
-/// Smaller is better: seconds a step, minus tokens/s per GPU, or bytes on the fullest GPU.
-double score(const Candidate& candidate, Objective objective);
+/// Groups of `tp` GPUs that go into those of the request; one where a degree was asked for.
+int replicas_of(int tp, const PlanRequest& request);
+
+/// Tokens/s of all replicas over all GPUs, idle ones included.
+double tokens_per_s_per_gpu(const Totals& totals, int tp, const PlanRequest& request);
+
+/// By the request's objective; smaller is better: seconds a step, minus tokens/s per GPU, or bytes
+/// on the fullest GPU.
+double score(const Totals& totals, int tp, const PlanRequest& request);
 std::string describe(const Candidate& candidate, Objective objective);
 
-/// Does a step take no longer than the request allows?
-bool meets_bound(const Candidate& candidate, const PlanRequest& request);
+/// The goal of a layout search that serves the objective.
+SearchGoal goal_of(const PlanRequest& request, Effort effort = Effort::exact);
 
-/// Why a candidate is out before objectives are compared: memory, the bounds; empty when it is in.
-std::string refusal(const Candidate& candidate, const PlanRequest& request);
+/// Does a step take no longer than the request allows?
+bool meets_bound(const Totals& totals, const PlanRequest& request);
+
+/// "does not fit: needs X of Y per GPU".
+std::string does_not_fit(const MemoryUse& memory);
+
+/// Why a degree is out before objectives are compared: memory, the bounds; empty when it is in.
+std::string refusal(const Totals& totals, const PlanRequest& request);
 
 /// A change of one circumstance that makes another degree the best.
 struct Flip {
@@ -47,6 +59,9 @@ struct Flip {
     }
     bool operator==(const Flip&) const = default;
 };
+
+/// The smallest of the changes, a change of dtype counting as a factor of two; nullptr for none.
+const Flip* nearest_flip(const std::vector<Flip>& flips);
 
 /// A point that no other beats in both: what a user sees against what a GPU gives.
 struct ParetoPoint {

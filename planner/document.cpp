@@ -30,14 +30,10 @@ void append(std::vector<std::string>& notes, const std::vector<std::string>& mor
     notes.insert(notes.end(), more.begin(), more.end());
 }
 
-std::string first_message(const Feasibility& feasibility) {
-    return feasibility.violations.empty() ? "infeasible" : feasibility.violations.front().message;
-}
-
 std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProfile& hardware) {
     const int most = hardware.devices * request.cost.nodes;
     const int asked = request.gpus.value.value_or(request.plan.tp);
-    require_devices(hardware, asked, request.cost.nodes);
+    require_devices(hardware, asked, request.cost.nodes, request.gpus.value ? "--gpus" : "--tp");
     std::vector<int> degrees;
     for (int tp = 1; tp <= (request.gpus.value ? asked : std::max(asked, std::min(most, 8)));
          ++tp) {
@@ -105,9 +101,7 @@ HfComparison compare_with_hf(const ModelConfig& config, const Model& model,
     comparison.step.value = totals.step;
     comparison.fits.value = totals.memory.fits;
     if (!totals.memory.fits) {
-        comparison.reason =
-            fmt::format("does not fit: needs {} of {} per GPU", format_bytes(totals.memory.total),
-                        format_bytes(totals.memory.capacity));
+        comparison.reason = does_not_fit(totals.memory);
     }
     comparison.differences = differences(chosen.planned.program, hf.program->program);
     return comparison;
@@ -127,7 +121,7 @@ std::string reason_of(const Candidate& chosen, const PlanRequest& request) {
         return fmt::format("TP {} has the best {} of the degrees 1..{} that fit: {}", chosen.tp,
                            name_of(request.objective), *request.gpus.value,
                            describe(chosen, request.objective));
-    const auto fault = refusal(chosen, request);
+    const auto fault = refusal(chosen.totals(), request);
     return fmt::format("TP {} was asked for{}: {}", chosen.tp, fault.empty() ? "" : " and " + fault,
                        describe(chosen, request.objective));
 }
@@ -159,8 +153,8 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
     document.program = planned.program;
     name_algorithms(document.program, compile(planned.program, hardware, request.cost),
                     request.workload);
-    document.predicted = make_estimate(config.source, document.program, hardware, options,
-                                       request.cost, request.workload);
+    document.predicted =
+        make_estimate(config.source, planned, hardware, options, request.cost, request.workload);
     document.why = reason_of(chosen, request);
     if (planned.certificate) {
         document.layout = planned.layout;
@@ -173,7 +167,7 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
         if (chosen.tp > 1) document.why += describe(*document.hf, planned.totals.step);
     }
     document.alternatives = result.alternatives;
-    if (const auto fault = refusal(chosen, request); !fault.empty())
+    if (const auto fault = refusal(chosen.totals(), request); !fault.empty())
         document.diagnostics.push_back(fmt::format("TP {} {}", chosen.tp, fault));
     append(document.diagnostics, planned.plan.notes);
     append(document.diagnostics, config.notes);
@@ -285,15 +279,20 @@ Estimate make_estimate(const std::string& model, const Program& program,
     return estimate;
 }
 
+Estimate make_estimate(const std::string& model, const PlannedProgram& planned,
+                       const HardwareProfile& hardware, const PlanOptions& options,
+                       const CostOptions& cost, const Workload& workload) {
+    auto estimate = make_estimate(model, planned.program, hardware, options, cost, workload);
+    estimate.memory = planned.totals.memory;
+    return estimate;
+}
+
 namespace {
 
 Candidate make_candidate(int tp, PlannedDegree planned, const PlanRequest& request) {
-    Candidate candidate{tp, 1, std::move(*planned.program), std::move(planned.feasibility)};
-    const int gpus = request.gpus.value.value_or(tp);
-    candidate.replicas = std::max(1, gpus / tp);
-    const double all = candidate.totals().tokens_per_s * candidate.replicas;
-    candidate.tokens_per_s = all;
-    candidate.tokens_per_s_per_gpu = all / std::max(gpus, tp);
+    Candidate candidate{tp, replicas_of(tp, request), std::move(*planned.program),
+                        std::move(planned.feasibility)};
+    candidate.tokens_per_s_per_gpu = tokens_per_s_per_gpu(candidate.totals(), tp, request);
     return candidate;
 }
 
@@ -336,41 +335,45 @@ std::vector<Alternative> pipelines(const std::vector<Candidate>& candidates, con
     return rows;
 }
 
-/// The answer when no degree is in.
+/// Says what keeps every degree that was weighed, or the one asked for, from being the answer:
+/// the one that needs least memory, or of those that fit the fastest.
 void refuse_all(PlanResult& result, const ModelConfig& config,
                 const std::vector<Candidate>& candidates, const PlanRequest& request) {
     auto& violations = result.feasibility.violations;
-    if (!violations.empty()) return;
-    result.feasibility.feasible = false;
-    if (request.gpus.value) {
-        violations.push_back({"does_not_fit", config.model_type,
-                              "a degree that fits and meets the bounds",
-                              fmt::format("none of 1..{}", *request.gpus.value),
-                              "no degree fits in memory within the bounds; use more GPUs, a "
-                              "smaller batch or context, or quantised weights"});
-        return;
-    }
+    const Candidate *smallest = nullptr, *fastest = nullptr;
     for (const auto& candidate : candidates) {
-        if (candidate.tp != request.plan.tp) continue;
-        violations.push_back({"does_not_fit", config.model_type, "a step within the bound",
-                              fmt::format("TP {}: {}", candidate.tp, refusal(candidate, request)),
-                              "the step takes longer than the bound; raise it, or let tplan choose "
-                              "a degree with --gpus"});
+        if (!request.gpus.value && candidate.tp != request.plan.tp) continue;
+        const auto& totals = candidate.totals();
+        if (!smallest || totals.memory.total < smallest->totals().memory.total)
+            smallest = &candidate;
+        if (totals.memory.fits && (!fastest || totals.step < fastest->totals().step))
+            fastest = &candidate;
     }
+    if (!smallest) return;  // the violations are there
+    result.feasibility.feasible = false;
+    const bool bound = fastest != nullptr;
+    const auto& nearest = bound ? *fastest : *smallest;
+    violations = {{bound ? "bound_not_met" : "does_not_fit", config.model_type,
+                   bound ? "a step within the bound" : "memory of a GPU",
+                   fmt::format("TP {}: {}", nearest.tp, refusal(nearest.totals(), request)),
+                   bound ? "no step is short enough; raise the bound, or use faster GPUs, more of "
+                           "them or a smaller batch"
+                         : "use more GPUs, a smaller batch or context, or quantised weights"}};
 }
 
 /// A degree that was asked for is planned even where it does not fit, as `estimate` prices it; one
 /// that is chosen must fit.
 bool is_in(const Candidate& candidate, const PlanRequest& request) {
-    if (request.gpus.value) return refusal(candidate, request).empty();
-    return candidate.tp == request.plan.tp && meets_bound(candidate, request);
+    if (request.gpus.value) return refusal(candidate.totals(), request).empty();
+    return candidate.tp == request.plan.tp && meets_bound(candidate.totals(), request);
 }
 
 const Candidate* choose(const std::vector<Candidate>& candidates, const PlanRequest& request) {
     const Candidate* chosen = nullptr;
     for (const auto& candidate : candidates) {
         if (!is_in(candidate, request)) continue;
-        if (!chosen || score(candidate, request.objective) < score(*chosen, request.objective))
+        if (!chosen || score(candidate.totals(), candidate.tp, request) <
+                           score(chosen->totals(), chosen->tp, request))
             chosen = &candidate;
     }
     return chosen;
@@ -380,7 +383,7 @@ void list_alternatives(PlanResult& result, const std::vector<Candidate>& candida
                        const Candidate* chosen, const PlanRequest& request) {
     for (const auto& candidate : candidates) {
         if (&candidate == chosen) continue;
-        auto reason = refusal(candidate, request);
+        auto reason = refusal(candidate.totals(), request);
         if (reason.empty() && chosen) {
             reason = fmt::format("{} against {} at TP {}", describe(candidate, request.objective),
                                  describe(*chosen, request.objective), chosen->tp);
@@ -411,11 +414,10 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
     for (const int tp : degrees_to_weigh(request, hardware)) {
         auto options = request.plan;
         options.tp = tp;
-        auto planned =
-            plan_program(config, model, options, hardware, request.cost, request.workload);
+        degrees.emplace_back(tp, lower_degree(config, model, options, request.workload.dtype));
+        auto planned = plan_program(degrees.back().second, hardware, request.cost, request.workload,
+                                    goal_of(request));
         if (tp == request.plan.tp || weigh) result.feasibility = planned.feasibility;
-        if (weigh)
-            degrees.emplace_back(tp, lower_degree(config, model, options, request.workload.dtype));
         if (planned.program) {
             candidates.push_back(make_candidate(tp, std::move(planned), request));
         } else {

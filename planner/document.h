@@ -214,6 +214,12 @@ Estimate make_estimate(const std::string& model, const Program& program,
                        const CostOptions& cost, const Workload& workload,
                        const std::optional<Training>& training = {});
 
+/// The same for a planned degree: with the largest batch and context of the degree, whatever layout
+/// they need (search_layout()).
+Estimate make_estimate(const std::string& model, const PlannedProgram& planned,
+                       const HardwareProfile& hardware, const PlanOptions& options,
+                       const CostOptions& cost, const Workload& workload);
+
 /// Plan, program and prediction for one request, or why there is none.
 struct PlanResult {
     std::optional<PlanDocument> document;

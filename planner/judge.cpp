@@ -326,6 +326,10 @@ void note_lost_rules(Judgement& judgement, const Verdict& verdict, const TpPlan&
 
 }  // namespace
 
+std::string first_message(const Feasibility& feasibility) {
+    return feasibility.violations.empty() ? "infeasible" : feasibility.violations.front().message;
+}
+
 Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanOptions& options) {
     Judgement judgement{config, options, {}};
     if (options.tp == 1) return judgement.result;

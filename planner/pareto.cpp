@@ -13,21 +13,20 @@ Nullable<double> usd_per_million_tokens(const HardwareProfile& hardware,
 
 std::vector<ParetoPoint> pareto(const LoweredDegrees& degrees, const Circumstances& around) {
     constexpr std::int64_t kMostBatch = 1024;
-    const int gpus = *around.request.gpus.value;
     std::vector<ParetoPoint> points;
     for (const auto& [tp, degree] : degrees) {
-        if (!degree.space && !degree.program) continue;
+        if (!works(degree)) continue;
         for (std::int64_t batch = 1; batch <= kMostBatch; batch *= 2) {
             auto workload = around.request.workload;
             workload.batch = batch;
-            const auto totals =
-                price_degree(degree, around.hardware, around.request.cost, workload, Effort::quick)
-                    .totals;
+            const auto totals = price_degree(degree, around.hardware, around.request.cost, workload,
+                                             {.effort = Effort::quick})
+                                    .totals;
             if (!totals.memory.fits) break;
-            const int replicas = gpus / tp;
-            const double per_gpu = totals.tokens_per_s * replicas / gpus;
-            points.push_back({tp, replicas, batch, totals.tokens_per_s / static_cast<double>(batch),
-                              per_gpu, usd_per_million_tokens(around.hardware, per_gpu)});
+            const double per_gpu = tokens_per_s_per_gpu(totals, tp, around.request);
+            points.push_back({tp, replicas_of(tp, around.request), batch,
+                              totals.tokens_per_s / static_cast<double>(batch), per_gpu,
+                              usd_per_million_tokens(around.hardware, per_gpu)});
         }
     }
     std::ranges::stable_sort(points, [](const ParetoPoint& a, const ParetoPoint& b) {

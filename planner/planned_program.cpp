@@ -45,6 +45,7 @@ std::string collectives_in_words(const Program& program) {
 LoweredDegree lower_degree(const ModelConfig& config, const Model& model,
                            const PlanOptions& options, DType dtype) {
     LoweredDegree degree;
+    degree.model = &model;
     if (is_searched(options)) {
         degree.space = make_layout_space(model, options, dtype);
         return degree;
@@ -52,42 +53,50 @@ LoweredDegree lower_degree(const ModelConfig& config, const Model& model,
     auto planned = make_plan(config, model, options);
     degree.feasibility = std::move(planned.feasibility);
     if (planned.plan) degree.program = lower(model, *planned.plan, dtype);
+    degree.plan = std::move(planned.plan);
     return degree;
 }
 
 PricedDegree price_degree(const LoweredDegree& degree, const HardwareProfile& hardware,
-                          const CostOptions& cost, const Workload& workload, Effort effort) {
+                          const CostOptions& cost, const Workload& workload,
+                          const SearchGoal& goal) {
     if (degree.space) {
-        const auto found = search_layout(*degree.space, hardware, cost, workload, effort);
+        const auto found = search_layout(*degree.space, hardware, cost, workload, goal);
         return {found.totals, found.link, found.notes};
     }
     const auto compiled = compile(degree.program.value(), hardware, cost);
     return {price(compiled, workload), compiled.link, compiled.notes};
 }
 
-PlannedDegree plan_program(const ModelConfig& config, const Model& model,
-                           const PlanOptions& options, const HardwareProfile& hardware,
-                           const CostOptions& cost, const Workload& workload) {
-    PlannedDegree result;
-    if (is_searched(options)) {
-        auto found = search_layout(model, options, hardware, cost, workload);
+PlannedDegree plan_program(const LoweredDegree& degree, const HardwareProfile& hardware,
+                           const CostOptions& cost, const Workload& workload,
+                           const SearchGoal& goal) {
+    PlannedDegree result{.program = {}, .feasibility = degree.feasibility};
+    if (degree.space) {
+        auto found = search_layout(*degree.space, hardware, cost, workload, goal);
         result.program = {.model = std::move(found.laid_out.model),
                           .plan = std::move(found.laid_out.plan),
                           .program = std::move(found.program),
                           .totals = found.totals,
                           .layout = std::move(found.layout),
                           .certificate = std::move(found.certificate)};
-        return result;
+    } else if (degree.program) {
+        result.program = {.model = *degree.model,
+                          .plan = *degree.plan,
+                          .program = *degree.program,
+                          .totals = price(compile(*degree.program, hardware, cost), workload),
+                          .layout = {},
+                          .certificate = {}};
     }
-    auto planned = make_plan(config, model, options);
-    result.feasibility = std::move(planned.feasibility);
-    if (!planned.plan) return result;
-    auto& program = result.program.emplace();
-    program.model = model;
-    program.plan = std::move(*planned.plan);
-    program.program = lower(model, program.plan, workload.dtype);
-    program.totals = price(compile(program.program, hardware, cost), workload);
     return result;
+}
+
+PlannedDegree plan_program(const ModelConfig& config, const Model& model,
+                           const PlanOptions& options, const HardwareProfile& hardware,
+                           const CostOptions& cost, const Workload& workload,
+                           const SearchGoal& goal) {
+    return plan_program(lower_degree(config, model, options, workload.dtype), hardware, cost,
+                        workload, goal);
 }
 
 std::vector<std::string> differences(const Program& program, const Program& other) {

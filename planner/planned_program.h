@@ -32,21 +32,22 @@ constexpr bool is_searched(const PlanOptions& options) {
     return options.layout == LayoutChoice::best && !options.tp_plan;
 }
 
-/// Plans, lowers and prices one degree. `best` works at every degree. Requires a graph. Throws
-/// Error as compile() does.
-PlannedDegree plan_program(const ModelConfig& config, const Model& model,
-                           const PlanOptions& options, const HardwareProfile& hardware,
-                           const CostOptions& cost, const Workload& workload);
-
 /// What a degree is lowered to before hardware, link and batch are known: the program, or the
 /// space that is searched for each of them.
 struct LoweredDegree {
+    const Model* model = nullptr;
     std::optional<LayoutSpace> space;
-    std::optional<Program> program;
+    std::optional<Plan> plan;        // with `program`
+    std::optional<Program> program;  // absent where the degree does not work
     Feasibility feasibility;
 };
 
-/// `model` must outlive the result.
+/// Whether there is something to price.
+inline bool works(const LoweredDegree& degree) {
+    return degree.space || degree.program;
+}
+
+/// `model` must outlive the result. `best` works at every degree. Requires a graph.
 LoweredDegree lower_degree(const ModelConfig& config, const Model& model,
                            const PlanOptions& options, DType dtype);
 
@@ -56,10 +57,21 @@ struct PricedDegree {
     std::string link;  // that the collectives are priced over; empty for one rank
     std::vector<std::string> notes;
 };
-/// Requires that the degree has a space or a program.
+/// Requires that the degree works.
 PricedDegree price_degree(const LoweredDegree& degree, const HardwareProfile& hardware,
                           const CostOptions& cost, const Workload& workload,
-                          Effort effort = Effort::exact);
+                          const SearchGoal& goal = {});
+
+/// Plans and prices a lowered degree; the goal is of a search. Throws Error as compile() does.
+PlannedDegree plan_program(const LoweredDegree& degree, const HardwareProfile& hardware,
+                           const CostOptions& cost, const Workload& workload,
+                           const SearchGoal& goal = {});
+
+/// The same from the start.
+PlannedDegree plan_program(const ModelConfig& config, const Model& model,
+                           const PlanOptions& options, const HardwareProfile& hardware,
+                           const CostOptions& cost, const Workload& workload,
+                           const SearchGoal& goal = {});
 
 /// Where two programs of one model differ, in words: parameters cut otherwise, collectives of a
 /// layer.

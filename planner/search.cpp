@@ -34,54 +34,64 @@ LayoutResult realise(const LayoutSpace& space, const ChoiceSolution& solution,
     result.totals = price(compiled, workload);
     result.link = compiled.link;
     result.notes = compiled.notes;
-    auto& certificate = result.certificate;
-    certificate.step = result.totals.step;
-    certificate.bound = Seconds(solution.potentials.bound);
-    certificate.gap = std::max(0.0, result.totals.step.value / solution.potentials.bound - 1);
-    if (certificate.gap < kRounding) certificate.gap = 0;
-    certificate.potentials = solution.potentials;
     return result;
 }
 
-double weights_and_cache(const MemoryUse& memory) {
-    return memory.weights.value + memory.kv_cache.value;
+Certificate certify(const ChoiceChain& chain, const ChoiceSolution& solution, Seconds step,
+                    Nullable<double> bytes_cap) {
+    Certificate certificate;
+    certificate.step = step;
+    certificate.bound = Seconds(solution.potentials.bound);
+    certificate.gap = std::max(0.0, step.value / solution.potentials.bound - 1);
+    if (certificate.gap < kRounding) certificate.gap = 0;
+    certificate.exact = solution.exact;
+    certificate.bytes_cap = bytes_cap;
+    certificate.log10_layouts = log10_layouts(chain);
+    certificate.potentials = solution.potentials;
+    return certificate;
 }
 
 }  // namespace
 
 LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
-                           const CostOptions& cost, const Workload& workload, Effort effort) {
+                           const CostOptions& cost, const Workload& workload,
+                           const SearchGoal& goal) {
     const auto chain = price_layouts(space, hardware, cost, workload);
-    const auto fastest = solve(chain);
     // Everything replicated is always legal.
-    auto result = realise(space, fastest.value(), hardware, cost, workload);
-    result.certificate.log10_layouts = log10_layouts(chain);
-    if (result.totals.memory.fits) return result;
-
-    const auto* memory = &result.totals.memory;
-    double cap = memory->capacity.value - (memory->total.value - weights_and_cache(*memory));
-    for (int round = 0; round < kMemoryRounds; ++round) {
-        const auto solution = solve(chain, cap, effort);
-        if (!solution) break;
-        auto smaller = realise(space, *solution, hardware, cost, workload);
-        memory = &smaller.totals.memory;
-        if (memory->fits) {
-            smaller.certificate.log10_layouts = result.certificate.log10_layouts;
-            smaller.certificate.bytes_cap.value = cap;
-            smaller.certificate.exact = effort == Effort::exact || smaller.certificate.gap == 0;
-            return smaller;
-        }
-        const double over = memory->total.value - memory->capacity.value;
-        cap = std::min(cap, solution->cost.bytes) - std::max(over, 1.0);
+    const auto fastest = solve(chain).value(), smallest = solve_smallest(chain);
+    const auto made = [&](const ChoiceSolution& solution, Nullable<double> bytes_cap = {}) {
+        auto result = realise(space, solution, hardware, cost, workload);
+        result.certificate = certify(chain, solution, result.totals.step, bytes_cap);
+        return result;
+    };
+    const double least = smallest.cost.bytes;
+    auto solution = goal.least_memory ? solve(chain, least, goal.effort).value() : fastest;
+    auto result =
+        made(solution, goal.least_memory ? Nullable{std::optional(least)} : Nullable<double>{});
+    for (int round = 0; !result.totals.memory.fits && solution.cost.bytes > least; ++round) {
+        const auto& memory = result.totals.memory;
+        const double over = std::max(1.0, memory.total.value - memory.capacity.value);
+        const double cap =
+            round < kMemoryRounds ? std::max(least, solution.cost.bytes - over) : least;
+        solution = solve(chain, cap, goal.effort).value();
+        result = made(solution, {cap});
+    }
+    if (fastest.cost.bytes > least) {
+        const auto smallest_memory =
+            realise(space, smallest, hardware, cost, workload).totals.memory;
+        auto& memory = result.totals.memory;
+        memory.max_batch = std::max(smallest_memory.max_batch, memory.fits ? workload.batch : 0);
+        memory.max_context =
+            std::max(smallest_memory.max_context, memory.fits ? workload.cached_tokens() : 0);
     }
     return result;
 }
 
 LayoutResult search_layout(const Model& model, const PlanOptions& options,
                            const HardwareProfile& hardware, const CostOptions& cost,
-                           const Workload& workload) {
+                           const Workload& workload, const SearchGoal& goal) {
     return search_layout(make_layout_space(model, options, workload.dtype), hardware, cost,
-                         workload);
+                         workload, goal);
 }
 
 std::string certificate_fault(const Model& model, const PlanOptions& options,

@@ -14,7 +14,7 @@ struct Certificate {
     Seconds step;       // of the plan
     Seconds bound;      // no layout within the cap is faster
     double gap = 0;     // step / bound - 1
-    bool exact = true;  // the plan is the optimum though the gap is open: closed by labels
+    bool exact = true;  // the plan is the optimum, even where the gap is open: closed by labels
     /// Bytes that weights and cache of a rank may take where memory binds; null where it does not.
     Nullable<double> bytes_cap;
     double log10_layouts = 0;  // how many layouts the space has
@@ -42,17 +42,26 @@ struct LayoutResult {
     Certificate certificate;
 };
 
-/// The fastest layout that fits in memory; the fastest of all when none does (`totals.memory.fits`
-/// says so). `options.tp_plan` and `options.layout` are not looked at. Throws Error as compile()
-/// does.
-LayoutResult search_layout(const Model& model, const PlanOptions& options,
-                           const HardwareProfile& hardware, const CostOptions& cost,
-                           const Workload& workload);
+/// What a search is for: the fastest layout that fits in memory, or of those whose weights and
+/// cache take least memory the fastest.
+struct SearchGoal {
+    bool least_memory = false;
+    Effort effort = Effort::exact;
+};
 
-/// The same for a space that is there already: one lowering serves every link, batch and context.
+/// The layout that the goal asks for; where none fits in memory, the one that takes least
+/// (`totals.memory.fits` says so). `max_batch` and `max_context` are those of the degree: so much
+/// fits in a layout with least weights and cache, which need not be this one. Throws Error as
+/// compile() does. The space must outlive the call only: one lowering serves every link, batch and
+/// context.
 LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
                            const CostOptions& cost, const Workload& workload,
-                           Effort effort = Effort::exact);
+                           const SearchGoal& goal = {});
+
+/// The same from the start. `options.tp_plan` and `options.layout` are not looked at.
+LayoutResult search_layout(const Model& model, const PlanOptions& options,
+                           const HardwareProfile& hardware, const CostOptions& cost,
+                           const Workload& workload, const SearchGoal& goal = {});
 
 /// Checks a certificate of a plan of the given layout against freshly priced costs, without
 /// solving anything. Empty when it holds, else what does not.

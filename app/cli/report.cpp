@@ -9,6 +9,7 @@ namespace {
 
 struct Flags {
     std::string plan, output;
+    bool json = false;
 };
 
 int run(const Flags& flags) {
@@ -16,6 +17,9 @@ int run(const Flags& flags) {
     const auto plan = read_plan(file.plan, flags.plan);
     const auto text = report_for(study_of(plan, file.validation), flags.output);
     write_file(flags.output, text);
+    if (flags.json)
+        return print_json(
+            ReportWritten{.path = flags.output, .size = Bytes(static_cast<double>(text.size()))});
     return print("written: " + flags.output + "\n");
 }
 
@@ -30,6 +34,7 @@ void add_report(CLI::App& program, Action& action) {
     auto flags = std::make_shared<Flags>();
     command->add_option("PLAN", flags->plan, "a plan or validated plan")->required();
     command->add_option("-o,--output", flags->output, "where to write: .html or .svg")->required();
+    command->add_flag("--json", flags->json, "one JSON document on stdout");
     command->callback([&action, flags] { action = [flags] { return run(*flags); }; });
 }
 

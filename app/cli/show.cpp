@@ -31,7 +31,10 @@ void add_show(CLI::App& program, Action& action) {
     command->add_option("PLAN", flags->what, "a plan file, or a MODEL together with --tp")
         ->required();
     command->add_option("--tp", flags->tp, "TP degree, with a model");
-    command->add_option("--layout", flags->layout, "hf or best, with a model")
+    command
+        ->add_option("--layout", flags->layout,
+                     "with a model: hf, as transformers splits it, or best, the same "
+                     "with KV heads copied where the degree passes them")
         ->capture_default_str();
     command->add_flag("--json", flags->json, "one JSON document on stdout");
     command->callback([&action, flags] { action = [flags] { return run(*flags); }; });

@@ -31,14 +31,15 @@ std::string engine_choice(const Block& block, const Op& op) {
     }
 }
 
-std::string workload_comment(const PlanDocument& plan) {
-    return fmt::format("# {} at TP {}: predicted {} a step at batch {}\n", plan.model_source,
-                       plan.tp, format_time(plan.predicted.step), plan.workload.batch);
-}
-
-std::string deviations_comment(const ExportDocument& out) {
-    std::string text;
-    for (const auto& line : out.deviations) text += "# not as planned: " + line + "\n";
+/// What stands above the command: the prediction, and how far it holds for the engine.
+std::string comments(const PlanDocument& plan, const ExportDocument& out) {
+    auto text = fmt::format(
+        "# {} at TP {}: the plan's layout is predicted to take {} a step at batch {}\n",
+        plan.model_source, plan.tp, format_time(plan.predicted.step), plan.workload.batch);
+    if (out.deviations.empty()) return text;
+    text += fmt::format("# {} has one layout of its own, whose time this is not:\n",
+                        name_of(out.target));
+    for (const auto& line : out.deviations) text += "# " + line + "\n";
     return text;
 }
 
@@ -99,9 +100,9 @@ void export_vllm(const ExportedPlan& exported, ExportDocument& out) {
     if (!out.refusal.empty()) return;
     const auto& plan = exported.plan;
     const auto& work = plan.workload;
-    out.text = workload_comment(plan) + deviations_comment(out);
+    out.text = comments(plan, out);
     out.text += fmt::format("vllm serve {} \\\n    --tensor-parallel-size {} \\\n",
-                            plan.model_source, plan.tp);
+                            repository_of(plan.model_source), plan.tp);
     if (plan.mesh.dp_replicate > 1)
         out.text += fmt::format("    --data-parallel-size {} \\\n", plan.mesh.dp_replicate);
     if (splits_experts(exported)) out.text += "    --enable-expert-parallel \\\n";
@@ -116,13 +117,13 @@ void export_trtllm(const ExportedPlan& exported, ExportDocument& out) {
     compare_with_engine(exported, "TensorRT-LLM", false, out);
     if (!out.refusal.empty()) return;
     const auto& plan = exported.plan;
-    out.text = workload_comment(plan) + deviations_comment(out);
+    out.text = comments(plan, out);
     if (plan.mesh.dp_replicate > 1) {
         out.text += fmt::format("# {} replicas: start this so often, each on its own {} GPUs\n",
                                 plan.mesh.dp_replicate, plan.tp);
     }
-    out.text +=
-        fmt::format("trtllm-serve {} \\\n    --tp_size {} \\\n", plan.model_source, plan.tp);
+    out.text += fmt::format("trtllm-serve {} \\\n    --tp_size {} \\\n",
+                            repository_of(plan.model_source), plan.tp);
     if (splits_experts(exported)) out.text += fmt::format("    --ep_size {} \\\n", plan.tp);
     out.text +=
         fmt::format("    --max_batch_size {} \\\n    --kv_cache_free_gpu_memory_fraction {}\n",
@@ -137,7 +138,7 @@ void export_megatron(const ExportedPlan& exported, ExportDocument& out) {
     for (const auto& entry : plan.layout.value_or(std::vector<BlockLayout>{}))
         rows |= entry.input == LayoutState::tokens;
     const auto trains = plan.request.training ? megatron_training_flags(plan, out) : "";
-    out.text = workload_comment(plan) + deviations_comment(out);
+    out.text = comments(plan, out);
     out.text += fmt::format("--tensor-model-parallel-size {}", plan.tp) + trains;
     if (rows) out.text += " --sequence-parallel";
     if (splits_experts(exported))

@@ -63,6 +63,15 @@ void add_rule(TpPlan& rules, const std::string& pattern, const std::string& styl
     if (!style.empty() && known == rules.end()) rules.emplace_back(pattern, style);
 }
 
+/// Are the experts of the block shared out whole?
+bool holds_whole_experts(const Block& block, const std::vector<TensorPlan>& cuts) {
+    return std::ranges::any_of(block.ops, [&](const Op& op) {
+        if (op.kind != OpKind::moe_experts) return false;
+        const auto& split = cuts[at(op.weights[0])].split;
+        return split.kind != SplitKind::whole && split.dim == 0;
+    });
+}
+
 /// Rules of one block; patterns from the root of the model.
 void add_rules(const ExportedPlan& exported, std::size_t index, TpPlan& rules) {
     const auto& block = exported.model.blocks[index];
@@ -84,12 +93,15 @@ void add_rules(const ExportedPlan& exported, std::size_t index, TpPlan& rules) {
         } else if (op.kind == OpKind::attention && cut) {
             add_rule(rules, full_name(block, block.tensors[at(op.weights[0])], -1), "colwise");
         } else if (op.kind == OpKind::moe_experts && cut) {
-            const bool whole_experts = weight.split.dim == 0;
+            const bool whole_experts = holds_whole_experts(block, cuts);
             for (const int tensor : op.weights) {
                 add_rule(rules, full_name(block, block.tensors[at(tensor)], -1),
                          whole_experts ? "grouped_gemm" : cuts[at(tensor)].style);
             }
             add_rule(rules, module, "moe_tp_experts");
+        } else if (op.kind == OpKind::moe_router && holds_whole_experts(block, cuts)) {
+            // Tells each rank which of the chosen experts are its own.
+            add_rule(rules, module, "ep_router");
         }
     }
 }
@@ -187,7 +199,7 @@ void export_hf(const ExportedPlan& exported, ExportDocument& out) {
         return fmt::format(
             "model = AutoModelForCausalLM.from_pretrained(\n    \"{}\",\n    "
             "dtype=torch.{},\n    {},\n)\n",
-            plan.model_source,
+            repository_of(plan.model_source),
             plan.workload.dtype == DType::fp16   ? "float16"
             : plan.workload.dtype == DType::fp32 ? "float32"
                                                  : "bfloat16",

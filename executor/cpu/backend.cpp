@@ -217,7 +217,7 @@ class CpuBackend final : public Backend {
         if (memory != nullptr) return memory;
         throw Error(fmt::format("rank {}", rank),
                     fmt::format("no memory for {}", format_bytes(Bytes(double(bytes)))),
-                    "run fewer layers, a smaller batch or a shorter context");
+                    "run fewer layers with --layers, a smaller batch or a shorter context");
     }
 
     Team team_;

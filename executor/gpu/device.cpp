@@ -24,9 +24,8 @@ void launch(const Device& device, const tplan_op& op, const std::string& doing) 
     require(device, device.table->launch(device.context, &op), doing);
 }
 
-void copy_columns(const Device& device, const Matrix& in, std::int64_t from, const Matrix& out,
-                  std::int64_t to, std::int64_t columns) {
-    if (columns == 0 || out.rows == 0) return;
+tplan_op copy_columns_op(const Matrix& in, std::int64_t from, const Matrix& out, std::int64_t to,
+                         std::int64_t columns) {
     auto op = op_of(TPLAN_COPY_COLUMNS);
     op.in[0] = matrix_of(in);
     op.out[0] = matrix_of(out);
@@ -34,7 +33,13 @@ void copy_columns(const Device& device, const Matrix& in, std::int64_t from, con
     op.from_column = from;
     op.to_column = to;
     op.columns = columns;
-    launch(device, op, "copying columns");
+    return op;
+}
+
+void copy_columns(const Device& device, const Matrix& in, std::int64_t from, const Matrix& out,
+                  std::int64_t to, std::int64_t columns) {
+    if (columns == 0 || out.rows == 0) return;
+    launch(device, copy_columns_op(in, from, out, to, columns), "copying columns");
 }
 
 void copy_part(const Device& device, const Matrix& in, const Part& held, const Matrix& out,

@@ -27,7 +27,10 @@ tplan_op op_of(int kind);
 
 void launch(const Device& device, const tplan_op& op, const std::string& doing);
 
-/// out[:, to ..] = in[:, from ..], `columns` of them.
+/// The op that makes out[:, to ..] = in[:, from ..], `columns` of them; and its launch, where there
+/// is anything to copy.
+tplan_op copy_columns_op(const Matrix& in, std::int64_t from, const Matrix& out, std::int64_t to,
+                         std::int64_t columns);
 void copy_columns(const Device& device, const Matrix& in, std::int64_t from, const Matrix& out,
                   std::int64_t to, std::int64_t columns);
 

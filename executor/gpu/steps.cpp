@@ -200,14 +200,7 @@ void make_activation(const Device&, const BoundStep& s, SharedSteps&, Prepared& 
 
 void add_copy(const Matrix& in, std::int64_t from, const Matrix& out, std::int64_t to,
               std::int64_t columns, Prepared& prepared) {
-    auto op = op_of(TPLAN_COPY_COLUMNS);
-    op.in[0] = matrix_of(in);
-    op.out[0] = matrix_of(out);
-    op.inputs = op.outputs = 1;
-    op.from_column = from;
-    op.to_column = to;
-    op.columns = columns;
-    if (columns > 0) prepared.ops.push_back(op);
+    if (columns > 0) prepared.ops.push_back(copy_columns_op(in, from, out, to, columns));
 }
 
 void make_split(const Device&, const BoundStep& s, SharedSteps&, Prepared& prepared) {

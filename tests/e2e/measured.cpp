@@ -70,28 +70,34 @@ TEST_CASE("accuracy has the keys of its contract") {
     CHECK(run_tplan({"accuracy", "--hw", "h100-sxm", rows}).out.find("gemm") != std::string::npos);
 }
 
+namespace {
+
+/// Exit 2, nothing on stdout, and one line that holds these words.
+void check_refused(const std::vector<std::string>& arguments, const std::string& words) {
+    const auto result = run_tplan(arguments);
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+    CHECK(result.err.find(words) != std::string::npos);
+}
+
+}  // namespace
+
 TEST_CASE("bad rows end with exit 2 and one line that names the place") {
     const TempDir folder;
-    const auto refused = [&](const std::vector<std::string>& arguments, const std::string& words) {
-        const auto result = run_tplan(arguments);
-        INFO(result.err);
-        CHECK(result.exit_code == 2);
-        CHECK(result.out.empty());
-        CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-        CHECK(result.err.find(words) != std::string::npos);
-    };
     const auto bad = folder.file("bad.csv", "dtype,m,n,k\nbf16,1,2\n");
-    refused({"predict", "--hw", "h100-sxm", bad}, "bad.csv:2:9: 3 cells, the header has 4");
+    check_refused({"predict", "--hw", "h100-sxm", bad}, "bad.csv:2:9: 3 cells, the header has 4");
     const auto zero = folder.file("zero.csv", "dtype,m,n,k\nbf16,1,0,2\n");
-    refused({"predict", "--hw", "h100-sxm", zero}, "zero.csv:2:8: \"n\"");
+    check_refused({"predict", "--hw", "h100-sxm", zero}, "zero.csv:2:8: \"n\"");
     const auto other = folder.file("other.csv", "a,b\n1,2\n");
-    refused({"predict", "--hw", "h100-sxm", other}, "neither an \"op\" column");
+    check_refused({"predict", "--hw", "h100-sxm", other}, "neither an \"op\" column");
     const auto good = folder.file("good.csv", "dtype,m,n,k\nbf16,1,2,2\n");
-    refused({"predict", "--hw", "h100-sxm", folder / "none.csv"}, "none.csv");
-    refused({"predict", "--hw", "h100", good}, "h100-sxm");
-    refused({"predict", "--hw", "h100-sxm", good, "-o", folder / "no/out.csv"}, "no/out.csv");
-    refused({"accuracy", "--hw", "h100-sxm", good}, "latency_us");
-    refused({"accuracy", "--hw", "h100-sxm", good, "--where", "m"}, "COLUMN=VALUE");
+    check_refused({"predict", "--hw", "h100-sxm", folder / "none.csv"}, "none.csv");
+    check_refused({"predict", "--hw", "h100", good}, "h100-sxm");
+    check_refused({"predict", "--hw", "h100-sxm", good, "-o", folder / "no/out.csv"}, "no/out.csv");
+    check_refused({"accuracy", "--hw", "h100-sxm", good}, "latency_us");
+    check_refused({"accuracy", "--hw", "h100-sxm", good, "--where", "m"}, "COLUMN=VALUE");
 }
 
 namespace {
@@ -159,14 +165,9 @@ TEST_CASE("calibrate --from reads what nccl-tests print") {
 TEST_CASE("calibrate --from refuses what is not measured rows, and writes nothing") {
     const TempDir folder;
     const auto out = folder / "mine.json";
-    const auto refused = [&](std::vector<std::string> arguments, const std::string& words) {
+    const auto refused = [](std::vector<std::string> arguments, const std::string& words) {
         arguments.insert(arguments.begin(), "calibrate");
-        const auto result = run_tplan(arguments);
-        INFO(result.err);
-        CHECK(result.exit_code == 2);
-        CHECK(result.out.empty());
-        CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
-        CHECK(result.err.find(words) != std::string::npos);
+        check_refused(arguments, words);
     };
     const auto good = folder.file("good.csv", "dtype,m,n,k,latency_us\nbf16,1,64,64,9\n");
     const auto none = folder.file("none.csv", "dtype,m,n,k\nbf16,1,64,64\n");

@@ -81,6 +81,11 @@ void Driver::type(std::string_view text) {
     frames(2);
 }
 
+void Driver::open_70b() {
+    click("welcome.llama-3.1-70b");
+    REQUIRE(work().study);
+}
+
 void Driver::resize(float width, float height) {
     ImGui::GetIO().DisplaySize = {width, height};
     frames(2);

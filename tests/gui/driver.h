@@ -24,6 +24,8 @@ class Driver {
     void click_at(float x, float y);
     void key(gui::Key key, bool ctrl = false, bool shift = false);
     void type(std::string_view text);
+    /// Opens llama-3.1-70b from the welcome page; fails the test when there is no study then.
+    void open_70b();
     void resize(float width, float height);
     bool has(std::string_view item) const;
 

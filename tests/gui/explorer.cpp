@@ -19,11 +19,6 @@ using tplan::gui::Key;
 
 namespace {
 
-void open_70b(Driver& driver) {
-    driver.click("welcome.llama-3.1-70b");
-    REQUIRE(driver.work().study);
-}
-
 Seconds collective_of(const Study& study) {
     return study.totals->collective;
 }
@@ -33,7 +28,7 @@ Seconds collective_of(const Study& study) {
 TEST_CASE("explorer: an empty window offers models and answers once one is chosen") {
     Driver driver;
     REQUIRE_FALSE(driver.work().study);
-    open_70b(driver);
+    driver.open_70b();
     CHECK(driver.has("answer"));
     CHECK_THAT(driver.study().answer, Catch::StartsWith("Use TP 8 over nvlink"));
     CHECK(driver.tp() == 8);
@@ -41,7 +36,7 @@ TEST_CASE("explorer: an empty window offers models and answers once one is chose
 
 TEST_CASE("explorer: arrow keys move to the next degree that works; undo brings everything back") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     apply(driver.app.work, {ActionKind::set_layout, "hf"});  // 3 does not work under it
     driver.key(Key::digit2);
     CHECK(driver.tp() == 2);
@@ -61,7 +56,7 @@ TEST_CASE("explorer: arrow keys move to the next degree that works; undo brings 
 
 TEST_CASE("explorer: the other link raises every collective and leaves compute alone") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     apply(driver.app.work, {ActionKind::set_layout, "hf"});  // a search may choose another layout
     driver.frames(2);
     const auto nvlink = driver.work().study;
@@ -84,7 +79,7 @@ TEST_CASE("explorer: the other link raises every collective and leaves compute a
 
 TEST_CASE("explorer: pointing at a slice tells what it is") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     driver.hover("w:self_attn.o_proj/r:2");
     CHECK(driver.tooltip_shown());
     for (const auto* part : {"model.layers.*.self_attn.o_proj.weight", "8192 x 8192",
@@ -96,7 +91,7 @@ TEST_CASE("explorer: pointing at a slice tells what it is") {
 
 TEST_CASE("explorer: a click on the all-reduce selects it everywhere") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     driver.click("c:self_attn.o_proj.all_reduce");
     CHECK(driver.app.view.selected == "self_attn.o_proj.all_reduce");
     CHECK(driver.has("details.selected"));
@@ -123,7 +118,7 @@ TEST_CASE("explorer: a click on the all-reduce selects it everywhere") {
 
 TEST_CASE("explorer: a degree that does not work is drawn, said and mended on a click") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     apply(driver.app.work, {ActionKind::set_layout, "hf"});
     driver.frames(2);
     driver.click("tp.3");
@@ -141,7 +136,7 @@ TEST_CASE("explorer: a degree that does not work is drawn, said and mended on a 
 
 TEST_CASE("explorer: KV heads that are copied are said and mended on a click") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     apply(driver.app.work, {ActionKind::set_nodes, {}, 2});
     apply(driver.app.work, {ActionKind::set_tp, {}, 16});
     driver.frames(2);
@@ -169,7 +164,7 @@ TEST_CASE("explorer: KV heads that are copied are said and mended on a click") {
 
 TEST_CASE("explorer: a plan over memory names the smallest degree that fits") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     driver.key(Key::digit1);
     const auto found = problems(driver.work());
     REQUIRE_FALSE(found.empty());
@@ -228,7 +223,7 @@ TEST_CASE("explorer: widgets lie in their panels and do not overlap, in every st
             CHECK(answer.high.x <= panel.high.x);
         };
         check("empty");
-        open_70b(driver);
+        driver.open_70b();
         check("open");
         apply(driver.app.work, {ActionKind::set_tp, {}, 1});
         check("over memory");
@@ -250,7 +245,7 @@ TEST_CASE("explorer: widgets lie in their panels and do not overlap, in every st
 TEST_CASE("explorer: a plan that is saved and opened again is the same") {
     TempDir folder;
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     const auto path = folder.path() + "/plan.json";
     apply(driver.app.work, {ActionKind::save, path});
     CHECK(driver.work().error.empty());
@@ -273,7 +268,7 @@ TEST_CASE("explorer: a plan that is saved and opened again is the same") {
 
 TEST_CASE("explorer: a click on a heading sorts the steps, a second one the other way") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     const auto above = [&](const char* a, const char* b) {
         return driver.app.items.at(std::string("row.") + a).low.y <
                driver.app.items.at(std::string("row.") + b).low.y;
@@ -290,7 +285,7 @@ TEST_CASE("explorer: a click on a heading sorts the steps, a second one the othe
 
 TEST_CASE("explorer: bad input leaves the last result and says what is wrong") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     const auto study = driver.work().study;
     apply(driver.app.work, {ActionKind::open, "no-such-model"});
     driver.frames(2);
@@ -303,7 +298,7 @@ TEST_CASE("explorer: bad input leaves the last result and says what is wrong") {
 
 TEST_CASE("explorer: changes of one field are one step of undo") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     const auto undo = driver.work().undo.size();
     for (const int batch : {2, 3, 4, 5}) {
         apply(driver.app.work, {ActionKind::set_batch, {}, batch, batch > 2});
@@ -378,7 +373,7 @@ TEST_CASE("explorer: ten thousand random events break nothing") {
                                   Key::z,
                                   Key::y};
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     for (int i = 0; i < 10'000; ++i) {
         const auto size = ImGui::GetIO().DisplaySize;
         switch (below(6)) {

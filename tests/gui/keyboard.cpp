@@ -9,11 +9,6 @@ using tplan::gui::Key;
 
 namespace {
 
-void open_70b(Driver& driver) {
-    driver.click("welcome.llama-3.1-70b");
-    REQUIRE(driver.work().study);
-}
-
 /// All that a command can change, in one text.
 std::string state_of(const gui::App& app) {
     const auto& view = app.view;
@@ -32,7 +27,7 @@ std::string state_of(const gui::App& app) {
 
 /// A window in which every command has something to change.
 void prepare_for_commands(Driver& driver) {
-    open_70b(driver);
+    driver.open_70b();
     driver.key(Key::digit4);
     driver.key(Key::digit2);
     driver.key(Key::z, true);
@@ -88,7 +83,7 @@ TEST_CASE("explorer: no shortcut without Ctrl works while text is typed") {
 
 TEST_CASE("explorer: fields are reached with the keyboard alone") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     const auto batch = driver.work().inputs.request.workload.batch;
     const auto context = driver.work().inputs.request.workload.context;
     bool set_batch = false, set_context = false;
@@ -116,7 +111,7 @@ TEST_CASE("explorer: every command is in the palette and runs from there") {
             continue;
         INFO(command.name);
         Driver driver;
-        open_70b(driver);
+        driver.open_70b();
         driver.key(Key::k, true);
         REQUIRE(driver.app.view.palette);
         driver.type(command.name);
@@ -128,7 +123,7 @@ TEST_CASE("explorer: every command is in the palette and runs from there") {
 
 TEST_CASE("explorer: letters typed into a field are not commands") {
     Driver driver;
-    open_70b(driver);
+    driver.open_70b();
     const auto link = driver.study().request.cost.link;
     driver.click("steps.filter");
     driver.key(Key::l);

@@ -46,6 +46,23 @@ TEST_CASE("export hf: transformers' own plan comes back as it is and plans the s
     }
 }
 
+TEST_CASE("export hf: whole experts come with the router that tells each rank its own") {
+    const auto plan = plan_of("mixtral-8x7b", 4, LayoutChoice::best);
+    const auto exported = export_plan(plan, ExportTarget::hf);
+    REQUIRE(exported.refusal == "");
+    REQUIRE(exported.tp_plan);
+    const auto style = [&](const std::string& module) {
+        for (const auto& [pattern, name] : *exported.tp_plan) {
+            if (pattern == "model.layers.*." + module) return name;
+        }
+        return std::string();
+    };
+    CHECK(style("mlp.gate") == "ep_router");
+    CHECK(style("mlp.experts.gate_up_proj") == "grouped_gemm");
+    CHECK(style("mlp.experts.down_proj") == "grouped_gemm");
+    CHECK(style("mlp.experts") == "moe_tp_experts");
+}
+
 TEST_CASE("export hf: what patterns cannot say is refused") {
     // Three ranks cut four KV heads where transformers copies none.
     const auto uneven =
@@ -64,7 +81,8 @@ TEST_CASE("export engines: flags of the degree, and what they run otherwise") {
     const auto vllm = export_plan(plan, ExportTarget::vllm);
     CHECK(vllm.refusal == "");
     CHECK(vllm.text.find("--tensor-parallel-size 4") != std::string::npos);
-    CHECK(vllm.text.find("# not as planned: the embedding") != std::string::npos);
+    CHECK(vllm.text.find("vllm serve meta-llama/Llama-3.1-8B ") != std::string::npos);
+    CHECK(vllm.text.find("whose time this is not:\n# the embedding") != std::string::npos);
     CHECK(export_plan(plan, ExportTarget::trtllm).text.find("--tp_size 4") != std::string::npos);
     CHECK(export_plan(plan, ExportTarget::megatron).text.find("--tensor-model-parallel-size 4") !=
           std::string::npos);

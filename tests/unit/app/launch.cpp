@@ -5,38 +5,14 @@
 #include "core/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
-#include "tests/support/tiny_configs.h"
+#include "tests/unit/app/tiny_plan.h"
 
 using namespace tplan;
-
-namespace {
-
-PlanDocument tiny_plan(const std::string& family, int tp) {
-    const auto config = read_model_config(test::tiny_config(family), "tiny " + family);
-    PlanRequest request;
-    request.plan.tp = tp;
-    request.plan.layout = LayoutChoice::hf;  // one that cuts tiny models too
-    request.workload.phase = Phase::prefill;
-    request.workload.batch = 1;
-    request.workload.input = 8;
-    request.workload.dtype = request.workload.kv_dtype = DType::fp32;
-    return *make_plan_document(config, load_hardware("h100-sxm"), request).document;
-}
-
-RunRequest quick() {
-    RunRequest request;
-    request.backend = "cpu";
-    request.launcher = Launcher::processes;
-    request.warmup = 0;
-    request.reps = 3;
-    return request;
-}
-
-}  // namespace
+using namespace tplan::test;
 
 TEST_CASE("a run of processes gives a validation that recomputes from its document") {
-    const auto plan = tiny_plan("mixtral", 2);
-    const auto result = launch_plan(plan, quick());
+    const auto plan = tiny_plan("mixtral", Phase::prefill);
+    const auto result = launch_plan(plan, quick(Launcher::processes));
     REQUIRE(result);
     CHECK(result->numerics.pass);
     CHECK(result->numerics.reference.size() == 2);
@@ -52,8 +28,8 @@ TEST_CASE("a run of processes gives a validation that recomputes from its docume
 
 TEST_CASE("a killed rank leaves what was measured, and the last steps of all ranks") {
     const test::TempDir folder;
-    const auto plan = tiny_plan("llama", 2);
-    auto request = quick();
+    const auto plan = tiny_plan("llama", Phase::prefill);
+    auto request = quick(Launcher::processes);
     request.partial = folder / "out.json.partial.json";
     request.reps = 1000;
     int calls = 0;
@@ -77,10 +53,10 @@ TEST_CASE("a killed rank leaves what was measured, and the last steps of all ran
 
 TEST_CASE("rank 0 dying before anything was measured leaves a partial too") {
     const test::TempDir folder;
-    auto request = quick();
+    auto request = quick(Launcher::processes);
     request.partial = folder / "p.json";
     request.before_step = [](int, std::size_t) { ::raise(SIGKILL); };
-    CHECK_THROWS_AS(launch_plan(tiny_plan("llama", 2), request), RunFailure);
+    CHECK_THROWS_AS(launch_plan(tiny_plan("llama", Phase::prefill), request), RunFailure);
     const auto kept = read_plan_file(request.partial);
     REQUIRE(kept.validation);
     CHECK(kept.validation->verdict == RunVerdict::failed);
@@ -89,16 +65,17 @@ TEST_CASE("rank 0 dying before anything was measured leaves a partial too") {
 
 TEST_CASE("what is refused before it began leaves nothing") {
     const test::TempDir folder;
-    auto request = quick();
+    auto request = quick(Launcher::processes);
     request.partial = folder / "p.json";
     request.backend = "abacus";
-    CHECK_THROWS_WITH(launch_plan(tiny_plan("llama", 2), request), Catch::Contains("abacus"));
+    CHECK_THROWS_WITH(launch_plan(tiny_plan("llama", Phase::prefill), request),
+                      Catch::Contains("abacus"));
     CHECK(folder.listing().empty());
 }
 
 TEST_CASE("the deadline follows the prediction and is never short") {
-    auto plan = tiny_plan("llama", 2);
-    auto request = quick();
+    auto plan = tiny_plan("llama", Phase::prefill);
+    auto request = quick(Launcher::processes);
     plan.predicted.step = Seconds(0.001);
     CHECK(deadline_of(plan, request) == 10);
     plan.predicted.step = Seconds(2);

@@ -3,18 +3,13 @@
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_configs.h"
+#include "tests/unit/app/queries.h"
 
 using namespace tplan;
 using Catch::Matchers::Contains;
+using test::query_of;
 
 namespace {
-
-Query query_of(const std::string& model, const std::string& hardware) {
-    Query query;
-    query.model = model;
-    query.hardware = hardware;
-    return query;
-}
 
 std::string complaint(const Query& query) {
     try {

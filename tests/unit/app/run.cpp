@@ -1,35 +1,10 @@
 #include "app/run.h"
 
 #include "tests/support/catch.h"
-#include "tests/support/tiny_configs.h"
+#include "tests/unit/app/tiny_plan.h"
 
 using namespace tplan;
-
-namespace {
-
-PlanDocument tiny_plan(const std::string& family, Phase phase,
-                       LayoutChoice layout = LayoutChoice::hf) {
-    const auto config = read_model_config(test::tiny_config(family), "tiny " + family);
-    PlanRequest request;
-    request.plan.tp = 2;
-    request.plan.layout = layout;
-    request.workload.phase = phase;
-    request.workload.batch = 2;
-    request.workload.input = 8;
-    request.workload.context = 8;
-    request.workload.dtype = request.workload.kv_dtype = DType::fp32;
-    return *make_plan_document(config, load_hardware("h100-sxm"), request).document;
-}
-
-RunRequest quick() {
-    RunRequest request;
-    request.backend = "cpu";
-    request.warmup = 0;
-    request.reps = 3;
-    return request;
-}
-
-}  // namespace
+using namespace tplan::test;
 
 TEST_CASE("a run of a plan measures every step, agrees with one rank and recomputes") {
     const std::pair<Phase, LayoutChoice> kinds[] = {{Phase::prefill, LayoutChoice::hf},

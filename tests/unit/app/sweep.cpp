@@ -3,20 +3,11 @@
 #include <algorithm>
 
 #include "tests/support/catch.h"
+#include "tests/unit/app/queries.h"
 
 using namespace tplan;
 using Catch::Matchers::Contains;
-
-namespace {
-
-Query query_of(const std::string& model, const std::string& hardware) {
-    Query query;
-    query.model = model;
-    query.hardware = hardware;
-    return query;
-}
-
-}  // namespace
+using test::query_of;
 
 TEST_CASE(
     "a sweep marks one best of each hardware, link and batch, and says why others do not go") {
@@ -41,8 +32,8 @@ TEST_CASE(
             CHECK(*row->speedup.value == Catch::Approx(*rows->step.value / *row->step.value));
         }
         CHECK_THAT(document.findings[group],
-                   Contains(fmt::format("{} over pcie, batch {}: TP {} is fastest", rows->hardware,
-                                        rows->batch, best->tp)));
+                   Contains(fmt::format("{} over pcie, batch {}: TP {} is the fastest",
+                                        rows->hardware, rows->batch, best->tp)));
     }
     const auto csv = sweep_csv(document);
     CHECK(std::ranges::count(csv, '\n') == 17);

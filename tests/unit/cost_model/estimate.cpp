@@ -172,6 +172,10 @@ TEST_CASE("a product says how far it is from what was fitted") {
         price_single(h100, ProductSize{.m = 65, .n = 4096, .k = 4096, .residency = Residency::warm})
             .half_width == fitted.width[1]);
 
+    // The head of 128,256 tokens lies within a factor of two of the largest side fitted, 65,536.
+    const auto head = priced("h100-sxm", 128256, 64, DType::bf16);
+    CHECK(head.domain == Domain::interpolated);
+    CHECK(head.half_width == fitted.width[0]);
     const auto wide = priced("h100-sxm", 1 << 20, 64, DType::bf16);
     CHECK(wide.domain == Domain::extrapolated);
     CHECK(wide.half_width == Catch::Approx(2 * fitted.width[0]));
@@ -187,6 +191,51 @@ TEST_CASE("a product says how far it is from what was fitted") {
     CHECK(transferred.domain == Domain::extrapolated);
     CHECK(transferred.half_width > fitted.width[0]);
     CHECK(transferred.time < small.time);  // more bandwidth
+}
+
+TEST_CASE("a step whose parts all lie inside what was fitted does so itself") {
+    const test::DecoderSizes sizes{.heads = 48, .kv_heads = 24, .ffn = 24576};
+    const auto domain = [&](const char* name, int tp, std::int64_t batch = 128) {
+        const auto program = test::decoder(sizes, tp);
+        return price(compile(program, load_hardware(name), {}), {.batch = batch}).domain;
+    };
+    CHECK(domain("h100-sxm", 1) == Domain::interpolated);
+    CHECK(domain("h100-sxm", 8) == Domain::interpolated);
+    CHECK(domain("h100-sxm", 6) == Domain::extrapolated);  // all-reduces of 2, 4 and 8 were fitted
+    // No measured cache in memory is smaller than the last-level cache.
+    CHECK(domain("h100-sxm", 1, 1) == Domain::extrapolated);
+    CHECK(domain("h200-sxm", 1) == Domain::extrapolated);  // most parameters are the H100's
+}
+
+TEST_CASE("what another device's parameters price is the datasheet's, of whatever kind it is") {
+    const auto provenance = [](const char* name, const char* link, const Step& step, int tp) {
+        const CostOptions options{.link = link};
+        const auto program = test::single(step, {}, tp);
+        return price_step(compile(program, load_hardware(name), options), 0, 0, {}).provenance;
+    };
+    const auto reduce = test::collective(OpKind::all_reduce, 4096, DType::bf16);
+    CHECK(provenance("a100-sxm", "nvlink", reduce, 2) == Provenance::predicted);
+    CHECK(provenance("a100-sxm", "pcie", reduce, 2) == Provenance::datasheet);
+    auto norm = test::product(4096, 4096, DType::bf16);
+    norm.kind = OpKind::norm;
+    CHECK(provenance("h100-sxm", "", norm, 1) == Provenance::predicted);
+    CHECK(provenance("h200-sxm", "", norm, 1) == Provenance::datasheet);
+    const auto attention = [](const char* name) {
+        return price_single(load_hardware(name), AttentionSize{.kv_len = 512}).provenance;
+    };
+    CHECK(attention("h100-sxm") == Provenance::predicted);
+    CHECK(attention("h200-sxm") == Provenance::datasheet);
+    const auto experts = [](const char* name) {
+        return price_single(load_hardware(name), ExpertsSize{.dtype = DType::bf16,
+                                                             .tokens = 64,
+                                                             .hidden = 4096,
+                                                             .inter = 4096,
+                                                             .top_k = 2,
+                                                             .experts = 8})
+            .provenance;
+    };
+    CHECK(experts("h100-sxm") == Provenance::predicted);
+    CHECK(experts("a100-sxm") == Provenance::datasheet);
 }
 
 TEST_CASE("memory: capacity, fit and the largest batch and context") {
@@ -293,14 +342,4 @@ TEST_CASE("measured tables: points are hit, inside is interpolated, outside says
     auto prefill = decode;
     prefill.phase = Phase::prefill;
     CHECK(price_step(attend, 0, 0, prefill).provenance == Provenance::predicted);
-}
-
-TEST_CASE("an interval is even where it is narrow and stays above nothing where it is wide") {
-    const auto narrow = interval_around(Seconds(2), Seconds(0.5));
-    CHECK(narrow[0].value == Catch::Approx(1.5));
-    CHECK(narrow[1].value == Catch::Approx(2.5));
-    CHECK(interval_around(Seconds(2), Seconds(1))[0].value == Catch::Approx(1));
-    const auto wide = interval_around(Seconds(2), Seconds(4));
-    CHECK(wide[0].value == Catch::Approx(0.25));
-    CHECK(wide[1].value == Catch::Approx(6));
 }

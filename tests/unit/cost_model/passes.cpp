@@ -55,9 +55,24 @@ TEST_CASE("a pass without a row goes by one of its kind, with a wider interval")
     CHECK(cost(h, OpKind::norm, 1).inside);
     CHECK(cost(h, OpKind::add_norm, 1).seconds == cost(h, OpKind::norm, 1).seconds);
     CHECK(cost(h, OpKind::add_norm, 1).half_width == Catch::Approx(0.3));
-    CHECK_FALSE(cost(h, OpKind::add_norm, 1).inside);
+    CHECK(cost(h, OpKind::add_norm, 1).inside);
     CHECK(cost(h, OpKind::rope, 1).launch == 3);
     CHECK(cost(h, OpKind::embedding, 1).launch == 3);
+    // Nothing of its kind: add's row stands for it, and that tells little.
+    CHECK_FALSE(cost(h, OpKind::embedding, 1).inside);
+    CHECK_FALSE(cost(h, OpKind::select_last, 1).inside);
+}
+
+TEST_CASE("picking the last rows is a lookup of rows") {
+    auto h = two_sms();
+    for (auto& [key, source] : h.sources) source.kind = SourceKind::measured;
+    auto lookup = h.passes->front();
+    lookup.op = OpKind::embedding;
+    lookup.launch = Seconds(7);
+    h.passes->push_back(lookup);
+    CHECK(cost(h, OpKind::select_last, 1).launch == 7);
+    CHECK(cost(h, OpKind::select_last, 1).inside);
+    CHECK(cost(h, OpKind::select_last, 1).half_width == Catch::Approx(0.3));
 }
 
 TEST_CASE("pass models: add must be there, once, and in range") {

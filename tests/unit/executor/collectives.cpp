@@ -7,9 +7,12 @@
 #include "core/error.h"
 #include "executor/cpu/team.h"
 #include "tests/support/catch.h"
+#include "tests/unit/executor/owned_matrix.h"
 
 namespace tplan::cpu {
 namespace {
+
+using test::Owned;
 
 /// Ranks that run collectives, and one matrix of whole numbers per rank.
 struct Group {
@@ -24,17 +27,6 @@ struct Group {
     Team team;
     SharedGroup group;
     std::vector<std::unique_ptr<Communicator>> ends;
-};
-
-/// [rows, columns] in an allocation whose rows are `padding` longer.
-struct Owned {
-    Owned(std::int64_t rows, std::int64_t columns, std::int64_t padding = 0)
-        : data(static_cast<std::size_t>(rows * (columns + padding)), -7.0F),
-          view{data.data(), rows, columns, columns + padding, DType::fp32} {}
-    Owned(Owned&&) = default;  // the elements stay where they are
-    float& at(std::int64_t r, std::int64_t c) { return view.row(r)[c]; }
-    std::vector<float> data;
-    Matrix view;
 };
 
 float value(int rank, std::int64_t row, std::int64_t column) {

@@ -36,3 +36,26 @@ TEST_CASE("tiny models of every family give the logits of transformers at every 
         }
     }
 }
+
+TEST_CASE("memory that does not suffice is refused before loading, unless it is forced",
+          "[executor]") {
+    const TinyModel tiny("llama");
+    const auto two = *tiny.program(2), one = *tiny.program(1);
+    const auto backend = make_backend("cpu", 2);
+    const Workload small{.phase = Phase::decode, .batch = 2, .context = 10};
+    const auto needs = require_runnable(two, small, {}, *backend, &one);
+    const auto of = [&](const Program& program, const Workload& workload) {
+        return memory_needs(program, workload, DType::fp32, *backend).total();
+    };
+    CHECK(needs.ranks.size() == 3);
+    CHECK(needs.total() == of(two, small) + of(one, small));
+
+    const Workload huge{.phase = Phase::decode, .batch = 1 << 20, .context = 1 << 30};
+    CHECK_THROWS_WITH(require_runnable(two, huge, {}, *backend),
+                      Catch::Matchers::Contains("memory: the run needs ") &&
+                          Catch::Matchers::Contains("; ranks 0 to 1, each: weights ") &&
+                          Catch::Matchers::Contains("run fewer layers with --layers"));
+    CHECK_THROWS_WITH(require_runnable(two, huge, {}, *backend, &one),
+                      Catch::Matchers::Contains("the run, with one rank beside it, needs "));
+    CHECK(require_runnable(two, huge, {.force = true}, *backend).total() == of(two, huge));
+}

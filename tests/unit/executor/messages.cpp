@@ -11,9 +11,12 @@
 #include "core/error.h"
 #include "executor/cpu/team.h"
 #include "tests/support/catch.h"
+#include "tests/unit/executor/owned_matrix.h"
 
 namespace tplan::cpu {
 namespace {
+
+using test::Owned;
 
 /// Letters between ranks, by sender, receiver and tag.
 struct Post {
@@ -75,14 +78,6 @@ struct Group {
     Post post;
     Team team;
     std::vector<std::unique_ptr<Communicator>> ends;
-};
-
-struct Owned {
-    Owned(std::int64_t rows, std::int64_t columns, std::int64_t padding = 0)
-        : data(static_cast<std::size_t>(rows * (columns + padding)), -7.0F),
-          view{data.data(), rows, columns, columns + padding, DType::fp32} {}
-    std::vector<float> data;
-    Matrix view;
 };
 
 /// Whole numbers, so that sums are exact in any order.

@@ -13,11 +13,14 @@
 #include "executor/cpu/team.h"
 #include "executor/gpu/backend.h"
 #include "tests/support/catch.h"
+#include "tests/unit/executor/owned_matrix.h"
 
 using namespace tplan;
 using namespace tplan::gpu;
 
 namespace {
+
+using test::Owned;
 
 /// What the fake library and device do. One at a time: a table of C functions has no other state.
 struct Fake {
@@ -178,14 +181,6 @@ struct Group {
     cpu::SharedGroup host;
     double deadline;
     std::vector<FakeRank> ranks;
-};
-
-struct Owned {
-    Owned(std::int64_t rows, std::int64_t columns)
-        : data(static_cast<std::size_t>(rows * columns), -7.0F),
-          view{data.data(), rows, columns, columns, DType::fp32} {}
-    std::vector<float> data;
-    Matrix view;
 };
 
 void need(bool what) {

@@ -66,8 +66,12 @@ TEST_CASE("config: a preset, the path of a file and a directory give the same mo
     }
     const auto wrapped = folder.file("preset.json", json_text(Json{{"schema", "tplan.preset/1"},
                                                                    {"source", "x"},
+                                                                   {"repository", "a/b"},
                                                                    {"config", preset.document}}));
     CHECK(build_model(load_model_config(wrapped)) == build_model(preset));
+    // What other tools load it by.
+    CHECK(repository_of("qwen3-0.6b") == "Qwen/Qwen3-0.6B");
+    CHECK(repository_of(path) == folder.path());
 }
 
 TEST_CASE("config: every preset names its source and reads without passing over a shape") {

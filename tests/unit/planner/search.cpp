@@ -112,11 +112,43 @@ TEST_CASE("search: a layout that does not fit gives way to one that does") {
     CHECK(tight.totals.step >= free.totals.step);
     CHECK(tight.certificate.bytes_cap.value);
     CHECK(tight.certificate.bound <= tight.totals.step);
-    // Far too little: the fastest, and it says that it does not fit.
+    // Far too little: every matrix is halved, whatever that costs, and it says that it does not
+    // fit.
     hardware.memory = Bytes(1e9);
     const auto none = best_of("llama-3.1-8b", 2, hardware, decode(1));
     CHECK_FALSE(none.totals.memory.fits);
-    CHECK(none.totals.step.value == Catch::Approx(free.totals.step.value).epsilon(1e-12));
+    const double parameters = 8'030'261'248, norms = 65 * 4096;
+    CHECK(none.totals.memory.weights.value == (parameters - norms) / 2 * 2 + norms * 2);
+    CHECK(none.totals.step >= free.totals.step);
+}
+
+TEST_CASE("search: for least memory every matrix is cut, though replicas would be faster") {
+    // So slow a link that nothing is worth cutting for speed.
+    const auto hardware = with_links(1e-3);
+    const auto model = build_model(load_model_config("llama-3.1-8b"));
+    const auto options = options_for(2, LayoutChoice::best, Kernels::served);
+    const auto fastest = search_layout(model, options, hardware, {}, decode(1));
+    const auto smallest =
+        search_layout(model, options, hardware, {}, decode(1), {.least_memory = true});
+    CHECK(smallest.totals.memory.weights.value * 1.9 < fastest.totals.memory.weights.value);
+    CHECK(smallest.totals.step > fastest.totals.step);
+    CHECK(smallest.certificate.bytes_cap.value);
+    CHECK(certificate_fault(model, options, hardware, {}, decode(1), smallest.layout,
+                            smallest.certificate)
+              .empty());
+    // What the degree can serve does not depend on which of them was chosen now.
+    CHECK(fastest.totals.memory.max_batch == smallest.totals.memory.max_batch);
+}
+
+TEST_CASE("search: the largest batch of a degree fits, and one more does not") {
+    const auto hardware = load_hardware("h100-sxm");
+    for (const auto& [name, tp] : {std::pair{"llama-3.1-70b", 2}, std::pair{"mixtral-8x7b", 3}}) {
+        INFO(name << " TP " << tp);
+        const auto most = best_of(name, tp, hardware, decode(1)).totals.memory.max_batch;
+        REQUIRE(most > 1);
+        CHECK(best_of(name, tp, hardware, decode(most)).totals.memory.fits);
+        CHECK_FALSE(best_of(name, tp, hardware, decode(most + 1)).totals.memory.fits);
+    }
 }
 
 TEST_CASE("search: never slower than transformers' own plan") {
@@ -138,10 +170,16 @@ TEST_CASE("search: never slower than transformers' own plan") {
                 INFO(preset << " " << name << " " << name_of(workload.phase) << " "
                             << workload.batch);
                 REQUIRE(best.program);
-                // A plan that does not fit is no competitor of one that does.
-                if (best.program->totals.memory.fits && !hf.program->totals.memory.fits) continue;
-                CHECK(best.program->totals.step.value <=
-                      hf.program->totals.step.value * (1 + 1e-12));
+                const auto &own = best.program->totals, &theirs = hf.program->totals;
+                // A plan that does not fit is no competitor of one that does; where none fits, the
+                // smaller one is sought.
+                if (theirs.memory.fits) {
+                    CHECK(own.memory.fits);
+                    CHECK(own.step.value <= theirs.step.value * (1 + 1e-12));
+                } else if (!own.memory.fits) {
+                    CHECK(own.memory.weights + own.memory.kv_cache <=
+                          theirs.memory.weights + theirs.memory.kv_cache);
+                }
             }
         }
     }

@@ -1,0 +1,23 @@
+#include "cost_model/interval.h"
+
+#include <cmath>
+
+namespace tplan {
+
+std::array<Seconds, 2> interval_around(Seconds time, Seconds half) {
+    const bool wide = half.value > 0.5 * time.value;
+    return {wide ? time * (0.25 * time.value / half.value) : time - half, time + half};
+}
+
+std::array<Seconds, 2> KindSums::interval(Seconds sum) const {
+    double above = 0, below = 0;
+    for (std::size_t k = 0; k < seconds.size(); ++k) {
+        const Seconds time(seconds[k]);
+        const double down = (time - interval_around(time, Seconds(half_width[k]))[0]).value;
+        above += half_width[k] * half_width[k];
+        below += down * down;
+    }
+    return {sum - Seconds(std::sqrt(below)), sum + Seconds(std::sqrt(above))};
+}
+
+}  // namespace tplan
