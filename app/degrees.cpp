@@ -2,6 +2,7 @@
 
 #include "planner/lower.h"
 #include "planner/requirements.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
@@ -84,10 +85,15 @@ Degrees degrees_of(const PlanDocument& plan, std::shared_ptr<const HardwareProfi
     auto config = read_model_config(plan.model, "plan/model");
     config.source = plan.model_source;
     auto degrees = degrees_of(std::move(config), plan.request.plan, plan.workload.dtype);
-    if (!plan.layout) return degrees;
     Circumstance around{std::move(hardware), plan.request.cost, plan.workload};
     if (around.cost.link.empty()) around.cost.link = name_of(around.hardware->links.front().kind);
+    if (plan.request.training) {
+        degrees.model = std::make_shared<const Model>(planned_model(*degrees.config, plan.request));
+        around.workload.phase = Phase::prefill;
+        if (!plan.layout) degrees.options.layout = LayoutChoice::hf;
+    }
     settle(degrees, around);
+    if (!plan.layout) return degrees;
     auto laid_out = apply_layout(*degrees.model, options_at(degrees, plan.tp), *plan.layout);
     auto made = std::make_shared<Lowering>();
     made->program = lower(laid_out.model, laid_out.plan, degrees.dtype);

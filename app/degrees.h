@@ -61,8 +61,9 @@ struct Degrees {
 /// Throws Error for a model without an op graph.
 Degrees degrees_of(ModelConfig config, const PlanOptions& options, DType dtype);
 
-/// Those of a plan file: its own degree has the layout that the file gives. Throws Error for a
-/// layout that the model does not have.
+/// Those of a plan file: its own degree has the layout that the file gives. Of a plan of training
+/// they are those of its forward pass, a prefill of all positions. Throws Error for a layout that
+/// the model does not have.
 Degrees degrees_of(const PlanDocument& plan, std::shared_ptr<const HardwareProfile> hardware);
 
 /// A degree under the plan given by hand, or else under transformers' own.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 
 namespace tplan {
 namespace {
@@ -21,6 +22,20 @@ std::string provenance_text(const Estimate& estimate) {
     return text + fmt::format("; {}", name_of(estimate.domain));
 }
 
+std::int64_t ranks_of(const Estimate& estimate) {
+    return estimate.training ? estimate.training->mesh.ranks() : estimate.tp;
+}
+
+/// Memory and collectives, as asked for or by default.
+std::string machine_text(const Estimate& estimate) {
+    const auto& options = estimate.options;
+    auto text = fmt::format("  {:g} of the memory may be used, {} of that kept free",
+                            options.memory_fraction, format_bytes(options.reserve));
+    if (options.collectives.value && ranks_of(estimate) > 1)
+        text += fmt::format("; collectives {}", name_of(*options.collectives.value));
+    return text;
+}
+
 /// What was asked for and what was not: the defaults that the figures rest on.
 std::string settings_text(const Estimate& estimate) {
     const auto& work = estimate.workload;
@@ -30,74 +45,75 @@ std::string settings_text(const Estimate& estimate) {
                             name_of(work.phase), work.batch, decode ? "context" : "input",
                             work.cached_tokens(), name_of(work.dtype), name_of(work.kv_dtype),
                             name_of(estimate.kernels), name_of(estimate.layout));
-    text += fmt::format("  {:g} of the memory may be used, {} of that kept free",
-                        options.memory_fraction, format_bytes(options.reserve));
-    if (options.collectives.value && estimate.tp > 1)
-        text += fmt::format("; collectives {}", name_of(*options.collectives.value));
+    text += machine_text(estimate);
     text += "; sampling logits: the head gathers all of them";
     if (work.dtype == DType::fp8)
         text += fmt::format("; {} activation scales", options.quant_dynamic ? "dynamic" : "static");
     return text + "\n";
 }
 
+std::string training_settings_text(const Estimate& estimate) {
+    const auto& work = estimate.workload;
+    const auto& training = *estimate.training;
+    return fmt::format(
+        "  train, mesh {}: {} sequences a step\n  micro-batch {} x {} tokens, accumulate {}, "
+        "recompute {}, {}, {}, kernels {}, layout {}\n{}\n",
+        mesh_text(training.mesh), work.batch * training.accumulate * training.mesh.data_parallel(),
+        work.batch, work.input, training.accumulate, name_of(training.recompute),
+        name_of(training.optimizer), name_of(work.dtype), name_of(estimate.kernels),
+        name_of(estimate.layout), machine_text(estimate));
+}
+
+/// Of training, that has three times as many ops, the longest.
 std::string ops_text(const Estimate& estimate) {
-    struct Row {
-        std::string name, kind, bound;
-        int count = 0;
-        Seconds time;
-    };
-    std::vector<Row> rows;
-    std::map<std::string, std::size_t> row_of;
-    for (const auto& op : estimate.ops) {
-        const auto [it, inserted] =
-            row_of.emplace(op.name + std::string(name_of(op.bound)), rows.size());
-        if (inserted) rows.push_back({op.name, op.kind, std::string(name_of(op.bound)), 0, {}});
-        ++rows[it->second].count;
-        rows[it->second].time += op.time;
-    }
-    std::ranges::stable_sort(rows, [](const Row& a, const Row& b) { return a.time > b.time; });
-    std::vector<std::vector<std::string>> table{
-        {"op", "kind", "times", "each", "together", "share", "bound by"}};
-    for (const auto& row : rows) {
+    const auto rows = sums_of_ops(estimate);
+    std::vector<std::vector<std::string>> table{{estimate.training ? "op of a micro-batch" : "op",
+                                                 "kind", "times", "each", "together", "share",
+                                                 "bound by"}};
+    constexpr std::size_t kShown = 25;
+    const auto shown = estimate.training ? std::min(rows.size(), kShown) : rows.size();
+    for (const auto& row : std::span(rows).first(shown)) {
         table.push_back({row.name, row.kind, std::to_string(row.count),
                          format_time(row.time / row.count), format_time(row.time),
                          share_of(row.time, estimate), row.bound});
     }
-    return "\n" + format_table(table);
+    auto text = "\n" + format_table(table);
+    if (shown < rows.size())
+        text += fmt::format("and {} more, each shorter; --json has all\n", rows.size() - shown);
+    return text;
 }
 
 std::string memory_text(const Estimate& estimate) {
     const auto& memory = estimate.memory;
-    auto text = "\n" + format_table({{"memory per GPU", "bytes"},
-                                     {"weights", format_bytes(memory.weights)},
-                                     {"KV cache", format_bytes(memory.kv_cache)},
-                                     {"activations", format_bytes(memory.activations)},
-                                     {"logits", format_bytes(memory.logits)},
-                                     {"communication", format_bytes(memory.communication)},
-                                     {"workspace", format_bytes(memory.workspace)},
-                                     {"total", format_bytes(memory.total)},
-                                     {"capacity", format_bytes(memory.capacity)}});
-    text += fmt::format("{}; largest batch {} at this length, longest context {} at this batch\n",
-                        memory.fits ? "fits" : "DOES NOT FIT", format_count(memory.max_batch),
-                        format_count(memory.max_context));
-    return text;
+    const bool trains = estimate.training.has_value();
+    std::vector<std::vector<std::string>> table{
+        {"memory per GPU", "bytes"},
+        {trains ? "weights at work" : "weights", format_bytes(memory.weights)}};
+    if (trains) {
+        table.push_back({"gradients", format_bytes(memory.gradients)});
+        table.push_back({"optimizer, master weights", format_bytes(memory.optimizer)});
+    } else {
+        table.push_back({"KV cache", format_bytes(memory.kv_cache)});
+    }
+    table.insert(table.end(), {{"activations", format_bytes(memory.activations)},
+                               {"logits", format_bytes(memory.logits)},
+                               {"communication", format_bytes(memory.communication)},
+                               {"workspace", format_bytes(memory.workspace)},
+                               {"total", format_bytes(memory.total)},
+                               {"capacity", format_bytes(memory.capacity)}});
+    return "\n" + format_table(table) +
+           fmt::format("{}; largest {} {} at this length, longest {} {} at this batch\n",
+                       memory.fits ? "fits" : "DOES NOT FIT", trains ? "micro-batch" : "batch",
+                       format_count(memory.max_batch), trains ? "sequence" : "context",
+                       format_count(memory.max_context));
 }
 
-}  // namespace
-
-std::string estimate_text(const Estimate& estimate) {
-    const auto& work = estimate.workload;
-    auto text = fmt::format("{} on {} x {}", estimate.model, estimate.tp, estimate.hardware);
-    if (estimate.tp > 1) text += " over " + estimate.link;
-    text += "\n";
-    text += settings_text(estimate);
-    text += fmt::format("  step {}   90 % interval {} to {}   ({})\n", format_time(estimate.step),
-                        format_time(estimate.interval_90[0]), format_time(estimate.interval_90[1]),
-                        provenance_text(estimate));
-    text += fmt::format("  {:.0f} tokens/s of the group; isolated time {} {}\n\n",
-                        estimate.tokens_per_s,
-                        work.phase == Phase::decode ? "per output token" : "to first token",
-                        format_time(estimate.step));
+/// Rates and parts of the step.
+std::string serving_text(const Estimate& estimate) {
+    const bool decode = estimate.workload.phase == Phase::decode;
+    auto text = fmt::format("  {:.0f} tokens/s of the group; isolated time {} {}\n\n",
+                            estimate.tokens_per_s, decode ? "per output token" : "to first token",
+                            format_time(estimate.step));
     text += format_table(
         {{"part", "time", "share"},
          {"compute", format_time(estimate.compute), share_of(estimate.compute, estimate)},
@@ -105,7 +121,54 @@ std::string estimate_text(const Estimate& estimate) {
           share_of(estimate.collective, estimate)},
          {"of both, launch", format_time(estimate.launch), share_of(estimate.launch, estimate)},
          {"mean layer", format_time(estimate.layer), share_of(estimate.layer, estimate)}});
+    return text;
+}
 
+std::string training_text(const Estimate& estimate) {
+    const auto& parts = *estimate.parts;
+    auto text =
+        fmt::format("  {:.0f} tokens/s of all, {:.0f} of each GPU\n\n", estimate.tokens_per_s,
+                    estimate.tokens_per_s / static_cast<double>(ranks_of(estimate)));
+    const auto tensor = estimate.collective - parts.parameters;
+    text += format_table(
+        {{"part", "time", "share"},
+         {"forward", format_time(parts.forward), share_of(parts.forward, estimate)},
+         {"loss", format_time(parts.loss), share_of(parts.loss, estimate)},
+         {"backward", format_time(parts.backward), share_of(parts.backward, estimate)},
+         {"optimizer", format_time(parts.update), share_of(parts.update, estimate)},
+         {"parameters, exposed", format_time(parts.exposed_parameters),
+          share_of(parts.exposed_parameters, estimate)},
+         {"parameters, beside compute", format_time(parts.parameters - parts.exposed_parameters),
+          ""},
+         {"of all, TP's collectives", format_time(tensor), share_of(tensor, estimate)}});
+    return text;
+}
+
+}  // namespace
+
+std::vector<OpSum> sums_of_ops(const Estimate& estimate) {
+    std::vector<OpSum> sums;
+    std::map<std::string, std::size_t> sum_of;
+    for (const auto& op : estimate.ops) {
+        const auto bound = std::string(name_of(op.bound));
+        const auto [it, inserted] = sum_of.emplace(op.name + bound, sums.size());
+        if (inserted) sums.push_back({op.name, op.kind, bound, 0, {}});
+        ++sums[it->second].count;
+        sums[it->second].time += op.time;
+    }
+    std::ranges::stable_sort(sums, [](const auto& a, const auto& b) { return a.time > b.time; });
+    return sums;
+}
+
+std::string estimate_text(const Estimate& estimate) {
+    auto text = fmt::format("{} on {} x {}", estimate.model, ranks_of(estimate), estimate.hardware);
+    if (ranks_of(estimate) > 1) text += " over " + estimate.link;
+    text += "\n";
+    text += estimate.training ? training_settings_text(estimate) : settings_text(estimate);
+    text += fmt::format("  step {}   90 % interval {} to {}   ({})\n", format_time(estimate.step),
+                        format_time(estimate.interval_90[0]), format_time(estimate.interval_90[1]),
+                        provenance_text(estimate));
+    text += estimate.training ? training_text(estimate) : serving_text(estimate);
     text += ops_text(estimate) + memory_text(estimate);
     for (const auto& note : estimate.notes) text += "note: " + note + "\n";
     return text;

@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "planner/document.h"
 
@@ -8,5 +9,15 @@ namespace tplan {
 /// The estimate for a terminal: what was asked, defaults included, totals, steps by kind with the
 /// slowest first, memory, notes.
 std::string estimate_text(const Estimate& estimate);
+
+/// The same op in every layer, together.
+struct OpSum {
+    std::string name, kind, bound;
+    int count = 0;
+    Seconds time;
+};
+
+/// Of all ops of an estimate, the longest first.
+std::vector<OpSum> sums_of_ops(const Estimate& estimate);
 
 }  // namespace tplan

@@ -112,10 +112,10 @@ std::string plan_text(const PlanDocument& plan) {
     auto text = plan.why + "\n";
     if (plan.decision) text += decision_text(*plan.decision);
     text += alternatives_text(plan);
-    if (plan.layout && plan.certificate && plan.tp > 1) {
+    if (plan.layout && plan.tp > 1) {
         text += fmt::format("\nlayout of the plan, over {} ranks:\n", plan.tp) +
                 layout_text(*plan.layout);
-        text += proof_text(*plan.certificate);
+        if (plan.certificate) text += proof_text(*plan.certificate);
         if (plan.hf) text += hf_text(*plan.hf, plan.predicted.step);
     }
     if (plan.decision) text += pareto_text(*plan.decision);

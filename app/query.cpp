@@ -2,6 +2,7 @@
 
 #include "planner/planned_program.h"
 #include "planner/requirements.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 
@@ -15,23 +16,28 @@ Resolved resolve(const Query& query) {
     Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
     require_graph(resolved.config);
     require_no_device_map(resolved.config);
-    require_ranges(resolved.request, "");
-    require_positions(resolved.config, resolved.request.workload);
     auto& request = resolved.request;
     auto& workload = request.workload;
-    if (workload.phase == Phase::train) {
-        throw Error("--phase", "training is not modelled yet", "use prefill or decode");
-    }
     workload.dtype = query.dtype.value_or(resolved.config.dtype);
     workload.kv_dtype = query.kv_dtype.value_or(workload.dtype);
+    require_ranges(request, "");
+    require_positions(resolved.config, workload);
     request.plan.tp_plan = plan_by_hand(resolved.config, query.tp_plan_file);
     require_devices(resolved.hardware, request.plan.tp, request.cost.nodes);
     return resolved;
 }
 
 EstimateResult estimate(const Resolved& resolved) {
-    const auto model = build_model(resolved.config);
     const auto& request = resolved.request;
+    if (request.training) {
+        auto trained = plan_training(resolved.config, resolved.hardware, request);
+        EstimateResult result{{}, std::move(trained.feasibility)};
+        if (!trained.training) return result;
+        result.estimate = training_estimate(resolved.config.source, *trained.training,
+                                            resolved.hardware, request);
+        return result;
+    }
+    const auto model = build_model(resolved.config);
     auto planned = plan_program(resolved.config, model, request.plan, resolved.hardware,
                                 request.cost, request.workload);
     EstimateResult result{{}, std::move(planned.feasibility)};

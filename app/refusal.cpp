@@ -2,8 +2,10 @@
 
 namespace tplan {
 
-Refusal refuse(const ModelConfig& config, const PlanOptions& options,
+Refusal refuse(const ModelConfig& config, const PlanRequest& request,
                const Feasibility& feasibility) {
+    auto options = request.plan;
+    if (request.training) options.layout = LayoutChoice::hf;  // copies of heads are not trained
     Refusal refusal;
     refusal.model = config.source;
     refusal.tp.value = options.tp;

@@ -33,8 +33,8 @@ struct Refusal {
     }
 };
 
-/// Why `options` do not work for the model. Requires a feasibility that is not feasible.
-Refusal refuse(const ModelConfig& config, const PlanOptions& options,
+/// Why what was asked for does not work for the model. Requires a feasibility that is not feasible.
+Refusal refuse(const ModelConfig& config, const PlanRequest& request,
                const Feasibility& feasibility);
 
 /// On one line: model and degree, every violation, the remedies, the degrees that work.

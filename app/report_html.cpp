@@ -4,80 +4,13 @@
 
 #include "app/explain.h"
 #include "app/figures/figure.h"
-#include "app/figures/shard_map.h"
 #include "app/figures/svg.h"
+#include "app/html_page.h"
 #include "app/report.h"
+#include "app/report_parts.h"
 
 namespace tplan {
 namespace {
-
-constexpr double kPageWidth = 62;  // em of a figure
-
-constexpr std::string_view kPageStyle =
-    ":root{--back:#fff;--text:#1a1d23;--muted:#59606c;--line:#dde0e6;--panel:#f3f4f7;--good:#"
-    "1b7a3d;"
-    "--bad:#c0232b}\n"
-    "@media (prefers-color-scheme:dark){:root{--back:#1b1e24;--text:#e9ebef;--muted:#a9b0bc;"
-    "--line:#363c46;--panel:#24282f;--good:#4cc38a;--bad:#ff7b72}}\n"
-    "@media print{:root{--back:#fff;--text:#000;--muted:#444;--line:#bbb;--panel:#fff}"
-    "section,figure,tr{break-inside:avoid}main{max-width:none;margin:0;padding:0}h2{break-after:"
-    "avoid}}\n"
-    "body{background:var(--back);color:var(--text);margin:0;"
-    "font:16px/1.45 \"DejaVu Sans\",Verdana,Arial,sans-serif}\n"
-    "main{max-width:1040px;margin:0 auto;padding:1rem}\n"
-    "h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}\n"
-    ".answer{font-size:1.15rem;font-weight:bold;border-left:.35rem solid var(--text);"
-    "padding:.3rem 0 .3rem .8rem}\n"
-    ".muted{color:var(--muted)}.good{color:var(--good)}.bad{color:var(--bad)}\n"
-    "figure{margin:1rem 0}figcaption{font-weight:bold;margin-bottom:.4rem}\n"
-    ".wide{overflow-x:auto}\n"
-    "table{border-collapse:collapse;font-size:.82rem}\n"
-    "th,td{padding:.2rem .6rem;text-align:left;vertical-align:top;border-bottom:1px solid "
-    "var(--line)}\n"
-    "th{background:var(--panel)}td.n{text-align:right;white-space:nowrap}\n"
-    "code{background:var(--panel);padding:.1rem .3rem;overflow-wrap:anywhere}\n";
-
-/// A cell that is shown right-aligned.
-struct Cell {
-    std::string text;
-    bool number = false;
-    std::string_view kind{};  // class
-};
-Cell number(std::string text) {
-    return {std::move(text), true};
-}
-Cell word(std::string text) {
-    return {std::move(text)};
-}
-
-std::string table(const std::vector<std::string>& header,
-                  const std::vector<std::vector<Cell>>& rows) {
-    std::string text = "<div class=\"wide\"><table><thead><tr>";
-    for (const auto& name : header) text += "<th scope=\"col\">" + escaped(name) + "</th>";
-    text += "</tr></thead><tbody>\n";
-    for (const auto& row : rows) {
-        text += "<tr>";
-        for (const auto& cell : row) {
-            auto kind = std::string(cell.kind);
-            if (cell.number) kind += kind.empty() ? "n" : " n";
-            text += kind.empty() ? "<td>" : "<td class=\"" + kind + "\">";
-            text += escaped(cell.text) + "</td>";
-        }
-        text += "</tr>\n";
-    }
-    return text + "</tbody></table></div>\n";
-}
-
-std::string section(std::string_view title, const std::string& content) {
-    return fmt::format("<section><h2>{}</h2>\n{}</section>\n", escaped(title), content);
-}
-
-std::string figure(std::string_view title, DisplayList list, std::string_view name = {}) {
-    if (!name.empty()) list.name = name;
-    return fmt::format(
-        "<figure><figcaption>{}</figcaption>\n<div class=\"wide\">{}</div></figure>\n",
-        escaped(title), svg_text(list, false));
-}
 
 std::string head(const Study& study) {
     const auto& work = study.request.workload;
@@ -114,7 +47,7 @@ std::string problems(const Study& study) {
     for (const auto& note : feasibility.notes) items += "<li>" + escaped(note) + "</li>\n";
     for (const auto& note : study.compiled.notes) items += "<li>" + escaped(note) + "</li>\n";
     for (const auto& note : study.model->notes) items += "<li>" + escaped(note) + "</li>\n";
-    return items.empty() ? "" : section("Problems and notes", "<ul>\n" + items + "</ul>\n");
+    return items.empty() ? "" : html_section("Problems and notes", "<ul>\n" + items + "</ul>\n");
 }
 
 std::string measured(const Study& study) {
@@ -127,7 +60,7 @@ std::string measured(const Study& study) {
         "{} clean</p>\n",
         good ? "good" : "bad", name_of(validation.verdict), run.ranks, escaped(run.backend),
         run.layers, run.samples, format_percent(run.clean_fraction));
-    text += table(
+    text += html_table(
         {"", "time", "note"},
         {{word("predicted"), number(format_time(comparison.predicted_step)),
           word(fmt::format("{} to {} in nine of ten cases", format_time(comparison.interval_90[0]),
@@ -164,7 +97,7 @@ std::string measured(const Study& study) {
              number(sum.measured > Seconds{} ? format_percent(sum.predicted / sum.measured - 1)
                                              : "-")});
     }
-    text += "<p></p>" + table({"step", "times", "predicted", "measured", "error"}, rows);
+    text += "<p></p>" + html_table({"step", "times", "predicted", "measured", "error"}, rows);
     for (const auto& check : validation.numerics.reference) {
         text += fmt::format(
             "<p class=\"{}\">numerics, {}: {:.2g} of the largest value, {:.0e} "
@@ -172,7 +105,7 @@ std::string measured(const Study& study) {
             check.pass ? "good" : "bad", escaped(check.what), check.max_rel_diff, check.tolerance,
             check.pass ? "ok" : "FAILED");
     }
-    return section("Predicted and measured", text);
+    return html_section("Predicted and measured", text);
 }
 
 /// What the plan file says about its degree: what would change the answer, what would settle it.
@@ -186,7 +119,7 @@ std::string decision(const DegreeDecision& decided) {
         rows.push_back({word(flip.what), number(flip.from), number(flip.to),
                         number(fmt::format("TP {}", flip.tp))});
     if (!rows.empty())
-        text += table({"another degree is best from", "now", "then", "best then"}, rows);
+        text += html_table({"another degree is best from", "now", "then", "best then"}, rows);
     rows.clear();
     for (const auto& point : decided.pareto) {
         const auto& usd = point.usd_per_million_tokens.value;
@@ -200,10 +133,10 @@ std::string decision(const DegreeDecision& decided) {
         text +=
             "<p>What one user sees against what a GPU gives; no other point has more of both:"
             "</p>\n" +
-            table({"TP", "replicas", "batch", "tokens/s per user", "tokens/s per GPU",
-                   "$ per million tokens"},
-                  rows);
-    return section("Why this degree", text);
+            html_table({"TP", "replicas", "batch", "tokens/s per user", "tokens/s per GPU",
+                        "$ per million tokens"},
+                       rows);
+    return html_section("Why this degree", text);
 }
 
 std::string layout(const Study& study) {
@@ -212,7 +145,7 @@ std::string layout(const Study& study) {
     if (study.hf) {
         for (const auto& line : study.hf->differences) items += "<li>" + escaped(line) + "</li>\n";
     }
-    return items.empty() ? "" : section("Layout", "<ul>\n" + items + "</ul>\n");
+    return items.empty() ? "" : html_section("Layout", "<ul>\n" + items + "</ul>\n");
 }
 
 std::string degrees_table(const Study& study) {
@@ -243,8 +176,8 @@ std::string degrees_table(const Study& study) {
                                                  : Cell{"does not fit", false, "bad"}});
         }
     }
-    return table({"link", "TP", "step", "90 % interval", "collectives", "memory per GPU", ""},
-                 rows);
+    return html_table({"link", "TP", "step", "90 % interval", "collectives", "memory per GPU", ""},
+                      rows);
 }
 
 std::string steps_table(const Study& study) {
@@ -263,63 +196,17 @@ std::string steps_table(const Study& study) {
                             word(std::string(name_of(cost.bound))), word(join(how, "; "))});
         }
     }
-    return table({"section", "step", "times", "each", "of the step", "bound by", "how"}, rows);
-}
-
-std::string parameters_table(const Study& study) {
-    std::vector<std::vector<Cell>> rows;
-    const int tp = study.request.plan.tp;
-    for (const auto& flow : layer_flow(study)) {
-        for (const auto& item : flow.items) {
-            for (const auto& weight : item.weights) {
-                double bytes = bytes_of(weight.dtype);
-                for (const auto extent : weight.shape) bytes *= static_cast<double>(extent);
-                double share = 1;
-                if (weight.split.kind != SplitKind::whole) {
-                    const auto n = weight.shape[static_cast<std::size_t>(weight.split.dim)];
-                    share = static_cast<double>(largest_extent(weight.split, n)) /
-                            static_cast<double>(n);
-                }
-                rows.push_back({word(flow.name), word(weight.full_name),
-                                word(fmt::format("{}", fmt::join(weight.shape, " x "))),
-                                word(std::string(name_of(weight.dtype))), word(weight.style),
-                                word(join(cut_words(weight, tp), ", ")),
-                                number(format_bytes(Bytes(bytes * share)))});
-            }
-        }
-    }
-    return table({"section", "parameter", "shape", "dtype", "style", "cut", "on the fullest rank"},
-                 rows);
-}
-
-std::string sources_table(const HardwareProfile& hardware) {
-    std::vector<std::vector<Cell>> rows;
-    for (const auto& [key, source] : hardware.sources) {
-        const bool assumed = source.kind == SourceKind::assumed;
-        rows.push_back({word(key),
-                        {std::string(name_of(source.kind)), false,
-                         assumed ? std::string_view("bad") : std::string_view()},
-                        word(source.ref),
-                        word(source.date)});
-    }
-    return table({"figure", "kind", "source", "date"}, rows);
+    return html_table({"section", "step", "times", "each", "of the step", "bound by", "how"}, rows);
 }
 
 std::string figures_of(const Study& study) {
-    std::string text;
-    const auto& metrics = standard_metrics();
+    auto text = shard_figures(study);
     FigureOptions options;
     options.width = kPageWidth;
     options.heads = true;
-    int part = 0;
-    for (const auto& flow : layer_flow(study)) {
-        auto list = section_map(study, flow, options, metrics);
-        text += figure("Who holds what: " + flow.name, std::move(list),
-                       fmt::format("shard-map-{}", part++));
-    }
     for (const auto& row : figures()) {
         if (row.name == "shard-map") continue;
-        text += figure(row.title, row.draw(study, options, metrics));
+        text += html_figure(row.title, row.draw(study, options, standard_metrics()));
     }
     return text;
 }
@@ -327,42 +214,38 @@ std::string figures_of(const Study& study) {
 }  // namespace
 
 std::string report_html(const Study& study) {
-    auto text = fmt::format(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
-        "<meta name=\"viewport\" content=\"width=device-width\"/>\n"
-        "<title>tplan: {} at TP {} on {}</title>\n<style>\n{}{}</style></head>\n"
-        "<body>{}<main>\n",
-        escaped(study.config->source), study.request.plan.tp, escaped(study.hardware->name),
-        kPageStyle, svg_style(), svg_patterns());
-    text += head(study);
+    if (study.training) return training_page(study);
+    auto text = head(study);
     if (study.totals) {
         std::vector<std::vector<Cell>> rows;
         for (const auto& line : explain_totals(study))
             rows.push_back({word(line.name), number(line.value), word(line.how)});
-        text += section("The step", table({"", "", "how"}, rows));
+        text += html_section("The step", html_table({"", "", "how"}, rows));
     }
     if (study.validation) text += measured(study);
     text += problems(study);
     if (study.decision) text += decision(*study.decision);
-    text += section("Figures", figures_of(study));
+    text += html_section("Figures", figures_of(study));
     text += layout(study);
-    text += section("All degrees", degrees_table(study));
+    text += html_section("All degrees", degrees_table(study));
     if (study.totals) {
-        text += section("Every step", steps_table(study));
+        text += html_section("Every step", steps_table(study));
         std::vector<std::vector<Cell>> rows;
         for (const auto& line : explain_memory(study))
             rows.push_back({word(line.name), number(format_bytes(line.bytes)), word(line.how)});
-        text += section("Memory of the fullest GPU", table({"", "bytes", "how"}, rows));
+        text += html_section("Memory of the fullest GPU", html_table({"", "bytes", "how"}, rows));
     }
-    text += section("Parameters", parameters_table(study));
-    text += section("Where the figures of the hardware come from", sources_table(*study.hardware));
-    text += section("The same on the command line",
-                    fmt::format("<p><code>{}</code></p>\n<p><code>{}</code></p>\n",
-                                escaped(command_line(study, "estimate")),
-                                escaped(command_line(study, "sweep"))));
-    return text +
-           "<p class=\"muted\">Times are of an isolated step: queueing and mixed steps are "
-           "not modelled.</p>\n</main></body></html>\n";
+    text += html_section("Parameters", parameters_table(study));
+    text +=
+        html_section("Where the figures of the hardware come from", sources_table(*study.hardware));
+    text += html_section("The same on the command line",
+                         fmt::format("<p><code>{}</code></p>\n<p><code>{}</code></p>\n",
+                                     escaped(command_line(study, "estimate")),
+                                     escaped(command_line(study, "sweep"))));
+    text +=
+        "<p class=\"muted\">Times are of an isolated step: queueing and mixed steps are not "
+        "modelled.</p>\n";
+    return html_page(page_title(study), text);
 }
 
 }  // namespace tplan

@@ -183,6 +183,10 @@ Validation run_program(const PlanDocument& plan, const Program& program,
     const auto tell = [&](double done, const std::string& what) {
         if (request.progress) request.progress(done, what);
     };
+    if (plan.workload.phase == Phase::train) {
+        throw Error("workload/phase", "the executor does not run training steps",
+                    "run a plan of --phase prefill or decode; `tplan check` recomputes this one");
+    }
     const int all_layers = 1 + *std::ranges::max_element(plan.program.order_layer);
     const int layers = request.layers > 0 ? std::min(request.layers, all_layers) : all_layers;
     Validation result;

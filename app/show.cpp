@@ -5,21 +5,23 @@
 #include "app/shard_text.h"
 #include "app/validated.h"
 #include "planner/requirements.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
 
 struct Subject {
     ModelConfig config;
-    PlanOptions options;
+    PlanRequest request;
     std::optional<std::vector<BlockLayout>> layout;  // that a plan has
 };
 
 Subject subject_of_plan(const std::string& path) {
     const auto plan = read_plan(read_plan_file(path).plan, path);
-    Subject subject{read_model_config(plan.model, path + "/model"), plan.request.plan, plan.layout};
+    Subject subject{read_model_config(plan.model, path + "/model"), plan.request, plan.layout};
     subject.config.source = plan.model_source;
-    subject.options.tp = plan.tp;
+    subject.request.plan.tp = plan.tp;
+    if (plan.request.training && !plan.layout) subject.request.plan.layout = LayoutChoice::hf;
     return subject;
 }
 
@@ -32,12 +34,13 @@ ShowResult show(const std::string& what, std::optional<int> tp, LayoutChoice lay
     } else {
         if (!tp) throw Error("--tp", "a model needs a degree", "give --tp N");
         subject.config = load_model_config(what);
-        subject.options.tp = *tp;
-        subject.options.layout = layout;
+        subject.request.plan.tp = *tp;
+        subject.request.plan.layout = layout;
     }
-    const auto& [config, options, layout_of_plan] = subject;
+    const auto& [config, request, layout_of_plan] = subject;
+    const auto& options = request.plan;
     require_graph(config);
-    const auto model = build_model(config);
+    const auto model = planned_model(config, request);
     ShowResult result;
     const auto fill = [&](const Model& laid_out, const Plan& plan) {
         result.text = shard_map_text(laid_out, plan);
@@ -53,7 +56,7 @@ ShowResult show(const std::string& what, std::optional<int> tp, LayoutChoice lay
     }
     const auto planned = make_plan(config, model, options);
     if (!planned.plan) {
-        result.refusal = refuse(config, options, planned.feasibility);
+        result.refusal = refuse(config, request, planned.feasibility);
         return result;
     }
     fill(model, *planned.plan);

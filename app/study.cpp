@@ -208,7 +208,16 @@ Study study_of(const PlanDocument& plan, const std::optional<Validation>& valida
     request.workload = plan.workload;
     const auto hardware = std::make_shared<const HardwareProfile>(plan.hardware);
     auto degrees = degrees_of(plan, hardware);
+    if (request.training) {
+        request.workload = degrees.around.workload;
+        request.plan.layout = degrees.options.layout;
+        request.training.reset();
+    }
     auto study = make_study(degrees, hardware, request);
+    if (plan.request.training) {
+        study.training = plan.predicted;
+        study.answer = plan.why;
+    }
     study.validation = validation;
     study.decision = plan.decision;
     return study;

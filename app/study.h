@@ -45,6 +45,7 @@ struct Study {
     std::vector<int> working;                    // degrees of the curves that work
     std::optional<HfComparison> hf;              // transformers' own plan, beside a searched layout
     std::optional<DegreeDecision> decision;      // of a plan file that weighed degrees
+    std::optional<Estimate> training;            // of a plan of training: its whole step
     std::string answer;                          // which degree to use and why, one sentence
     std::optional<Validation> validation;        // of a run of exactly this plan
 };
@@ -54,7 +55,8 @@ struct Study {
 Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardware,
                  const PlanRequest& request, std::vector<std::string> links = {});
 
-/// The same of a plan file, in the layout that the file has.
+/// The same of a plan file, in the layout that the file has. A plan of training becomes its forward
+/// pass, as a prefill of all positions of a micro-batch; `training` and `answer` are the plan's.
 Study study_of(const PlanDocument& plan, const std::optional<Validation>& validation);
 
 /// The point of a curve at that degree, or nullptr.

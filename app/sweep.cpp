@@ -7,11 +7,12 @@
 
 #include "planner/planned_program.h"
 #include "planner/requirements.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
 
-void fill(SweepRow& row, const Totals& totals, int tp) {
+void fill(SweepRow& row, const Totals& totals, std::int64_t gpus) {
     row.feasible = true;
     row.step.value = totals.step;
     row.interval_90.value = totals.interval_90;
@@ -20,7 +21,7 @@ void fill(SweepRow& row, const Totals& totals, int tp) {
     row.exposed_collective.value = totals.exposed_collective;
     row.launch.value = totals.launch;
     row.tokens_per_s.value = totals.tokens_per_s;
-    row.tokens_per_s_per_gpu.value = totals.tokens_per_s / tp;
+    row.tokens_per_s_per_gpu.value = totals.tokens_per_s / static_cast<double>(gpus);
     row.provenance.value = totals.provenance;
     row.domain.value = totals.domain;
     row.memory.value = totals.memory;
@@ -64,12 +65,17 @@ std::string judge_group(std::span<SweepRow> rows) {
 
 /// The axes with the query's own values where they name none.
 SweepAxes complete(SweepAxes axes, const Query& query, const Resolved& resolved) {
+    if (resolved.request.training && resolved.request.training->mesh.tp != 1) {
+        throw Error("--mesh", "tp stands beside --tp in a sweep",
+                    "give the degrees with --tp, and --mesh without tp");
+    }
     if (axes.batches.empty()) axes.batches.push_back(resolved.request.workload.batch);
     if (axes.hardware.empty()) axes.hardware.push_back(query.hardware);
     for (const int tp : axes.degrees) {
         for (const auto batch : axes.batches) {
             auto request = resolved.request;
             request.plan.tp = tp;
+            if (request.training) request.training->mesh.tp = tp;
             request.workload.batch = batch;
             require_ranges(request, "");
         }
@@ -84,28 +90,52 @@ struct Place {
     bool lacks_link = false;  // another profile of the sweep has it
 };
 
-SweepRow price_row(const Place& place, int tp, const LoweredDegree& degree,
+void add_note(std::vector<std::string>& notes, std::string text) {
+    if (!std::ranges::count(notes, text)) notes.push_back(std::move(text));
+}
+
+/// What of a row's price is another's, said of the row.
+void note_substitutes(const SweepRow& row, const std::vector<std::string>& substitutes,
+                      std::vector<std::string>& notes) {
+    for (const auto& note : substitutes)
+        add_note(notes, fmt::format("{} over {}, TP {}: {}", row.hardware, row.link, row.tp, note));
+}
+
+void refuse(SweepRow& row, const Feasibility& feasibility) {
+    row.reason = first_message(feasibility);
+}
+
+void price_serving(SweepRow& row, const Place& place, const LoweredDegree& degree,
                    const Workload& workload, std::vector<std::string>& notes) {
+    if (!works(degree)) return refuse(row, degree.feasibility);
+    const auto priced = price_degree(degree, place.hardware, place.cost, workload);
+    note_substitutes(row, priced.notes, notes);
+    if (!priced.link.empty()) row.link = priced.link;
+    fill(row, priced.totals, row.tp);
+}
+
+void price_training(SweepRow& row, const Place& place, const Resolved& resolved,
+                    std::vector<std::string>& notes) {
+    auto request = resolved.request;
+    request.cost = place.cost;
+    request.plan.tp = request.training->mesh.tp = row.tp;
+    request.workload.batch = row.batch;
+    const auto planned = plan_training(resolved.config, place.hardware, request);
+    if (!planned.training) return refuse(row, planned.feasibility);
+    const auto& made = *planned.training;
+    note_substitutes(row, made.substitutes, notes);
+    for (const auto& note : made.notes) add_note(notes, note);
+    if (!made.link.empty()) row.link = made.link;
+    fill(row, made.planned.totals, request.training->mesh.ranks());
+}
+
+SweepRow start_row(const Place& place, int tp, std::int64_t batch) {
     SweepRow row;
     row.hardware = place.hardware.name;
     row.link = place.cost.link;
     row.tp = tp;
-    row.batch = workload.batch;
-    if (place.lacks_link) {
-        row.reason = fmt::format("{} has no {}", row.hardware, row.link);
-        return row;
-    }
-    if (!works(degree)) {
-        row.reason = first_message(degree.feasibility);
-        return row;
-    }
-    const auto priced = price_degree(degree, place.hardware, place.cost, workload);
-    for (const auto& note : priced.notes) {
-        auto text = fmt::format("{} over {}, TP {}: {}", row.hardware, row.link, tp, note);
-        if (std::ranges::find(notes, text) == notes.end()) notes.push_back(std::move(text));
-    }
-    if (!priced.link.empty()) row.link = priced.link;
-    fill(row, priced.totals, tp);
+    row.batch = batch;
+    if (place.lacks_link) row.reason = fmt::format("{} has no {}", row.hardware, row.link);
     return row;
 }
 
@@ -117,13 +147,15 @@ SweepDocument sweep(const Query& query, const SweepAxes& asked) {
     SweepDocument document;
     document.model = resolved.config.source;
     document.workload = resolved.request.workload;
+    document.training = resolved.request.training;
     const auto model = build_model(resolved.config);
     std::map<int, LoweredDegree> degrees;
     for (const int tp : axes.degrees) {
         auto options = resolved.request.plan;
         options.tp = tp;
-        degrees.try_emplace(tp,
-                            lower_degree(resolved.config, model, options, document.workload.dtype));
+        degrees.try_emplace(tp, document.training ? LoweredDegree{}
+                                                  : lower_degree(resolved.config, model, options,
+                                                                 document.workload.dtype));
     }
     std::vector<HardwareProfile> machines;
     std::set<std::string> known_links;  // of any of them
@@ -141,8 +173,15 @@ SweepDocument sweep(const Query& query, const SweepAxes& asked) {
                 const auto start = document.rows.size();
                 auto workload = document.workload;
                 workload.batch = batch;
-                for (const auto& [tp, degree] : degrees)
-                    document.rows.push_back(price_row(place, tp, degree, workload, document.notes));
+                for (const auto& [tp, degree] : degrees) {
+                    auto& row = document.rows.emplace_back(start_row(place, tp, batch));
+                    if (place.lacks_link) continue;
+                    if (document.training) {
+                        price_training(row, place, resolved, document.notes);
+                    } else {
+                        price_serving(row, place, degree, workload, document.notes);
+                    }
+                }
                 document.findings.push_back(judge_group(std::span(document.rows).subspan(start)));
             }
         }
@@ -152,9 +191,15 @@ SweepDocument sweep(const Query& query, const SweepAxes& asked) {
 
 std::string sweep_text(const SweepDocument& document) {
     const auto& work = document.workload;
-    auto text = fmt::format("{}: {}, {} {}, {}\n\n", document.model, name_of(work.phase),
+    auto text = fmt::format("{}: {}, {} {}, {}", document.model, name_of(work.phase),
                             work.phase == Phase::decode ? "context" : "input", work.cached_tokens(),
                             name_of(work.dtype));
+    if (document.training) {
+        const auto& mesh = document.training->mesh;
+        text += fmt::format(", mesh dp_replicate={}, dp_shard={}, tp of each row",
+                            mesh.dp_replicate, mesh.dp_shard);
+    }
+    text += "\n\n";
     std::vector<std::vector<std::string>> rows{{"hardware", "link", "TP", "batch", "step",
                                                 "90 % interval", "comm", "speedup", "tokens/s/GPU",
                                                 "memory", ""}};
@@ -169,7 +214,7 @@ std::string sweep_text(const SweepDocument& document) {
         rows.push_back({row.hardware, row.link, std::to_string(row.tp), std::to_string(row.batch),
                         format_time(*row.step.value),
                         format_time(interval[0]) + " - " + format_time(interval[1]),
-                        format_percent(*row.collective.value / *row.step.value),
+                        format_percent(*row.exposed_collective.value / *row.step.value),
                         fmt::format("{:.2f}", *row.speedup.value),
                         fmt::format("{:.0f}", *row.tokens_per_s_per_gpu.value),
                         format_bytes(memory.total),

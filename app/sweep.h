@@ -55,11 +55,13 @@ struct SweepDocument {
     std::vector<SweepRow> rows;
     std::vector<std::string>
         findings;  // one sentence per hardware, link and batch: where a further GPU stops paying
-    std::vector<std::string> notes;  // what was priced as something else
+    std::vector<std::string> notes;    // what was priced as something else, and what holds for all
+    std::optional<Training> training;  // phase train: its mesh, whose TP degree is that of each row
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
         field("model", self.model);
         field("workload", self.workload);
+        field("training", self.training);
         field("rows", self.rows);
         field("findings", self.findings);
         field("notes", self.notes);

@@ -129,7 +129,8 @@ void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
         case ActionKind::set_phase: {
             const auto phase = parse_enum<Phase>(action.text, "phase");
             if (phase == Phase::train)
-                throw Error("phase", "training is not modelled yet", "use prefill or decode");
+                throw Error("phase", "the window shows serving only",
+                            "use prefill or decode; `tplan plan --phase train` plans training");
             work.phase = phase;
             break;
         }
@@ -207,6 +208,10 @@ void travel(Workspace& workspace, std::vector<Inputs>& from, std::vector<Inputs>
 void open_plan(Workspace& workspace, const std::string& path) {
     const auto file = read_plan_file(path);
     const auto plan = read_plan(file.plan, path);
+    if (plan.request.training) {
+        throw Error(path, "is a plan of training, and the window shows serving only",
+                    "`tplan report PLAN -o page.html` shows it");
+    }
     Inputs inputs;
     auto config = read_model_config(plan.model, path + "/model");
     config.source = plan.model_source;

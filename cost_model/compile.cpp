@@ -4,6 +4,7 @@
 #include "core/text.h"
 #include "cost_model/collective_tables.h"
 #include "cost_model/estimate.h"
+#include "cost_model/mesh_groups.h"
 
 namespace tplan {
 
@@ -28,12 +29,16 @@ struct Context {
     const Program& program;
     const HardwareProfile& hardware;
     const CostOptions& options;
-    Group group;
+    std::array<Group, enum_names(MeshAxis{}).size()> groups;
     CollectiveImpl implementation;
+
+    const Group& group(const Step& step) const {
+        return groups[static_cast<std::size_t>(step.over.value_or(MeshAxis::tp))];
+    }
 };
 
 /// Says where the implementation asked for does not serve a collective.
-void note_substitute(CompiledProgram& out, const Context& c, OpKind op,
+void note_substitute(CompiledProgram& out, const Context& c, OpKind op, const Group& group,
                      std::span<const CollectiveLine> lines) {
     double covered = 0;
     CollectiveImpl other = c.implementation;
@@ -43,9 +48,8 @@ void note_substitute(CompiledProgram& out, const Context& c, OpKind op,
     }
     if (other == c.implementation) return;
     if (covered == 0) {
-        note(out,
-             fmt::format("{} has no {} for {} ranks here: priced as {}", name_of(c.implementation),
-                         name_of(op), c.group.ranks, name_of(other)));
+        note(out, fmt::format("{} has no {} for {} ranks here: priced as {}",
+                              name_of(c.implementation), name_of(op), group.ranks, name_of(other)));
     } else if (c.implementation != CollectiveImpl::trtllm) {
         // Fitted limits lie a byte beyond the last size taken.
         note(out, fmt::format("{} {} above {:.3g} MiB is priced as {}", name_of(c.implementation),
@@ -56,18 +60,19 @@ void note_substitute(CompiledProgram& out, const Context& c, OpKind op,
 void compile_collective(CompiledProgram& out, CompiledStep& step, const Context& c,
                         const Step& source) {
     step.collective = true;
-    step.free = c.group.ranks == 1;
+    const auto& group = c.group(source);
+    step.free = group.ranks == 1;
     if (step.free) return;
     const CollectiveUse use{.mode = c.options.mode.value, .one_byte = c.options.one_byte_payload};
     const auto lines =
-        collective_lines(source.kind, c.implementation, c.group, source.algorithm, use);
-    note_substitute(out, c, source.kind, lines);
+        collective_lines(source.kind, c.implementation, group, source.algorithm, use);
+    note_substitute(out, c, source.kind, group, lines);
     step.first_line = static_cast<int>(out.lines.size());
     step.lines = static_cast<int>(lines.size());
     out.lines.insert(out.lines.end(), lines.begin(), lines.end());
     // Points are measured with the algorithm that the implementation chose itself, which is also
     // the one a plan names.
-    auto table = collective_table(c.hardware, source.kind, c.implementation, use, c.group, lines);
+    auto table = collective_table(c.hardware, source.kind, c.implementation, use, group, lines);
     if (!table.empty()) step.collective_table = push(out.collective_tables, std::move(table));
 }
 
@@ -89,8 +94,24 @@ void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, DT
                                              .transferred = parameters->transferred});
 }
 
+/// The gradient of a weight by its tiles, where the profile has parameters for it.
+void compile_gradient_product(CompiledProgram& out, CompiledStep& step, const Context& c,
+                              DType compute) {
+    const auto* parameters = gemm_parameters(c.hardware, compute);
+    if (parameters == nullptr || step.shape.n < 1 || step.shape.k < 1) return;
+    const auto& s = step.shape;
+    step.gradient_product = push(out.gradient_products,
+                                 {.device = gemm_device(c.hardware, compute),
+                                  .parameters = *parameters,
+                                  .elements = gemm_elements(compute, s.activation, s.activation)});
+}
+
 void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c, const Step& source,
                      DType compute) {
+    if (source.pass == Pass::weight_gradient) {
+        compile_gradient_product(out, step, c, compute);
+        return;
+    }
     step.quantises = quantises(c.hardware, source.weight_dtype, c.options.quant_dynamic);
     if (step.quantises) {
         step.quantiser = quantiser(c.hardware, step.shape.k > 0 ? step.shape.k : step.shape.hidden);
@@ -176,6 +197,11 @@ CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& so
     step.shape = step_shape(source, c.program);
     step.kind = row.kind;
     step.free = source.kind == OpKind::slice;
+    step.role = source.pass;
+    step.over = source.over;
+    step.backward = source.pass && *source.pass != Pass::recompute &&
+                    *source.pass != Pass::parameters && !is_collective(source.kind);
+    if (source.pass == Pass::gradient) step.factor = backward_factor(source.kind);
     const auto compute = compute_dtype(c.hardware, source.weight_dtype, source.dtype);
     step.line = roofline(c.hardware, row.engine,
                          row.engine == Engine::product ? compute : stored_dtype(source.dtype));
@@ -203,18 +229,19 @@ CollectiveImpl collectives_of(const HardwareProfile& hardware, const CostOptions
 
 CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
                         const CostOptions& options) {
+    const auto groups = mesh_groups(program, hardware, options);
     const Context context{.program = program,
                           .hardware = hardware,
                           .options = options,
-                          .group = make_group(hardware, program.tp, options.nodes, options.link),
+                          .groups = groups.along,
                           .implementation = collectives_of(hardware, options)};
     assert(program.order.size() == program.order_layer.size());
 
     CompiledProgram out;
     out.tp = program.tp;
-    out.link =
-        context.group.ranks > 1 ? std::string(name_of(context.group.link.kind)) : options.link;
-    out.notes = context.group.notes;
+    out.link = groups.link.empty() ? options.link : groups.link;
+    out.mesh = program.mesh;
+    out.notes = groups.notes;
     out.calibrated = !hardware.tables.empty();
     out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty() ||
                      !hardware.tables.moe.empty();

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "cost_model/passes.h"
 #include "cost_model/product_table.h"
 #include "cost_model/tables.h"
+#include "cost_model/train_cost.h"
 
 /// A program folded with a profile: flat numbers only, made by compile(), read by price().
 
@@ -36,6 +38,12 @@ struct CompiledStep {
     int time_curve = -1;       // of passes over memory
     int collective_table = -1, expert_curve = -1;
     int first_line = 0, lines = 0;  // collective_lines()
+    // Of training programs.
+    std::optional<Pass> role{};
+    std::optional<MeshAxis> over{};
+    bool backward = false;      // nothing like it was measured
+    double factor = 1;          // over the forward pass
+    int gradient_product = -1;  // of a weight
 };
 
 /// A product priced by its tiles, with how far its price is to be trusted.
@@ -56,9 +64,11 @@ struct CompiledSection {
 struct CompiledProgram {
     int tp = 1;
     std::string link;  // that the collectives are priced over; one rank: the one asked for, or none
+    std::optional<Mesh> mesh;  // of a training program
     std::vector<CompiledSection> sections;
     std::vector<CompiledStep> steps;
     std::vector<CompiledGemm> gemms;
+    std::vector<GradientProduct> gradient_products;
     std::vector<ProductCurve> product_curves;
     std::vector<AttentionPricer> attention;
     std::vector<ExpertPricer> experts;

@@ -92,12 +92,18 @@ void trust_line(StepCost& cost, const CollectiveLine& line) {
     if (!inside) cost.half_width *= kExtrapolatedWidening;
 }
 
+/// Bytes of the whole tensor.
+double payload_bytes(const CompiledStep& step, const WorkSize& work) {
+    if (step.role == Pass::parameters) return step.shape.weight_bytes;
+    return work.rows(step.shape.rows) * step.shape.n * step.shape.activation;
+}
+
 StepCost price_collective(const CompiledProgram& program, const CompiledStep& step,
                           const Sizes& sizes) {
-    const double payload = sizes.work.rows(step.shape.rows) * step.shape.n * step.shape.activation;
+    const double payload = payload_bytes(step, sizes.work);
     StepCost cost;
     cost.payload = Bytes(payload);
-    cost.bytes = Bytes(op_cost(step.shape.kind).bytes(step.shape, sizes.work));
+    cost.bytes = Bytes(2 * payload);  // read and written around it
     const auto* line = cheapest_line(lines_of(program, step), payload);
     assert(line != nullptr);
     double time = line_time(*line, payload) + (line->fitted ? 0 : step.line.launch);
@@ -176,6 +182,12 @@ Sizes shared_rows(Sizes sizes, const CompiledStep& step, bool logarithms) {
     return sizes;
 }
 
+/// Half width of the gradient of a weight: that of a product with as many rows.
+double product_width(const CompiledProgram& program, const CompiledStep& step) {
+    const auto& product = program.gradient_products[at(step.gradient_product)];
+    return product.parameters.width[gemm_regime(step.shape.k)];
+}
+
 /// The price that a model of the step's kernels gives, if it has one.
 std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const CompiledStep& step,
                                       const Sizes& sizes) {
@@ -185,6 +197,16 @@ std::optional<KernelCost> kernel_cost(const CompiledProgram& program, const Comp
     if (step.experts >= 0) return expert_cost(program.experts[at(step.experts)], sizes.work);
     if (step.pass >= 0) {
         return pass_cost(program.passes[at(step.pass)], sizes.work.rows(step.shape.rows));
+    }
+    if (step.gradient_product >= 0) {
+        const auto product =
+            gradient_product_time(program.gradient_products[at(step.gradient_product)],
+                                  step.shape.n, step.shape.k, sizes.work.rows(step.shape.rows));
+        return KernelCost{.seconds = product.seconds,
+                          .launch = product.launch,
+                          .compute = product.compute,
+                          .memory = product.memory,
+                          .half_width = product_width(program, step)};
     }
     if (step.gemm >= 0) {
         const auto product = gemm_time(program.gemms[at(step.gemm)].kernel,
@@ -210,6 +232,13 @@ KernelCost roofline_cost(const CompiledProgram& program, const CompiledStep& ste
                               : program.interval_compute};
 }
 
+/// The backward of a kernel from its forward pass: all but the launch takes `factor` times as long.
+void scale_kernel(KernelCost& kernel, double factor) {
+    kernel.seconds = kernel.launch + (kernel.seconds - kernel.launch) * factor;
+    kernel.compute *= factor;
+    kernel.memory *= factor;
+}
+
 StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
     if (step.free) {
         StepCost cost;
@@ -223,11 +252,12 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
     if (step.collective) return price_collective(program, step, sizes);
 
     const auto& row = op_cost(step.shape.kind);
-    const double flops = row.flops(step.shape, sizes.work);
-    const double bytes = row.bytes(step.shape, sizes.work);
+    const double flops = row.flops(step.shape, sizes.work) * step.factor;
+    const double bytes = row.bytes(step.shape, sizes.work) * step.factor;
     const double rows = sizes.work.rows(step.shape.rows);
     const auto modelled = kernel_cost(program, step, sizes);
-    const auto kernel = modelled ? *modelled : roofline_cost(program, step, flops, bytes);
+    auto kernel = modelled ? *modelled : roofline_cost(program, step, flops, bytes);
+    if (modelled && step.factor != 1) scale_kernel(kernel, step.factor);
     double time = kernel.seconds, launch = kernel.launch;
     if (step.quantises) {
         time += step.quantiser.seconds(rows);
@@ -265,8 +295,14 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
 }
 
 StepCost price_one(const CompiledProgram& program, const CompiledStep& step, const Sizes& sizes) {
-    if (step.shape.row_parts == 1) return price_rows(program, step, sizes);
-    return price_rows(program, step, shared_rows(sizes, step, program.logarithms));
+    auto cost = step.shape.row_parts == 1
+                    ? price_rows(program, step, sizes)
+                    : price_rows(program, step, shared_rows(sizes, step, program.logarithms));
+    if (step.backward && !step.free) {
+        cost.half_width = std::min(cost.half_width * kBackwardWidening, kWidest);
+        cost.domain = std::max(cost.domain, Domain::extrapolated);
+    }
+    return cost;
 }
 
 MemoryUse memory_use(const MemoryTerms& terms, const Workload& workload) {
@@ -295,6 +331,9 @@ MemoryUse memory_use(const MemoryTerms& terms, const Workload& workload) {
 
 std::vector<std::int64_t> shape_of(const Step& step, const Workload& workload) {
     const auto rows = workload.rows(step.rows);
+    if (step.pass == Pass::weight_gradient) return {step.k, step.n, rows};
+    if (step.pass == Pass::parameters)
+        return {1, static_cast<std::int64_t>(step.weight_bytes / bytes_of(step.dtype))};
     if (step.kind == OpKind::linear) return {rows, step.n, step.k};
     if (step.kind == OpKind::attention && step.spec.attention) {
         const auto& a = *step.spec.attention;
@@ -308,6 +347,10 @@ std::vector<std::int64_t> shape_of(const Step& step, const Workload& workload) {
 }  // namespace
 
 Totals price(const CompiledProgram& program, const Workload& workload) {
+    if (workload.phase == Phase::train) {
+        throw Error("--phase train", "a program of serving has no training step",
+                    "price a training program, with price_training()");
+    }
     const auto sizes = sizes_of(program, workload);
     KindSums kinds;
     double compute = 0, collective = 0, launch = 0, layers = 0;
@@ -363,8 +406,7 @@ std::string_view collective_algorithm(const CompiledProgram& program, int sectio
     if (!s.collective || s.free) return "";
     auto sizes = sizes_of(program, workload);
     if (s.shape.row_parts > 1) sizes = shared_rows(sizes, s, program.logarithms);
-    const double payload = sizes.work.rows(s.shape.rows) * s.shape.n * s.shape.activation;
-    return cheapest_line(lines_of(program, s), payload)->algorithm;
+    return cheapest_line(lines_of(program, s), payload_bytes(s, sizes.work))->algorithm;
 }
 
 std::vector<OpEstimate> expand(const CompiledProgram& program, const Program& source,

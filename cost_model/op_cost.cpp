@@ -4,8 +4,6 @@
 #include <cassert>
 #include <cmath>
 
-#include "core/error.h"
-
 namespace tplan {
 
 namespace {
@@ -154,10 +152,6 @@ static_assert(rows_in_order());
 }  // namespace
 
 WorkSize work_size(const Workload& workload) {
-    if (workload.phase == Phase::train) {
-        throw Error("--phase train", "training steps are not priced yet",
-                    "use --phase prefill or decode");
-    }
     const auto as_double = [](std::int64_t count) { return static_cast<double>(count); };
     return {.decode = workload.phase == Phase::decode,
             .batch = as_double(workload.batch),

@@ -45,7 +45,7 @@ struct WorkSize {
     double rows(Rows kind) const { return kind == Rows::tokens ? tokens : batch; }
 };
 
-/// Throws Error for Phase::train, which is not priced.
+/// Training counts as a prefill: every token attends to those before it.
 WorkSize work_size(const Workload& workload);
 
 /// A step reduced to the numbers of its formulas; all local to the largest rank.

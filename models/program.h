@@ -1,12 +1,14 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "models/graph.h"
 #include "models/layout.h"
+#include "models/training.h"
 
 /// The centre of the street: a plan lowered to one flat SPMD step list. The planner writes it, the
 /// cost model prices it, the executor runs it, the figures draw it. It is symbolic in the workload:
@@ -22,7 +24,7 @@ constexpr auto enum_names(Phase) {
 
 /// What one step of serving works on. Prefill: `batch` sequences of `input` new tokens over an
 /// empty cache. Decode: one new token for each of `batch` sequences with `context` tokens in the
-/// cache, the new one included.
+/// cache, the new one included. Train: `batch` sequences of `input` tokens, a micro-batch.
 struct Workload {
     Phase phase = Phase::decode;
     std::int64_t batch = 1;
@@ -134,6 +136,8 @@ struct Step {
     int stream = 0;  // 0 compute, 1 communication
     std::vector<int>
         after{};  // steps of the same section that must have finished; empty = the step before
+    std::optional<Pass> pass{};      // of a training program; none: the forward pass
+    std::optional<MeshAxis> over{};  // collective: the ranks it joins; none: the TP group
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
@@ -152,6 +156,8 @@ struct Step {
         field("algorithm", self.algorithm);
         field("stream", self.stream);
         field("after", self.after);
+        field("pass", self.pass);
+        field("over", self.over);
     }
     bool operator==(const Step&) const = default;
 };
@@ -182,6 +188,7 @@ struct Program {
     std::vector<Section> sections;  // embedding, kinds of layers, head
     std::vector<int> order;         // section to run at each place of the model's sequence
     std::vector<int> order_layer;   // its layer number, -1 outside
+    std::optional<Mesh> mesh{};     // of a training program
     static void fields(auto& self, auto&& field) {
         field("tp", self.tp);
         field("max_positions", self.max_positions);
@@ -190,6 +197,7 @@ struct Program {
         field("sections", self.sections);
         field("order", self.order);
         field("order_layer", self.order_layer);
+        field("mesh", self.mesh);
     }
     bool operator==(const Program&) const = default;
 };

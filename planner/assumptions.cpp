@@ -37,7 +37,8 @@ std::vector<std::string> assumptions_of(const Program& program, const HardwarePr
                                         const CostOptions& cost, const Workload& workload,
                                         const std::string& link) {
     const auto uses = uses_of(program, hardware, cost);
-    const bool many = program.tp > 1, decode = workload.phase == Phase::decode;
+    const bool many = program.mesh.value_or(Mesh{.tp = program.tp}).ranks() > 1;
+    const bool decode = workload.phase == Phase::decode;
     const auto multiplies_in = [&](const std::string& dtype) {
         return std::ranges::any_of(uses.products,
                                    [&](DType used) { return name_of(used) == dtype; });

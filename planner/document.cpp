@@ -5,6 +5,7 @@
 
 #include "planner/assumptions.h"
 #include "planner/requirements.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
@@ -43,9 +44,11 @@ std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProf
 
 void add_notes(Estimate& estimate, const Program& program, const HardwareProfile& hardware) {
     auto& notes = estimate.notes;
-    notes.emplace_back(
-        "times are of an isolated step: queueing and mixed prefill/decode steps are not modelled "
-        "yet");
+    if (!estimate.training) {
+        notes.emplace_back(
+            "times are of an isolated step: queueing and mixed prefill/decode steps are not "
+            "modelled yet");
+    }
     const auto positions = program.max_positions;
     if (positions > 0 && estimate.workload.cached_tokens() > positions) {
         notes.push_back(fmt::format(
@@ -64,7 +67,7 @@ void add_notes(Estimate& estimate, const Program& program, const HardwareProfile
     }
 }
 
-/// The share of the step time that each kind of source stands behind, the strongest first.
+/// The share of the time of all ops that each kind of source stands behind, the strongest first.
 Named<double> shares_of(const Estimate& estimate) {
     constexpr auto names = enum_names(Provenance{});
     std::array<Seconds, names.size()> times{};
@@ -78,18 +81,6 @@ Named<double> shares_of(const Estimate& estimate) {
         if (times[i].value > 0) shares.emplace_back(std::string(names[i]), times[i] / all);
     }
     return shares;
-}
-
-/// Names in every collective step the algorithm that its price assumes.
-void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
-    for (std::size_t s = 0; s < program.sections.size(); ++s) {
-        auto& steps = program.sections[s].steps;
-        for (std::size_t i = 0; i < steps.size(); ++i) {
-            const auto name =
-                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
-            if (!name.empty()) steps[i].algorithm = name;
-        }
-    }
 }
 
 std::string describe(const HfComparison& hf, Seconds step) {
@@ -164,6 +155,17 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
 
 }  // namespace
 
+void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        auto& steps = program.sections[s].steps;
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const auto name =
+                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
+            if (!name.empty()) steps[i].algorithm = name;
+        }
+    }
+}
+
 std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
     std::vector<TensorShards> all;
     for (const auto& use : model.sequence) {
@@ -213,10 +215,22 @@ double weight_bytes_per_rank(const Model& model, const Plan& plan) {
 
 Estimate make_estimate(const std::string& model, const Program& program,
                        const HardwareProfile& hardware, const PlanOptions& options,
-                       const CostOptions& cost, const Workload& workload) {
+                       const CostOptions& cost, const Workload& workload,
+                       const std::optional<Training>& training) {
     const auto compiled = compile(program, hardware, cost);
-    const auto totals = price(compiled, workload);
     Estimate estimate;
+    Totals totals;
+    if (training) {
+        auto priced = price_training(compiled, training_memory(program, *training, hardware, cost),
+                                     *training, workload);
+        totals = priced.totals;
+        estimate.training = training;
+        estimate.parts = priced.parts;
+    } else {
+        totals = price(compiled, workload);
+        (workload.phase == Phase::decode ? estimate.tpot_isolated : estimate.ttft_isolated).value =
+            totals.step;
+    }
     estimate.model = model;
     estimate.hardware = hardware.name;
     estimate.tp = program.tp;
@@ -228,8 +242,6 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.kernels = options.kernels;
     estimate.step = totals.step;
     estimate.interval_90 = totals.interval_90;
-    (workload.phase == Phase::decode ? estimate.tpot_isolated : estimate.ttft_isolated).value =
-        totals.step;
     estimate.layer = totals.layer;
     estimate.compute = totals.compute;
     estimate.collective = totals.collective;
@@ -389,6 +401,7 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
     require_no_device_map(config);
     require_graph(config);
     require_ranges(request, "");
+    if (request.training) return make_training_document(config, hardware, request);
     PlanResult result;
     const auto model = build_model(config);
     std::vector<Candidate> candidates;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cost_model/estimate.h"
+#include "cost_model/train_price.h"
 #include "models/config.h"
 #include "planner/decision.h"
 #include "planner/planned_program.h"
@@ -59,17 +60,6 @@ std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan);
 /// Bytes of weights on the fullest rank; tied parameters once.
 double weight_bytes_per_rank(const Model& model, const Plan& plan);
 
-/// The process grid. Serving uses tensor parallelism only.
-struct Mesh {
-    int dp_replicate = 1, dp_shard = 1, tp = 1;
-    static void fields(auto& self, auto&& field) {
-        field("dp_replicate", self.dp_replicate);
-        field("dp_shard", self.dp_shard);
-        field("tp", self.tp);
-    }
-    bool operator==(const Mesh&) const = default;
-};
-
 /// The prediction for one program and workload (`tplan.estimate/1`; `predicted` of a plan).
 struct Estimate {
     std::string schema = "tplan.estimate/1";
@@ -87,11 +77,13 @@ struct Estimate {
     Seconds layer, compute, collective, exposed_collective, launch;
     double tokens_per_s = 0;
     Provenance provenance = Provenance::datasheet;  // the weakest
-    Named<double> provenance_shares;                // of the step time, strongest first
+    Named<double> provenance_shares;                // of the time of `ops`, strongest first
     Domain domain = Domain::datasheet_only;
     std::vector<OpEstimate> ops;
     MemoryUse memory;
     std::vector<std::string> notes;
+    std::optional<Training> training;  // phase train: `ops` are of one micro-batch, and the update
+    std::optional<TrainingParts> parts;  // likewise
 
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -100,6 +92,7 @@ struct Estimate {
         field("tp", self.tp);
         field("link", self.link);
         field("workload", self.workload);
+        field("training", self.training);
         field("options", self.options);
         field("layout", self.layout);
         field("kernels", self.kernels);
@@ -119,6 +112,7 @@ struct Estimate {
         field("ops", self.ops);
         field("memory", self.memory);
         field("notes", self.notes);
+        field("parts", self.parts);
     }
     bool operator==(const Estimate&) const = default;
 };
@@ -163,8 +157,8 @@ struct HfComparison {
     bool operator==(const HfComparison&) const = default;
 };
 
-/// `tplan.plan/1`. `layout`, `certificate` and `hf` stand where tplan chose the layout itself,
-/// `decision` where it chose the degree.
+/// `tplan.plan/1`. `layout` stands where tplan chose the layout itself, with `certificate` and `hf`
+/// unless the plan is of training; `decision` where it chose the degree.
 struct PlanDocument {
     std::string schema = "tplan.plan/1";
     std::string model_source;
@@ -210,10 +204,15 @@ struct PlanDocument {
     bool operator==(const PlanDocument&) const = default;
 };
 
-/// Prices a program in full. `model` names it in the document.
+/// Names in every collective step the algorithm that its price assumes.
+void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload);
+
+/// Prices a program in full, one of training_program() with its `training`. `model` names it in the
+/// document.
 Estimate make_estimate(const std::string& model, const Program& program,
                        const HardwareProfile& hardware, const PlanOptions& options,
-                       const CostOptions& cost, const Workload& workload);
+                       const CostOptions& cost, const Workload& workload,
+                       const std::optional<Training>& training = {});
 
 /// The same for a planned degree: with the largest batch and context of the degree, whatever layout
 /// they need (search_layout()).
@@ -233,9 +232,10 @@ struct PlanResult {
     std::vector<Alternative> alternatives;  // every degree weighed and not taken
 };
 
-/// Makes the plan: the requested degree, or the best of 1..gpus for the objective within the
-/// bounds; says why and lists the rejected degrees with reasons. Throws Error for a degree above
-/// nodes x devices and for a configuration that carries a device_map.
+/// Makes the plan: for training as make_training_document() says; else the requested degree, or the
+/// best of 1..gpus for the objective within the bounds; says why and lists the rejected degrees
+/// with reasons. Throws Error for a degree above nodes x devices and for a configuration that
+/// carries a device_map.
 PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& hardware,
                               const PlanRequest& request);
 

@@ -19,6 +19,7 @@ struct PlanRequest {
     Nullable<int> gpus;  // degrees 1..gpus were weighed; null when the degree was given
     Objective objective = Objective::latency;
     Nullable<Seconds> max_ttft, max_tpot;
+    std::optional<Training> training;  // phase train only; its mesh has the degree of `plan`
 
     static void fields(auto& self, auto&& field) {
         field("plan", self.plan);
@@ -28,6 +29,7 @@ struct PlanRequest {
         field("objective", self.objective);
         field("max_ttft_s", self.max_ttft);
         field("max_tpot_s", self.max_tpot);
+        field("training", self.training);
     }
     bool operator==(const PlanRequest&) const = default;
 };

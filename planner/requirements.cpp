@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "planner/train_plan.h"
+
 namespace tplan {
 namespace {
 
@@ -36,7 +38,9 @@ void require_no_device_map(const ModelConfig& config) {
 void require_positions(const ModelConfig& config, const Workload& workload) {
     const auto tokens = workload.cached_tokens();
     if (config.modules.positions.empty() || tokens <= config.max_positions) return;
-    throw Error(workload.phase == Phase::decode ? "--context" : "--input",
+    throw Error(workload.phase == Phase::decode  ? "--context"
+                : workload.phase == Phase::train ? "--seq"
+                                                 : "--input",
                 fmt::format("{} tokens, but {} has a learned table of {} positions", tokens,
                             config.source, config.max_positions),
                 fmt::format("give at most {}", config.max_positions));
@@ -81,6 +85,7 @@ void require_ranges(const PlanRequest& request, const std::string& where) {
            "give a number above 0, up to 1");
     const double reserve = request.cost.reserve.value;
     number("reserve_bytes", reserve, reserve >= 0 && std::isfinite(reserve), "give zero or more");
+    require_training(request, where);
 }
 
 }  // namespace tplan

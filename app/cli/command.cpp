@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -117,7 +118,7 @@ std::vector<int> parse_batches(const std::string& text) {
 }
 
 void add_workload_flags(CLI::App& command, QueryFlags& flags) {
-    command.add_option("--phase", flags.phase, "prefill or decode")->capture_default_str();
+    command.add_option("--phase", flags.phase, "prefill, decode or train")->capture_default_str();
     command.add_option("--batch", flags.batch, "sequences")->capture_default_str();
     command.add_option("--input", flags.input, "prompt tokens per sequence (prefill)")
         ->capture_default_str();
@@ -153,6 +154,23 @@ void add_workload_flags(CLI::App& command, QueryFlags& flags) {
         ->capture_default_str();
     command.add_option("--reserve-bytes", flags.reserve_bytes, "bytes to keep free besides")
         ->capture_default_str();
+    auto& training = flags.training;
+    command.add_option("--mesh", training.mesh, "train: dp_replicate=A,dp_shard=B,tp=C (each 1)");
+    command.add_option("--seq", training.seq, "train: tokens of a sequence (1024)");
+    command.add_option("--accumulate", training.accumulate, "train: micro-batches a step (1)");
+    command.add_option("--recompute", training.recompute, "train: none, selective or full (none)");
+    command.add_option("--optimizer", training.optimizer, "train: adamw or sgd (adamw)");
+    for (auto* option : command.get_options()) {
+        const auto name = option->get_name();
+        option->each([&flags, name](const std::string&) { flags.training.given.push_back(name); });
+    }
+}
+
+void require_degree(const QueryFlags& flags) {
+    const auto& given = flags.training.given;
+    if (std::find(given.begin(), given.end(), "--tp") != given.end()) return;
+    if (flags.training.mesh.empty())
+        throw Error("--tp", "is missing", "give --tp N; in training --mesh may give it");
 }
 
 Query make_query(const QueryFlags& flags) {
@@ -198,6 +216,7 @@ Query make_query(const QueryFlags& flags) {
     request.workload.context = flags.context;
     if (!flags.dtype.empty()) query.dtype = parse_enum<DType>(flags.dtype, "--dtype");
     if (!flags.kv_dtype.empty()) query.kv_dtype = parse_enum<DType>(flags.kv_dtype, "--kv-dtype");
+    apply_training(query, flags.training);
     return query;
 }
 

@@ -6,6 +6,7 @@
 
 #include "app/query.h"
 #include "app/refusal.h"
+#include "app/training.h"
 
 /// What the subcommands share. Each lives in its own file: parse flags -> one app call -> print.
 
@@ -51,10 +52,15 @@ struct QueryFlags {
     int nodes = 1;
     double memory_fraction = 0.9;
     double reserve_bytes = 0;
+    TrainingFlags training;
 };
 
-/// Adds the flags every estimating command takes.
+/// Adds the flags every estimating command takes. Call it after the command's own: it notes which
+/// are given.
 void add_workload_flags(CLI::App& command, QueryFlags& flags);
+
+/// Throws Error unless --tp was given, or --mesh.
+void require_degree(const QueryFlags& flags);
 
 /// The query they spell. `tp` and `batch` must be single numbers here. Throws Error for a word that
 /// is none of a flag's choices; ranges are resolve()'s question.

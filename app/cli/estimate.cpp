@@ -5,10 +5,11 @@ namespace tplan::cli {
 namespace {
 
 int run(const QueryFlags& flags, bool json) {
+    require_degree(flags);
     const auto resolved = resolve(make_query(flags));
     const auto result = estimate(resolved);
     if (!result.estimate)
-        return answer_no(refuse(resolved.config, resolved.request.plan, result.feasibility), json);
+        return answer_no(refuse(resolved.config, resolved.request, result.feasibility), json);
     return json ? print_json(*result.estimate) : print(estimate_text(*result.estimate));
 }
 
@@ -23,7 +24,7 @@ void add_estimate(CLI::App& program, Action& action) {
     auto json = std::make_shared<bool>(false);
     command->add_option("MODEL", flags->model, "preset, config.json or directory")->required();
     command->add_option("--hw", flags->hardware, "hardware profile, file, or this")->required();
-    command->add_option("--tp", flags->tp, "TP degree")->required();
+    command->add_option("--tp", flags->tp, "TP degree; --mesh may give it in training");
     add_workload_flags(*command, *flags);
     command->add_flag("--json", *json, "one JSON document on stdout");
     command->callback(

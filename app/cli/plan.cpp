@@ -15,9 +15,11 @@ struct Flags {
 };
 
 int run(const Flags& flags) {
-    if (flags.tp_given == (flags.gpus != 0)) {
+    const bool meshed = !flags.query.training.mesh.empty() && flags.gpus == 0;
+    if (!meshed && flags.tp_given == (flags.gpus != 0)) {
         throw Error("--tp/--gpus", flags.tp_given ? "both were given" : "neither was given",
-                    "give --tp N for that degree, or --gpus N to let tplan choose up to N");
+                    "give --tp N for that degree, or --gpus N to let tplan choose up to N; for "
+                    "training --mesh");
     }
     auto query = make_query(flags.query);
     auto& request = query.request;
@@ -28,7 +30,7 @@ int run(const Flags& flags) {
     const auto resolved = resolve(query);
     const auto result = make_plan_document(resolved.config, resolved.hardware, resolved.request);
     if (!result.document) {
-        auto refusal = refuse(resolved.config, resolved.request.plan, result.feasibility);
+        auto refusal = refuse(resolved.config, resolved.request, result.feasibility);
         if (flags.gpus != 0) {
             refusal.tp.value.reset();
             refusal.gpus.value = flags.gpus;

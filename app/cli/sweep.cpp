@@ -21,6 +21,7 @@ int run(Flags flags) {
     flags.query.hardware = axes.hardware.front();
     flags.query.tp = "1";
     flags.query.batch = "1";
+    std::erase(flags.query.training.given, "--tp");
     auto query = make_query(flags.query);
     const auto document = sweep(query, axes);
     if (flags.json || flags.format == "json") {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "app/export/targets.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
@@ -73,7 +74,7 @@ void compare_with_engine(const ExportedPlan& exported, const char* engine, bool 
             "the embedding is cut by vocabulary whatever transformers' plan says");
         return;
     }
-    const auto model = build_model(config);
+    const auto model = planned_model(config, exported.plan.request);
     for (const auto& entry : *exported.plan.layout) {
         const auto& block = model.blocks[at(entry.block)];
         for (std::size_t i = 0; i < block.ops.size(); ++i) {
@@ -136,8 +137,9 @@ void export_megatron(const ExportedPlan& exported, ExportDocument& out) {
     bool rows = false;
     for (const auto& entry : plan.layout.value_or(std::vector<BlockLayout>{}))
         rows |= entry.input == LayoutState::tokens;
+    const auto trains = plan.request.training ? megatron_training_flags(plan, out) : "";
     out.text = comments(plan, out);
-    out.text += fmt::format("--tensor-model-parallel-size {}", plan.tp);
+    out.text += fmt::format("--tensor-model-parallel-size {}", plan.tp) + trains;
     if (rows) out.text += " --sequence-parallel";
     if (splits_experts(exported))
         out.text += fmt::format(" --expert-model-parallel-size {} --expert-tensor-parallel-size 1",

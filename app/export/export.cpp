@@ -3,6 +3,7 @@
 #include "app/export/targets.h"
 #include "app/validated.h"
 #include "planner/check.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
@@ -22,7 +23,7 @@ static_assert(kTargets.size() == enum_names(ExportTarget{}).size());
 ExportDocument export_plan(const PlanDocument& plan, ExportTarget target) {
     ExportedPlan exported{plan, read_model_config(plan.model, "plan/model"), {}, {}};
     exported.config.source = plan.model_source;
-    exported.model = build_model(exported.config);
+    exported.model = planned_model(exported.config, plan.request);
     auto options = plan.request.plan;
     options.tp = plan.tp;
     if (plan.layout) {
@@ -35,6 +36,12 @@ ExportDocument export_plan(const PlanDocument& plan, ExportTarget target) {
     out.target = target;
     out.model = plan.model_source;
     out.tp = plan.tp;
+    const bool serves = target == ExportTarget::vllm || target == ExportTarget::trtllm;
+    if (plan.request.training && serves) {
+        out.refusal = fmt::format("{} serves, the plan trains: export it to accelerate or megatron",
+                                  name_of(target));
+        return out;
+    }
     kTargets[static_cast<std::size_t>(target)].run(exported, out);
     return out;
 }

@@ -3,6 +3,8 @@
 
 #include "app/export/targets.h"
 #include "planner/lower.h"
+#include "planner/train.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
@@ -153,7 +155,8 @@ TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
             add_rules(exported, b, rules);
     }
     // The proof is to plan again from the dictionary.
-    const auto model = build_model(exported.config);
+    const auto& training = plan.request.training;
+    const auto model = planned_model(exported.config, plan.request);
     options.layout = LayoutChoice::hf;
     options.tp_plan = rules;
     const auto planned = make_plan(exported.config, model, options);
@@ -162,7 +165,8 @@ TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
             "transformers does not run it: " + planned.feasibility.violations.front().message;
         return {};
     }
-    const auto again = lower(model, *planned.plan, plan.workload.dtype);
+    auto again = lower(model, *planned.plan, plan.workload.dtype);
+    if (training) again = training_program(again, *training, options.kernels);
     if (const auto found = found_differences(plan.program, again); !found.empty()) {
         out.refusal = fmt::format("no tp_plan gives this layout: {}", join(found, "; "));
         return {};
@@ -175,12 +179,19 @@ void export_hf(const ExportedPlan& exported, ExportDocument& out) {
     if (!out.refusal.empty()) return;
     const auto& plan = exported.plan;
     out.tp_plan = rules;
+    if (plan.request.training && plan.mesh.data_parallel() > 1) {
+        out.deviations.push_back(
+            fmt::format("this loads one TP group of the mesh {}; replicas and shards are "
+                        "accelerate's: export --to accelerate",
+                        mesh_text(plan.mesh)));
+    }
     const bool distributed = plan.request.plan.transformers == Transformers::v5_16;
     out.text = fmt::format(
         "# {} over {} GPUs, for transformers {}. Start with:\n"
         "#   torchrun --nproc-per-node {} this_file.py\n"
         "# Do not pass device_map: it and a TP plan conflict at loading.\n",
         plan.model_source, plan.tp, name_of(plan.request.plan.transformers), plan.tp);
+    for (const auto& deviation : out.deviations) out.text += "# " + deviation + "\n";
     out.text += "import torch\nfrom transformers import AutoModelForCausalLM";
     if (distributed) out.text += "\nfrom transformers.distributed import DistributedConfig";
     out.text += "\n\n" + python_dictionary(rules) + "\n";
@@ -215,16 +226,23 @@ void export_accelerate(const ExportedPlan& exported, ExportDocument& out) {
     const bool own = rules == rules_in_effect(exported.config, shipped, std::nullopt);
     if (!own) out.deviations.emplace_back("the model must be loaded with the tp_plan of --to hf");
     out.text = fmt::format(
-        "# torchrun --nproc-per-node {} train.py\n"
+        "# torchrun {} train.py\n"
         "from accelerate import Accelerator\n"
-        "from accelerate.parallelism_config import ParallelismConfig\n\n",
-        mesh.dp_replicate * mesh.dp_shard * mesh.tp);
+        "from accelerate.parallelism_config import ParallelismConfig\n{}\n",
+        torchrun_flags(exported.plan),
+        exported.plan.request.training ? "from accelerate.utils import "
+                                         "FullyShardedDataParallelPlugin, "
+                                         "GradientAccumulationPlugin\n"
+                                       : "");
+    if (exported.plan.request.training) note_training(exported.plan, out);
     for (const auto& deviation : out.deviations) out.text += "# " + deviation + "\n";
     out.text += fmt::format(
         "parallelism_config = ParallelismConfig(\n    dp_replicate_size={},\n  "
-        "  dp_shard_size={},\n    tp_size={},\n)\n"
-        "accelerator = Accelerator(parallelism_config=parallelism_config)\n",
+        "  dp_shard_size={},\n    tp_size={},\n)\n",
         mesh.dp_replicate, mesh.dp_shard, mesh.tp);
+    out.text += exported.plan.request.training
+                    ? training_accelerator(exported.plan)
+                    : "accelerator = Accelerator(parallelism_config=parallelism_config)\n";
 }
 
 }  // namespace tplan

@@ -29,6 +29,18 @@ TpPlan hf_tp_plan(const ExportedPlan& plan, ExportDocument& out);
 void compare_with_engine(const ExportedPlan& plan, const char* engine, bool tokens_too,
                          ExportDocument& out);
 
+/// What of a training plan accelerate does otherwise, as deviations; and the Accelerator with all
+/// that the plan fixes besides the mesh.
+void note_training(const PlanDocument& plan, ExportDocument& out);
+std::string training_accelerator(const PlanDocument& plan);
+
+/// The processes of a mesh for torchrun: "--nproc-per-node 8", "--nnodes 2 --nproc-per-node 8".
+std::string torchrun_flags(const PlanDocument& plan);
+
+/// What Megatron takes of a training plan besides the degree. It recomputes in another way where
+/// the plan does so selectively, which is a deviation.
+std::string megatron_training_flags(const PlanDocument& plan, ExportDocument& out);
+
 /// Does any layer hold whole experts?
 bool splits_experts(const ExportedPlan& plan);
 

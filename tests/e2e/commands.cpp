@@ -345,8 +345,8 @@ TEST_CASE("bad input gets one line that says where, what and what to do") {
     expect_failure({"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "zwei"}, 2, {"--tp"});
     expect_failure({"estimate", "llama-3.1-8b", "--hw", "h100-sxm"}, 2, {"--tp"});
     expect_failure(
-        {"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--phase", "train"}, 2,
-        {"--phase"});
+        {"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--mesh", "dp_shard=2"}, 2,
+        {"--mesh", "--phase train"});
     expect_failure({"frobnicate"}, 2, {"frobnicate"});
     expect_failure({"check", config("plan.json", R"({"schema": "tplan.plan/1"})")}, 2,
                    {"missing key"});

@@ -35,7 +35,7 @@ TEST_CASE("a query takes its dtypes from the model and refuses what cannot be") 
     CHECK_THAT(complaint(query), Contains("--context"));
     query.request.workload.context = 1;
     query.request.workload.phase = Phase::train;
-    CHECK_THAT(complaint(query), Contains("--phase"));
+    CHECK_THAT(complaint(query), Contains("--phase") && Contains("--mesh"));
 }
 
 TEST_CASE("a device_map excludes every plan, and a plan by hand beside the verdict") {

@@ -8,11 +8,12 @@ using Catch::Matchers::Contains;
 
 TEST_CASE("a refusal names model and degree, and for sizes the degrees that work") {
     const auto config = read_model_config(test::tiny_config("llama"), "tiny llama");
-    PlanOptions options;
+    PlanRequest request;
+    auto& options = request.plan;
     options.tp = 3;
     options.layout = LayoutChoice::hf;
     auto refusal =
-        refuse(config, options, judge(config, tp_verdict(config, options.transformers), options));
+        refuse(config, request, judge(config, tp_verdict(config, options.transformers), options));
     CHECK_THAT(refusal_text(refusal), Contains("TP 3 does not work: heads_not_divisible") &&
                                           Contains("; remedies: ") &&
                                           Contains("degrees that work: 1 2"));

@@ -155,6 +155,8 @@ TEST_CASE("fp8 products quantise where the device has fp8") {
     CHECK(quantise.seconds(1e6) == Catch::Approx(quantise.fixed + 1e6 * quantise.per_row));
 }
 
-TEST_CASE("training is refused, not guessed") {
-    CHECK_THROWS_AS(work_size({.phase = Phase::train}), Error);
+TEST_CASE("training counts every token as a prefill does") {
+    const auto train = work_size({.phase = Phase::train, .batch = 2, .input = 8});
+    CHECK_FALSE(train.decode);
+    CHECK(train.tokens == 16);
 }
