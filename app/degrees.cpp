@@ -30,7 +30,7 @@ const LayoutSpace& space_of(Degrees& degrees, int tp) {
     return *space;
 }
 
-CurvePoint priced(const Lowering& lowering, int tp, const Circumstance& around) {
+CurvePoint priced(const DegreeLayout& lowering, int tp, const Circumstance& around) {
     CurvePoint point;
     point.tp = tp;
     if (!lowering.program) {
@@ -53,7 +53,7 @@ CurvePoint priced(const Lowering& lowering, int tp, const Circumstance& around) 
 WorkedDegree searched(Degrees& degrees, int tp, const Circumstance& around) {
     auto found =
         search_layout(space_of(degrees, tp), *around.hardware, around.cost, around.workload);
-    auto made = std::make_shared<Lowering>();
+    auto made = std::make_shared<DegreeLayout>();
     made->plan = std::move(found.laid_out.plan);
     made->program = std::move(found.program);
     made->layout = std::move(found.layout);
@@ -95,7 +95,7 @@ Degrees degrees_of(const PlanDocument& plan, std::shared_ptr<const HardwareProfi
     settle(degrees, around);
     if (!plan.layout) return degrees;
     auto laid_out = apply_layout(*degrees.model, options_at(degrees, plan.tp), *plan.layout);
-    auto made = std::make_shared<Lowering>();
+    auto made = std::make_shared<DegreeLayout>();
     made->program = lower(laid_out.model, laid_out.plan, degrees.dtype);
     made->plan = std::move(laid_out.plan);
     made->layout = *plan.layout;
@@ -106,12 +106,12 @@ Degrees degrees_of(const PlanDocument& plan, std::shared_ptr<const HardwareProfi
     return degrees;
 }
 
-std::shared_ptr<const Lowering> given_layout(Degrees& degrees, int tp) {
+std::shared_ptr<const DegreeLayout> given_layout(Degrees& degrees, int tp) {
     auto& kept = degrees.given[tp];
     if (kept) return kept;
     auto options = options_at(degrees, tp);
     if (!options.tp_plan) options.layout = LayoutChoice::hf;
-    auto made = std::make_shared<Lowering>();
+    auto made = std::make_shared<DegreeLayout>();
     auto planned = make_plan(*degrees.config, *degrees.model, options);
     made->feasibility = std::move(planned.feasibility);
     if (planned.plan) {

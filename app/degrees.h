@@ -14,7 +14,7 @@ namespace tplan {
 
 /// One degree of a model. `plan` is there even when the degree is refused: as transformers would
 /// cut it.
-struct Lowering {
+struct DegreeLayout {
     Feasibility feasibility;
     std::optional<Plan> plan;
     std::optional<Program> program;          // empty when the degree does not work
@@ -33,7 +33,7 @@ struct CurvePoint {
 
 /// A degree in the layout that is best for it over one link.
 struct WorkedDegree {
-    std::shared_ptr<const Lowering> lowering;
+    std::shared_ptr<const DegreeLayout> lowering;
     CurvePoint point;
 };
 
@@ -52,7 +52,7 @@ struct Degrees {
     PlanOptions options;  // `tp` is not looked at
     DType dtype = DType::bf16;
     std::map<int, std::shared_ptr<const LayoutSpace>> spaces;
-    std::map<int, std::shared_ptr<const Lowering>> given;  // see given_layout()
+    std::map<int, std::shared_ptr<const DegreeLayout>> given;  // see given_layout()
 
     Circumstance around;  // that `worked` holds under: another one empties it
     std::map<std::pair<int, std::string>, WorkedDegree> worked;  // by degree and link
@@ -67,7 +67,7 @@ Degrees degrees_of(ModelConfig config, const PlanOptions& options, DType dtype);
 Degrees degrees_of(const PlanDocument& plan, std::shared_ptr<const HardwareProfile> hardware);
 
 /// A degree under the plan given by hand, or else under transformers' own.
-std::shared_ptr<const Lowering> given_layout(Degrees& degrees, int tp);
+std::shared_ptr<const DegreeLayout> given_layout(Degrees& degrees, int tp);
 
 /// A degree in the layout that the options ask for, priced over `around.cost.link`.
 const WorkedDegree& worked_degree(Degrees& degrees, int tp, const Circumstance& around);

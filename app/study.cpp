@@ -7,7 +7,6 @@ namespace tplan {
 namespace {
 
 constexpr int kEveryDegreeTo = 8;
-constexpr double kSure = 0.95;  // below it an answer says how sure it is
 
 std::size_t at(int index) {
     return static_cast<std::size_t>(index);

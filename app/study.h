@@ -37,7 +37,7 @@ struct Study {
     std::shared_ptr<const HardwareProfile> hardware;
     PlanRequest request;  // `plan.tp` is the degree; `cost.link` is never empty
     int most = 1;         // GPUs there are
-    std::shared_ptr<const Lowering> lowered;
+    std::shared_ptr<const DegreeLayout> lowered;
     CompiledProgram compiled;
     std::vector<std::vector<PricedStep>> steps;  // [section][step] of the program
     std::optional<Totals> totals;                // empty when the degree does not work

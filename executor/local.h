@@ -57,12 +57,12 @@ struct WeightInstance {
 WeightInstance resolve(const WeightRef& ref, const Program& program, int section, int layer);
 
 /// Where a buffer lies: outputs of one linear share an allocation, column after column.
-struct Place {
+struct BufferPlace {
     int allocation = -1;
     std::int64_t column = 0;
 };
 struct BufferPlaces {
-    std::vector<Place> places;         // one per buffer
+    std::vector<BufferPlace> places;   // one per buffer
     std::vector<std::int64_t> widths;  // of the allocations, in elements per row
     std::vector<int> first;            // a buffer of each allocation: all have the same rows
 };

@@ -74,7 +74,7 @@ void RankProgram::place() {
         Matrix m{nullptr, rows.extent, places.widths[i], places.widths[i],
                  backend_.activation_dtype(setup_.dtype)};
         memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes()),
-                                        MemoryUse::exchanged));
+                                        MemoryKind::exchanged));
         m.data = memory_.back().get();
         allocations.push_back(m);
     }

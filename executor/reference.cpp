@@ -155,7 +155,7 @@ Value with_cache(const Call& c, const Value& fresh, bool values, std::int64_t se
     return all;
 }
 
-/// One query head of one sequence. `q_first`, `out_first`: its columns.
+/// One query head of one sequence.
 void attend(Call& c, std::int64_t sequence, std::int64_t head, const Value& keys,
             const Value& values) {
     const auto& spec = *c.op.spec.attention;
@@ -367,13 +367,11 @@ Outputs run_reference(const Model& model, const Workload& workload, const Weight
         }
         if (block.input >= 0) values[at(block.input)] = std::move(stream);
         for (const auto& op : block.ops) {
-            Call call{op, workload, ids, seed, use.layer, {}, {}, {}, {}};
+            Call call{op, workload, ids, seed, use.layer, {}, {}, {}};
             for (const int i : op.inputs) call.in.push_back(&values[at(i)]);
             for (const int i : op.outputs) call.out.push_back(&values[at(i)]);
-            for (std::size_t slot = 0; slot < op.weights.size(); ++slot) {
+            for (std::size_t slot = 0; slot < op.weights.size(); ++slot)
                 call.weights.push_back(load(model, block, op, slot, use.layer, weights));
-                call.shapes.push_back(block.tensors[at(op.weights[slot])].shape);
-            }
             compute(call);
         }
         stream = std::move(values[at(block.output)]);

@@ -31,7 +31,6 @@ struct Call {
     int layer;
     std::vector<const Value*> in;
     std::vector<Value> weights;
-    std::vector<std::vector<std::int64_t>> shapes;  // of the weights
     std::vector<Value*> out;
 
     /// Position in its sequence of the token in a row.

@@ -313,32 +313,30 @@ void split_columns(const BoundStep& s, float*) {
 
 struct Kernel {
     OpKind kind;
-    void (*run)(const BoundStep&, float* scratch);  // null: see `missing`
-    std::string_view missing;
+    void (*run)(const BoundStep&, float* scratch);  // null: a collective, the communicator's
 };
-constexpr std::string_view kCommunication = "collectives go through the communicator";
 constexpr std::array kKernels = {
-    Kernel{OpKind::embedding, embedding, {}},
-    Kernel{OpKind::position_embedding, position_embedding, {}},
-    Kernel{OpKind::linear, linear, {}},
-    Kernel{OpKind::norm, norm, {}},
-    Kernel{OpKind::add, add, {}},
-    Kernel{OpKind::add_norm, add_norm, {}},
-    Kernel{OpKind::rope, rope, {}},
-    Kernel{OpKind::unpack_qkv, unpack_qkv, {}},
-    Kernel{OpKind::attention, attention, {}},
-    Kernel{OpKind::activation, activation, {}},
-    Kernel{OpKind::multiply, multiply, {}},
-    Kernel{OpKind::select_last, select_last, {}},
-    Kernel{OpKind::scale, scale, {}},
-    Kernel{OpKind::split_columns, split_columns, {}},
-    Kernel{OpKind::moe_router, run_router, {}},
-    Kernel{OpKind::moe_experts, run_experts, {}},
-    Kernel{OpKind::all_reduce, nullptr, kCommunication},
-    Kernel{OpKind::all_gather, nullptr, kCommunication},
-    Kernel{OpKind::reduce_scatter, nullptr, kCommunication},
-    Kernel{OpKind::all_to_all, nullptr, kCommunication},
-    Kernel{OpKind::slice, slice, {}},
+    Kernel{OpKind::embedding, embedding},
+    Kernel{OpKind::position_embedding, position_embedding},
+    Kernel{OpKind::linear, linear},
+    Kernel{OpKind::norm, norm},
+    Kernel{OpKind::add, add},
+    Kernel{OpKind::add_norm, add_norm},
+    Kernel{OpKind::rope, rope},
+    Kernel{OpKind::unpack_qkv, unpack_qkv},
+    Kernel{OpKind::attention, attention},
+    Kernel{OpKind::activation, activation},
+    Kernel{OpKind::multiply, multiply},
+    Kernel{OpKind::select_last, select_last},
+    Kernel{OpKind::scale, scale},
+    Kernel{OpKind::split_columns, split_columns},
+    Kernel{OpKind::moe_router, run_router},
+    Kernel{OpKind::moe_experts, run_experts},
+    Kernel{OpKind::all_reduce, nullptr},
+    Kernel{OpKind::all_gather, nullptr},
+    Kernel{OpKind::reduce_scatter, nullptr},
+    Kernel{OpKind::all_to_all, nullptr},
+    Kernel{OpKind::slice, slice},
 };
 static_assert(kKernels.size() == enum_names(OpKind{}).size());
 
@@ -352,8 +350,6 @@ const Kernel& kernel_of(OpKind kind) {
 
 std::string kernel_refusal(const Step& step, DType weights) {
     if (is_collective(step.kind)) return {};
-    const auto& kernel = kernel_of(step.kind);
-    if (kernel.run == nullptr) return std::string(kernel.missing);
     const auto& spec = step.spec;
     if (step.kind == OpKind::moe_router && !spec.routing)
         return "the step does not say how it routes";

@@ -7,7 +7,7 @@
 namespace tplan::cpu {
 
 /// Matrix products of a rank. Which engine runs a shape, and in which form it wants the weights, is
-/// decided here (executor notes, "dispatch rule"): one row of fp32 goes to Eigen's matrix-vector
+/// decided here: one row of fp32 goes to Eigen's matrix-vector
 /// product, which streams plain weights at memory speed; everything else to oneDNN with weights
 /// packed once, or to Eigen where oneDNN is not built in.
 struct LinearWeights;
