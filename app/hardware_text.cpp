@@ -1,5 +1,7 @@
 #include "app/hardware_text.h"
 
+#include "app/calibrate.h"
+
 #include <algorithm>
 #include <set>
 
@@ -101,13 +103,7 @@ std::string hardware_text(const HardwareProfile& hardware) {
         add(key, figure ? fmt::format("{}", found->get<double>()) : "see --json", key);
     }
     text += format_table(rows);
-    const auto& tables = hardware.tables;
-    if (!tables.empty()) {
-        text += fmt::format(
-            "\nmeasured points: {} GEMM, {} attention, {} elementwise, {} collectives\n",
-            tables.gemm.size(), tables.attention.size(), tables.elementwise.size(),
-            tables.collectives.size());
-    }
+    if (!hardware.tables.empty()) text += "\n" + tables_text(hardware);
     return text;
 }
 

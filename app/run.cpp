@@ -220,7 +220,13 @@ Validation run_program(const PlanDocument& plan, const Program& program,
     try {
         tell(0.05, "comparing the numbers with one rank");
         const auto agreement = runner.check();
-        result.numerics.ranks_agree = agreement.ranks_agree && agreement.finite;
+        auto& numerics = result.numerics;
+        numerics.ranks_agree = agreement.ranks_agree && agreement.finite;
+        if (!agreement.finite) {
+            numerics.disagreement = "not a finite number: " + agreement.not_finite;
+        } else if (!agreement.ranks_agree) {
+            numerics.disagreement = "the ranks' results differ after " + agreement.disagreement;
+        }
         const auto outputs = runner.outputs();
         if (one) {
             one->run();

@@ -257,8 +257,7 @@ std::vector<std::string> verdict_reasons(const Measured& measured, const Numeric
     std::vector<std::string> reasons;
     switch (judge_run(measured, numerics, comparison)) {
         case RunVerdict::numerics_failed:
-            if (!numerics.ranks_agree)
-                reasons.emplace_back("the ranks' results differ, or are not finite");
+            if (!numerics.ranks_agree) reasons.push_back(numerics.disagreement);
             for (const auto& check : numerics.reference) {
                 if (check.pass) continue;
                 reasons.push_back(fmt::format("{}: {:.2g} of the largest value, {:.0e} allowed",

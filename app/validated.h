@@ -116,7 +116,8 @@ struct NumericsCheck {
 
 struct Numerics {
     double max_abs_diff = 0, max_rel_diff = 0, tolerance = 0;  // the worst of the references
-    bool ranks_agree = false;  // bitwise equal after every all-reduce
+    bool ranks_agree = false;  // bitwise equal after every all-reduce, and finite
+    std::string disagreement;  // the first step where they are not; empty when they agree
     std::vector<NumericsCheck> reference;
     bool pass = false;
     static void fields(auto& self, auto&& field) {
@@ -124,6 +125,7 @@ struct Numerics {
         field("max_rel_diff", self.max_rel_diff);
         field("tolerance", self.tolerance);
         field("ranks_agree", self.ranks_agree);
+        field("disagreement", self.disagreement);
         field("reference", self.reference);
         field("pass", self.pass);
     }

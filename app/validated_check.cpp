@@ -7,8 +7,6 @@
 namespace tplan {
 namespace {
 
-constexpr std::size_t kMostDifferences = 50;
-
 /// Measured times as a file has them: beyond these a quotient of two would not be a number.
 struct TimeCheck {
     std::vector<Difference> differences;

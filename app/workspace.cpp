@@ -231,16 +231,6 @@ void open_plan(Workspace& workspace, const std::string& path) {
     recompute(workspace);
 }
 
-bool is_plan(const std::string& path) {
-    std::error_code ignored;
-    if (!std::filesystem::is_regular_file(path, ignored)) return false;
-    const auto document = load_json(path);
-    if (!document.is_object()) return false;
-    const auto schema = document.find("schema");
-    return schema != document.end() && schema->is_string() &&
-           (*schema == "tplan.plan/1" || *schema == "tplan.validated/1");
-}
-
 PlanDocument plan_of(const Workspace& workspace) {
     const auto& inputs = workspace.inputs;
     auto result = make_plan_document(*inputs.config, *inputs.hardware, inputs.request);
@@ -298,7 +288,7 @@ void do_action(Workspace& workspace, const Action& action) {
             workspace.baseline.reset();
             break;
         case ActionKind::open:
-            if (is_plan(action.text)) {
+            if (is_plan_file(action.text)) {
                 open_plan(workspace, action.text);
             } else {
                 change(workspace, {ActionKind::set_model, action.text});

@@ -19,8 +19,8 @@ struct Error : std::runtime_error {
 /// The answer is no: one reason why a degree or layout is infeasible. A value, never thrown. Exit
 /// code 1.
 struct Violation {
-    std::string code;  // heads_not_divisible, kv_heads_not_divisible, ffn_not_divisible, ... (spec
-                       // of the JSON)
+    std::string code;     // heads_not_divisible, kv_heads_not_divisible, ffn_not_divisible, ..: see
+                          // Violation in data/schema.md
     std::string subject;  // the module or parameter concerned, "layers.*.self_attn.k_proj"
     std::string need;     // "num_key_value_heads % tp == 0"
     std::string have;     // "8 % 3 = 2"

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kNeighbours = 6;  // points that inverse distance weighting mixes
 
-/// Lists are sorted, so equal values are neighbours.
+/// Sorted, each value once.
 std::vector<double> distinct(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     values.erase(std::unique(values.begin(), values.end()), values.end());

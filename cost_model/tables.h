@@ -6,10 +6,9 @@
 
 #include "cost_model/hardware.h"
 
-/// Measured points made ready for pricing. A product or an attention keeps the analytic formula and
-/// corrects it by the measured residual log(measured / analytic), interpolated over the logarithms
-/// of the shape and held constant beyond the grid; a pass over memory and a collective follow the
-/// measured time itself, straight in bytes. Every lookup at a measured point returns that point.
+/// Measured points made ready for pricing: a pass over memory follows the measured time itself,
+/// straight in bytes. Products, attention, experts and collectives have files of their own. Every
+/// lookup at a measured point returns that point.
 
 namespace tplan {
 

@@ -219,8 +219,11 @@ std::vector<Difference> recompute(const Json& document, const PlanDocument& plan
 
 std::string first_of(const std::vector<Difference>& differences) {
     const auto& first = differences.front();
-    return fmt::format("{}{} values differ, the first at {}: found {}, expected {}",
-                       differences.size(), differences.size() < kMostDifferences ? "" : " or more",
+    const auto count = differences.size();
+    return fmt::format("{} at {}: found {}, expected {}",
+                       count == 1 ? "1 value differs,"
+                                  : fmt::format("{}{} values differ, the first", count,
+                                                count < kMostDifferences ? "" : " or more"),
                        first.path, first.found, first.expected);
 }
 

@@ -13,8 +13,6 @@ namespace {
 constexpr double kDeviations90 = 1.6449;
 /// Of the variance of two degrees' errors in one kind of op, what both have in common.
 constexpr double kSharedError = 0.8;
-/// A call is close below this probability.
-constexpr double kSure = 0.95;
 constexpr std::size_t kKinds = enum_names(CostKind{}).size();
 
 double bound_of(const PlanRequest& request) {

@@ -21,6 +21,9 @@ struct Candidate {
     const Totals& totals() const { return planned.totals; }
 };
 
+/// A call is close below this probability.
+constexpr double kSure = 0.95;
+
 /// Groups of `tp` GPUs that go into those of the request; one where a degree was asked for.
 int replicas_of(int tp, const PlanRequest& request);
 

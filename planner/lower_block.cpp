@@ -1,5 +1,7 @@
 #include "planner/lower_block.h"
 
+#include "cost_model/op_cost.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -26,10 +28,6 @@ bool is_communicating(const Op& op, const Style& style) {
 
 }  // namespace
 
-DType activation_dtype(DType dtype) {
-    return dtype == DType::fp8 || dtype == DType::mxfp4 ? DType::bf16 : dtype;
-}
-
 int Lowering::add_buffer(Buffer buffer) {
     const auto found = std::find(program.buffers.begin(), program.buffers.end(), buffer);
     if (found != program.buffers.end()) return static_cast<int>(found - program.buffers.begin());
@@ -42,7 +40,7 @@ DType Lowering::weight_dtype(const Tensor& tensor, OpKind reader, bool in_layer)
     if (quantised || tensor.scales_of) return tensor.dtype;
     const bool product = reader == OpKind::linear || reader == OpKind::moe_experts;
     const bool matrix = product && in_layer && tensor.shape.size() > 1;
-    return matrix ? dtype : activation_dtype(dtype);
+    return matrix ? dtype : stored_dtype(dtype);
 }
 
 int Lowering::add_tensor(const Block& block, const Tensor& tensor, const TensorPlan& cut,
@@ -125,7 +123,7 @@ LoweredValue BlockLowering::append_reshard(int of, const LoweredValue& value, co
               .inputs = {value.buffer},
               .rows = what.rows,
               .n = what.width,
-              .dtype = activation_dtype(shared_.dtype)};
+              .dtype = stored_dtype(shared_.dtype)};
     if (kind == OpKind::slice) {
         step.n = largest_width(to, what.width);
     } else {
@@ -250,7 +248,7 @@ void BlockLowering::set_weights(const Op& op, Step& step, LoweredValue& out) {
         }
     }
     step.weight_bytes = weight_bytes(op);
-    step.weight_dtype = activation_dtype(shared_.dtype);
+    step.weight_dtype = stored_dtype(shared_.dtype);
     if (!step.weights.empty())
         step.weight_dtype = shared_.program.tensors[at(step.weights[0].tensor)].dtype;
 }
@@ -286,8 +284,8 @@ void BlockLowering::add_partial_sums_first(std::size_t position, const OpFlow& r
                  .outputs = {sum.buffer},
                  .rows = what.rows,
                  .n = what.width,
-                 .weight_dtype = activation_dtype(shared_.dtype),
-                 .dtype = activation_dtype(shared_.dtype)};
+                 .weight_dtype = stored_dtype(shared_.dtype),
+                 .dtype = stored_dtype(shared_.dtype)};
     section_.steps.push_back(std::move(partial));
     const auto& to = rule.outputs[0];
     sum = append_reshard(op.inputs[1], sum, to, *reshard(sum.layout, to));
@@ -301,8 +299,8 @@ void BlockLowering::add_partial_sums_first(std::size_t position, const OpFlow& r
               .spec = op.spec,
               .rows = what.rows,
               .n = what.width,
-              .weight_dtype = activation_dtype(shared_.dtype),
-              .dtype = activation_dtype(shared_.dtype)};
+              .weight_dtype = stored_dtype(shared_.dtype),
+              .dtype = stored_dtype(shared_.dtype)};
     section_.steps.push_back(std::move(step));
     value(op.outputs[0]) = std::move(out);
 }
@@ -321,7 +319,7 @@ void BlockLowering::lower_op(std::size_t position, const OpFlow& rule) {
               .inputs = inputs,
               .spec = local_spec(op, rule),
               .rows = activation(op.outputs[0]).rows,
-              .dtype = activation_dtype(shared_.dtype)};
+              .dtype = stored_dtype(shared_.dtype)};
     for (std::size_t i = 0; i < op.outputs.size(); ++i) {
         LoweredValue out{.buffer = output_buffer(op, position, i, rule.outputs[i], inputs),
                          .layout = rule.outputs[i]};

@@ -14,9 +14,6 @@
 
 namespace tplan {
 
-/// fp8 names the products' type; what flows between them stays bf16.
-DType activation_dtype(DType dtype);
-
 /// Everything the blocks share.
 struct Lowering {
     const Model& model;

@@ -95,7 +95,7 @@ struct Feasibility {
 /// The first violation in words, for a line of its own.
 std::string first_message(const Feasibility& feasibility);
 
-/// Judges the model's plan as transformers runs it (spec of `feasible`): heads and KV heads where
+/// Judges the model's plan as transformers runs it: heads and KV heads where
 /// q/k/v are split and not gathered, packed halves, a gathered vocabulary, experts under expert
 /// parallelism, a cut quantisation block. Every violation is listed. Plain uneven splits that run
 /// are notes. Works without a graph too, from the configuration and the plan's keys; tp 1 is always
