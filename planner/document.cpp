@@ -247,6 +247,7 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.options.collectives.value = collectives_of(hardware, cost);
     estimate.layout = options.layout;
     estimate.kernels = options.kernels;
+    estimate.sampling = options.sampling;
     estimate.step = totals.step;
     estimate.interval_90 = totals.interval_90;
     (workload.phase == Phase::decode ? estimate.tpot_isolated : estimate.ttft_isolated).value =

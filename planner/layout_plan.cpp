@@ -80,8 +80,10 @@ int entry_for(const std::vector<BlockLayout>& layout, const BlockUse& use) {
 
 }  // namespace
 
-LaidOut apply_layout(const Model& model, const PlanOptions& options,
+LaidOut apply_layout(const Model& plain, const PlanOptions& options,
                      const std::vector<BlockLayout>& layout) {
+    std::optional<Model> kept;
+    const auto& model = with_sampling(plain, options, kept);
     LaidOut laid_out{.model = model, .plan = {}};
     laid_out.plan.options = options;
     laid_out.plan.styles = shared_styles();

@@ -18,9 +18,15 @@ bool ties_embedding(const Model& model) {
 
 }  // namespace
 
-LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DType dtype) {
+LayoutSpace make_layout_space(const Model& plain, const PlanOptions& options, DType dtype) {
     LayoutSpace space;
-    space.model = &model;
+    std::optional<Model> kept;
+    space.model = &with_sampling(plain, options, kept);
+    if (kept) {
+        space.sampled = std::make_shared<const Model>(std::move(*kept));
+        space.model = space.sampled.get();
+    }
+    const auto& model = *space.model;
     space.options = options;
     space.tied_modes = ties_embedding(model) ? 3 : 1;
     space.blocks.resize(model.blocks.size());

@@ -125,7 +125,7 @@ LoweredValue BlockLowering::append_reshard(int of, const LoweredValue& value, co
               .inputs = {value.buffer},
               .rows = what.rows,
               .n = what.width,
-              .dtype = activation_dtype(shared_.dtype)};
+              .dtype = dtype_of(what)};
     if (kind == OpKind::slice) {
         step.n = largest_width(to, what.width);
     } else {
@@ -321,7 +321,8 @@ void BlockLowering::lower_op(std::size_t position, const OpFlow& rule) {
               .inputs = inputs,
               .spec = local_spec(op, rule),
               .rows = activation(op.outputs[0]).rows,
-              .dtype = activation_dtype(shared_.dtype)};
+              .dtype = op.inputs.empty() ? activation_dtype(shared_.dtype)
+                                         : dtype_of(activation(op.inputs[0]))};
     for (std::size_t i = 0; i < op.outputs.size(); ++i) {
         LoweredValue out{.buffer = output_buffer(op, position, i, rule.outputs[i], inputs),
                          .layout = rule.outputs[i]};

@@ -62,6 +62,9 @@ class BlockLowering {
     const Activation& activation(int i) const {
         return block_.activations[static_cast<std::size_t>(i)];
     }
+    DType dtype_of(const Activation& what) const {
+        return what.dtype.value_or(activation_dtype(shared_.dtype));
+    }
     const std::vector<TensorPlan>& cuts() const { return shared_.plan.tensors[index_]; }
     void bind_tensor(std::size_t tensor);
     int bound_tensor(int tensor) const { return tensors_[static_cast<std::size_t>(tensor)]; }

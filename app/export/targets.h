@@ -32,4 +32,7 @@ void compare_with_engine(const ExportedPlan& plan, const char* engine, bool toke
 /// Does any layer hold whole experts?
 bool splits_experts(const ExportedPlan& plan);
 
+/// Does the head gather candidates of every rank instead of logits?
+bool gathers_candidates(const ExportedPlan& plan);
+
 }  // namespace tplan

@@ -158,3 +158,12 @@ TEST_CASE("fp8 products quantise where the device has fp8") {
 TEST_CASE("training is refused, not guessed") {
     CHECK_THROWS_AS(work_size({.phase = Phase::train}), Error);
 }
+
+TEST_CASE("the largest are found in one reading; their pairs are fp32") {
+    test::ProgramBuilder b(2, DType::bf16, DType::bf16);
+    const int logits = b.buffer("logits", 16, true, Rows::sequences);
+    const int own = b.buffer("own", 4, true, Rows::sequences);
+    const auto shape = step_shape(b.step(OpKind::largest, "own", {logits}, {own}), b.program);
+    CHECK(bytes(shape, work_size({.batch = 3})) == 3 * (8 * 2 + 2 * 4));
+    CHECK(flops(shape, work_size({.batch = 3})) == 3 * 8);
+}
