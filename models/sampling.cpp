@@ -34,9 +34,9 @@ void keep_largest(Block& block, std::string_view name, std::int64_t count) {
 
 const Model& with_sampling(const Model& model, Sampling sampling, int tp,
                            std::optional<Model>& kept) {
+    if (sampling != Sampling::greedy) return model;
     const auto& head = model.blocks.back();
-    const bool chooses = !head.ops.empty() && head.ops.back().kind == OpKind::largest;
-    if (sampling != Sampling::greedy || chooses) return model;
+    if (!head.ops.empty() && head.ops.back().kind == OpKind::largest) return model;
     const auto vocab = head.activations[static_cast<std::size_t>(head.output)].width;
     if (vocab > kMostIndices) {
         throw Error("--sampling",
