@@ -36,6 +36,27 @@ std::string machine_text(const Estimate& estimate) {
     return text;
 }
 
+/// What the head gathers, as the priced program does it.
+std::string sampling_text(const Estimate& estimate) {
+    const auto gather = fmt::format("{}.{}", kCandidates, name_of(OpKind::all_gather));
+    const bool own =
+        std::ranges::any_of(estimate.ops, [&](const OpEstimate& op) { return op.name == gather; });
+    switch (estimate.sampling) {
+        case Sampling::greedy:
+            if (own) return "sampling greedy: the head gathers the best candidate of every rank";
+            if (estimate.tp == 1) return "sampling greedy: one rank, nothing is gathered";
+            if (estimate.layout == LayoutChoice::hf)
+                return "sampling greedy: the model's own plan gathers all logits all the same";
+            return "sampling greedy: every rank has all logits";
+        case Sampling::top_p:
+            return "sampling top-p: the head gathers all logits, no share of which is sure to "
+                   "hold the nucleus";
+        case Sampling::logits:
+            break;
+    }
+    return "sampling logits: the head gathers all of them";
+}
+
 /// What was asked for and what was not: the defaults that the figures rest on.
 std::string settings_text(const Estimate& estimate) {
     const auto& work = estimate.workload;
@@ -46,7 +67,7 @@ std::string settings_text(const Estimate& estimate) {
                             work.cached_tokens(), name_of(work.dtype), name_of(work.kv_dtype),
                             name_of(estimate.kernels), name_of(estimate.layout));
     text += machine_text(estimate);
-    text += "; sampling logits: the head gathers all of them";
+    text += "; " + sampling_text(estimate);
     if (work.dtype == DType::fp8)
         text += fmt::format("; {} activation scales", options.quant_dynamic ? "dynamic" : "static");
     return text + "\n";

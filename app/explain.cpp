@@ -132,7 +132,10 @@ std::vector<MemoryLine> explain_memory(const Study& study) {
                      "layers; a sliding window keeps no more than it sees",
                      work.batch, work.cached_tokens(), bytes_of(work.kv_dtype))},
         {"activations", memory.activations, "the widest moment of any section"},
-        {"logits", memory.logits, "outputs of the head and an fp32 copy of the last"},
+        {"logits", memory.logits,
+         study.request.plan.sampling == Sampling::greedy
+             ? "outputs of the head and its candidates, pairs in fp32"
+             : "outputs of the head and an fp32 copy of the last"},
         {"communication", memory.communication, "buffers of the collectives; none on one rank"},
         {"workspace", memory.workspace, "libraries' scratch, from the profile"},
         {"total", memory.total,
@@ -223,6 +226,8 @@ std::string command_line(const Study& study, std::string_view command) {
         add_flag(text, "--layout", std::string(name_of(request.plan.layout)));
     if (request.plan.kernels != Kernels::served)
         add_flag(text, "--kernels", std::string(name_of(request.plan.kernels)));
+    if (request.plan.sampling != Sampling::logits)
+        add_flag(text, "--sampling", std::string(name_of(request.plan.sampling)));
     if (request.cost.nodes != 1) add_flag(text, "--nodes", std::to_string(request.cost.nodes));
     if (request.cost.collectives.value)
         add_flag(text, "--collectives", std::string(name_of(*request.cost.collectives.value)));

@@ -19,10 +19,11 @@ std::string head(const Study& study) {
                             study.request.plan.tp, escaped(study.hardware->name));
     text += fmt::format(
         "<p class=\"muted\">{}, batch {}, {} {}, {}, KV cache {}, over {}, layout "
-        "{}, kernels {}</p>\n",
+        "{}, kernels {}, sampling {}</p>\n",
         name_of(work.phase), work.batch, decode ? "context" : "input", work.cached_tokens(),
         name_of(work.dtype), name_of(work.kv_dtype), study.request.cost.link,
-        name_of(study.request.plan.layout), name_of(study.request.plan.kernels));
+        name_of(study.request.plan.layout), name_of(study.request.plan.kernels),
+        name_of(study.request.plan.sampling));
     text += "<p class=\"answer\">" + escaped(study.answer) + "</p>\n";
     for (std::size_t i = 1; i < study.curves.size(); ++i) {
         text += "<p>" + escaped(answer_sentence(study.curves[i], work, *study.hardware)) + "</p>\n";

@@ -104,8 +104,10 @@ NumericsCheck against_reference(const PlanDocument& plan, const RunRequest& requ
     runner.run();
     const auto outputs = runner.outputs();
     const auto tokens = synthetic_tokens(request.seed, workload.rows(Rows::tokens), small.vocab);
+    std::optional<Model> kept;
+    const auto& whole = with_sampling(model, plan.request.plan.sampling, 1, kept);
     const auto expected =
-        run_reference(model, workload, synthetic_weights(request.seed), tokens, request.seed);
+        run_reference(whole, workload, synthetic_weights(request.seed), tokens, request.seed);
     return check_of("small copy of the model against the scalar reference", outputs, expected);
 }
 
@@ -230,8 +232,9 @@ Validation run_program(const PlanDocument& plan, const Program& program,
         const auto outputs = runner.outputs();
         if (one) {
             one->run();
+            const auto* what = outputs.chosen ? "tokens and their logits" : "logits";
             result.numerics.reference.push_back(check_of(
-                fmt::format("logits of TP {} against TP 1", plan.tp), outputs, one->outputs()));
+                fmt::format("{} of TP {} against TP 1", what, plan.tp), outputs, one->outputs()));
         }
         measure(plan, request, runner, one ? &*one : nullptr, measured);
     } catch (const Error& failure) {

@@ -87,6 +87,24 @@ std::vector<bool> carried_buffers(const Program& program) {
     return carried;
 }
 
+/// Whether the program ends in the choice of tokens, not in logits.
+bool chooses_tokens(const Program& program) {
+    if (program.order.empty()) return false;
+    const auto& head = program.sections[index(program.order.back())];
+    return !head.steps.empty() && head.steps.back().kind == OpKind::largest;
+}
+
+/// Bytes per element of a buffer of the head: candidates are fp32 whatever the logits are.
+double element_bytes(const Program& program, int buffer, double activation) {
+    for (const auto& step : program.sections[index(program.order.back())].steps) {
+        const auto& out = step.outputs;
+        if (std::find(out.begin(), out.end(), buffer) == out.end()) continue;
+        if (step.kind == OpKind::largest) return bytes_of(DType::fp32);
+        if (is_collective(step.kind)) return bytes_of(stored_dtype(step.dtype));
+    }
+    return activation;
+}
+
 /// Columns of a rank for each row of the whole; a share of the rows counts as a share of columns.
 double local_columns(const Buffer& buffer) {
     const auto width = static_cast<double>(largest_width(buffer.layout, buffer.width));
@@ -233,9 +251,11 @@ MemoryTerms memory_terms(const Program& program) {
             buffer.rows == Rows::tokens ? terms.logits_per_token : terms.logits_per_sequence;
         bytes += local_columns(buffer) * element;
     };
-    for (const int b : logits) add_logits(program.buffers[index(b)], terms.activation);
-    // Sampling works on a copy of the final logits in fp32.
-    if (!logits.empty()) add_logits(program.buffers[index(logits.front())], bytes_of(DType::fp32));
+    for (const int b : logits)
+        add_logits(program.buffers[index(b)], element_bytes(program, b, terms.activation));
+    // Sampling works on a copy of the final logits in fp32; the largest is found as they are.
+    if (!logits.empty() && !chooses_tokens(program))
+        add_logits(program.buffers[index(logits.front())], bytes_of(DType::fp32));
     return terms;
 }
 

@@ -58,6 +58,11 @@ double pass_bytes(const StepShape& s, const WorkSize& w) {
     return s.weight_bytes + w.rows(s.rows) * (s.in_columns + s.out_columns) * s.activation;
 }
 
+/// Every value is read; the (value, index) pairs written are fp32.
+double largest_bytes(const StepShape& s, const WorkSize& w) {
+    return w.rows(s.rows) * (s.in_columns * s.activation + s.out_columns * bytes_of(DType::fp32));
+}
+
 /// Only the selected rows are read.
 double select_bytes(const StepShape& s, const WorkSize& w) {
     return 2 * w.batch * s.out_columns * s.activation;
@@ -134,6 +139,7 @@ constexpr std::array kOpCosts = {
     OpCost{OpKind::split_columns, CostKind::elementwise, Engine::none, none, pass_bytes},
     OpCost{OpKind::moe_router, CostKind::moe, Engine::product, linear_flops, linear_bytes},
     OpCost{OpKind::moe_experts, CostKind::moe, Engine::product, moe_flops, moe_bytes},
+    OpCost{OpKind::largest, CostKind::elementwise, Engine::none, pass_flops, largest_bytes},
     OpCost{OpKind::all_reduce, CostKind::all_reduce, Engine::none, none, reduce_bytes},
     OpCost{OpKind::all_gather, CostKind::all_gather, Engine::none, none, reduce_bytes},
     OpCost{OpKind::reduce_scatter, CostKind::reduce_scatter, Engine::none, none, reduce_bytes},

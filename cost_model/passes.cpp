@@ -21,9 +21,11 @@ const PassModel* find_row(const std::vector<PassModel>& models, OpKind op) {
 }
 
 /// The op whose kernel stands for this one where it has no row: one that moves rows in the same
-/// way, which is one of the same document kind but for select_last, a lookup of rows.
+/// way, which is one of the same document kind but for select_last, a lookup of rows, and largest,
+/// which reduces every row as a norm does.
 OpKind stand_in(OpKind op) {
     if (op == OpKind::select_last) return OpKind::embedding;
+    if (op == OpKind::largest) return OpKind::norm;
     switch (op_cost(op).kind) {
         case CostKind::norm:
             return OpKind::norm;
@@ -73,7 +75,8 @@ PassPricer make_pass_pricer(const HardwareProfile& hardware, OpKind op, double c
             .fixed_bytes_time = fixed_bytes * per_byte,
             .overlap = row->overlap,
             .half_width = std::min(row->half_width * (own ? 1 : kUnmeasuredOp), kWidest),
-            .inside = of_kind && !transferred,
+            // No norm is as wide as a vocabulary.
+            .inside = of_kind && op != OpKind::largest && !transferred,
             .transferred = transferred};
 }
 

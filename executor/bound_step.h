@@ -56,7 +56,7 @@ struct BoundStep {
 
     Split from, to;              // collectives and slice: how input and output are cut
     std::int64_t width = 0;      // their full columns
-    std::vector<Slice> columns;  // slice: those of the input that are kept
+    std::vector<Slice> columns;  // slice, largest: those of the whole that are kept, or held
 };
 
 }  // namespace tplan

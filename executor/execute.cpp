@@ -296,6 +296,17 @@ RankChecks Runner::check() {
     return judge(traces, s.steps);
 }
 
+Outputs chosen_tokens(const Outputs& pairs) {
+    assert(pairs.width > 0 && pairs.width % 2 == 0);
+    Outputs tokens{.rows = pairs.rows, .width = 1, .values = {}, .greedy = {}, .chosen = true};
+    for (std::int64_t row = 0; row < pairs.rows; ++row) {
+        const auto first = static_cast<std::size_t>(row * pairs.width);
+        tokens.values.push_back(pairs.values[first]);
+        tokens.greedy.push_back(static_cast<std::int32_t>(pairs.values[first + 1]));
+    }
+    return tokens;
+}
+
 Outputs Runner::outputs(int rank) const {
     auto& s = *state_;
     const int index = s.step(s.steps.back()).outputs.back();
@@ -326,6 +337,7 @@ Outputs Runner::outputs(int rank) const {
             column += slice.extent;
         }
     }
+    if (s.step(s.steps.back()).kind == OpKind::largest) return chosen_tokens(outputs);
     for (std::int64_t row = 0; row < outputs.rows; ++row) {
         const auto begin = outputs.values.begin() + row * outputs.width;
         const auto best = std::max_element(begin, begin + outputs.width);

@@ -61,7 +61,13 @@ struct Outputs {
     std::int64_t rows = 0, width = 0;
     std::vector<float> values;         // [rows, width]; logits in a language model
     std::vector<std::int32_t> greedy;  // per row: column of the largest value, the first of equals
+    /// The program itself chose `greedy`; `values` are the logits of those alone, width 1.
+    bool chosen = false;
 };
+
+/// Outputs of a program that ends in OpKind::largest from its (value, index) pairs: the first of
+/// every row. Requires an even width above 0.
+Outputs chosen_tokens(const Outputs& pairs);
 
 /// What a repetition with checks found.
 struct RankChecks {

@@ -115,6 +115,8 @@ void RankProgram::bind(const ExecutedStep& at) {
     for (const int b : bound.step->outputs) bound.outputs.push_back(buffer(b));
     bind_weights(bound, at);
     if (bound.step->kind == OpKind::attention) bind_attention(bound);
+    if (bound.step->kind == OpKind::largest)
+        bound.columns = owned_columns(buffer_of(setup_.program, bound.step->inputs[0]), rank_);
     if (is_collective(bound.step->kind) || bound.step->kind == OpKind::slice) bind_reshard(bound);
     steps_.push_back(std::move(bound));
 }

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "executor/reference_call.h"
+#include "models/sampling.h"
 
 namespace tplan {
 namespace {
@@ -273,6 +274,32 @@ void scale(Call& c) {
     }
 }
 
+/// All of a row in order; what a short one lacks is kNoValue.
+void largest(Call& c) {
+    const auto& in = *c.in[0];
+    auto& out = *c.out[0];
+    const bool of_pairs = c.op.spec.largest->of_pairs;
+    using Pair = std::pair<double, double>;  // value, index
+    const auto before = [](const Pair& a, const Pair& b) {
+        if (std::isnan(a.first) || std::isnan(b.first)) {
+            return std::isnan(a.first) && (!std::isnan(b.first) || a.second < b.second);
+        }
+        return a.first > b.first || (a.first == b.first && a.second < b.second);
+    };
+    for (std::int64_t r = 0; r < out.rows; ++r) {
+        std::vector<Pair> row;
+        for (std::int64_t i = 0; i < in.columns; i += of_pairs ? 2 : 1) {
+            row.emplace_back(in(r, i), of_pairs ? in(r, i + 1) : static_cast<double>(i));
+        }
+        std::sort(row.begin(), row.end(), before);
+        for (std::int64_t i = 0; i < out.columns / 2; ++i) {
+            const auto pair = at(i) < row.size() ? row[at(i)] : Pair{kNoValue, kNoIndex};
+            out(r, 2 * i) = pair.first;
+            out(r, 2 * i + 1) = pair.second;
+        }
+    }
+}
+
 [[noreturn]] void refuse(const Call& c) {
     throw Error("reference/" + c.op.name, "the reference does not compute this op yet");
 }
@@ -309,6 +336,8 @@ void compute(Call& c) {
             return select_last(c);
         case OpKind::scale:
             return scale(c);
+        case OpKind::largest:
+            return largest(c);
         default:
             refuse(c);
     }
@@ -376,8 +405,11 @@ Outputs run_reference(const Model& model, const Workload& workload, const Weight
         }
         stream = std::move(values[at(block.output)]);
     }
-    Outputs outputs{stream.rows, stream.columns, {}, greedy_of(stream)};
+    const auto& ops = model.blocks[at(model.sequence.back().block)].ops;
+    Outputs outputs{stream.rows, stream.columns, {}, {}};
     for (const double x : stream.data) outputs.values.push_back(static_cast<float>(x));
+    if (!ops.empty() && ops.back().kind == OpKind::largest) return chosen_tokens(outputs);
+    outputs.greedy = greedy_of(stream);
     return outputs;
 }
 

@@ -40,12 +40,13 @@ enum class Axis {
     positions,
     latent,
     block,
+    pairs,
     other
 };
 constexpr auto enum_names(Axis) {
-    return std::array<std::string_view, 12>{"hidden",    "heads",  "kv_heads", "qkv",
-                                            "head_dim",  "ffn",    "vocab",    "experts",
-                                            "positions", "latent", "block",    "other"};
+    return std::array<std::string_view, 13>{"hidden", "heads", "kv_heads", "qkv",       "head_dim",
+                                            "ffn",    "vocab", "experts",  "positions", "latent",
+                                            "block",  "pairs", "other"};
 }
 
 /// One parameter. `name` is relative to its block: "self_attn.q_proj.weight"; full_name() gives
@@ -88,6 +89,7 @@ struct Activation {
     Axis axis = Axis::hidden;  // what the width counts
     std::int64_t unit =
         1;  // columns that belong together (head_dim for heads); width / unit things
+    std::optional<DType> dtype{};  // of its values; none: the workload's
     bool operator==(const Activation&) const = default;
 };
 
@@ -226,6 +228,13 @@ struct MoeSpec {
     bool operator==(const MoeSpec&) const = default;
 };
 
+/// Which of a row's values are compared by OpKind::largest.
+struct LargestSpec {
+    bool of_pairs = false;  // the input is (value, index) pairs already, the rows of an earlier one
+    static void fields(auto& self, auto&& field) { field("of_pairs", self.of_pairs); }
+    bool operator==(const LargestSpec&) const = default;
+};
+
 enum class OpKind {
     // compute
     embedding,           // weights {table}; no input; out [rows, hidden]
@@ -247,6 +256,8 @@ enum class OpKind {
                     // each expert in a row's sum, 0 for those not chosen
     moe_experts,    // in {x, router}; weights {gate_up, down, gate_up bias?, down bias?}; gate over
                     // up, with clamped_swiglu in turn: gate 0, up 0, gate 1, ..
+    largest,        // the largest of each row, as many as the output has (value, index) pairs, in
+                    // falling order, of equals the lower index first; index: column of the whole
     // communication, never in a Model: made by reshard() when a plan is lowered
     all_reduce,
     all_gather,
@@ -255,13 +266,11 @@ enum class OpKind {
     slice,  // keep the own part: no traffic
 };
 constexpr auto enum_names(OpKind) {
-    return std::array<std::string_view, 21>{
-        "embedding",  "position_embedding", "linear",         "norm",
-        "add",        "add_norm",           "rope",           "unpack_qkv",
-        "attention",  "activation",         "multiply",       "select_last",
-        "scale",      "split_columns",      "moe_router",     "moe_experts",
-        "all_reduce", "all_gather",         "reduce_scatter", "all_to_all",
-        "slice"};
+    return std::array<std::string_view, 22>{
+        "embedding",  "position_embedding", "linear",     "norm",        "add",      "add_norm",
+        "rope",       "unpack_qkv",         "attention",  "activation",  "multiply", "select_last",
+        "scale",      "split_columns",      "moe_router", "moe_experts", "largest",  "all_reduce",
+        "all_gather", "reduce_scatter",     "all_to_all", "slice"};
 }
 constexpr bool is_collective(OpKind kind) {
     return kind >= OpKind::all_reduce && kind <= OpKind::all_to_all;
@@ -276,6 +285,7 @@ struct OpSpec {
     std::optional<RoutingSpec> routing;        // moe_router
     std::optional<ActivationKind> activation;  // activation
     std::optional<QkvPacking> packing;         // unpack_qkv
+    std::optional<LargestSpec> largest;        // largest
     double factor = 1;                         // embedding, add, add_norm, scale
     double softcap = 0;                        // scale
     bool transposed = false;                   // linear, moe_experts: weights stored [.., in, out]
@@ -288,6 +298,7 @@ struct OpSpec {
         field("routing", self.routing);
         field("activation", self.activation);
         field("packing", self.packing);
+        field("largest", self.largest);
         field("factor", self.factor);
         field("softcap", self.softcap);
         field("transposed", self.transposed);

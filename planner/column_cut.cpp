@@ -114,6 +114,9 @@ std::optional<Split> column_cut(const Block& block, int activation, int parts) {
         case Axis::vocab:
         case Axis::hidden:
             return cut_plain(what.width, parts, unit, aligned);
+        case Axis::pairs:  // as many for each rank
+            if (what.width % (parts * what.unit) != 0) return std::nullopt;
+            return split_of(SplitKind::chunk, parts);
         default:
             return std::nullopt;
     }

@@ -240,6 +240,7 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.options.collectives.value = collectives_of(hardware, cost);
     estimate.layout = options.layout;
     estimate.kernels = options.kernels;
+    estimate.sampling = options.sampling;
     estimate.step = totals.step;
     estimate.interval_90 = totals.interval_90;
     estimate.layer = totals.layer;

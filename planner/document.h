@@ -70,6 +70,7 @@ struct Estimate {
     CostOptions options;  // the collectives named, also where the default prices them
     LayoutChoice layout = LayoutChoice::best;
     Kernels kernels = Kernels::served;
+    Sampling sampling = Sampling::logits;
     Seconds step;
     std::array<Seconds, 2> interval_90;
     Nullable<Seconds> ttft_isolated;  // prefill: the step itself; null in decode
@@ -96,6 +97,7 @@ struct Estimate {
         field("options", self.options);
         field("layout", self.layout);
         field("kernels", self.kernels);
+        field("sampling", self.sampling);
         field("step_s", self.step);
         field("interval_90_s", self.interval_90);
         field("ttft_isolated_s", self.ttft_isolated);

@@ -160,6 +160,17 @@ OpFlow flow_attention(const Scene& scene) {
     return {{q, latent ? Layout::replicated() : k, v}, {q}};
 }
 
+/// Every rank compares its own columns and leaves its own candidates; the best of those is among
+/// all of them.
+OpFlow flow_largest(const Scene& scene) {
+    auto flow = all_replicated(scene);
+    const auto& in = scene.current[0];
+    if (scene.op.spec.largest->of_pairs || !in.splits_columns()) return flow;
+    flow.inputs[0] = in;
+    flow.outputs[0] = columns_like({.kind = SplitKind::chunk, .parts = in.split.parts});
+    return flow;
+}
+
 struct FlowRow {
     OpKind kind;
     OpFlow (*rule)(const Scene&);
@@ -181,6 +192,7 @@ constexpr std::array kFlows = {
     FlowRow{OpKind::split_columns, all_replicated},
     FlowRow{OpKind::moe_router, all_replicated},
     FlowRow{OpKind::moe_experts, flow_experts},
+    FlowRow{OpKind::largest, flow_largest},
 };
 static_assert(kFlows.size() == static_cast<std::size_t>(OpKind::all_reduce),
               "one row per compute kind, in the order of the enumerators");

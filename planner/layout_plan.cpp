@@ -82,14 +82,16 @@ int entry_for(const std::vector<BlockLayout>& layout, const BlockUse& use) {
 
 LaidOut apply_layout(const Model& model, const PlanOptions& options,
                      const std::vector<BlockLayout>& layout) {
-    LaidOut laid_out{.model = model, .plan = {}};
+    std::optional<Model> kept;
+    const auto& sampled = with_sampling(model, options, kept);
+    LaidOut laid_out{.model = sampled, .plan = {}};
     laid_out.plan.options = options;
     laid_out.plan.styles = shared_styles();
     laid_out.model.blocks.clear();
     for (const auto& entry : layout) {
-        if (entry.block < 0 || at(entry.block) >= model.blocks.size())
+        if (entry.block < 0 || at(entry.block) >= sampled.blocks.size())
             refuse(fmt::format("block {}", entry.block), "there is no such block");
-        const auto& block = model.blocks[at(entry.block)];
+        const auto& block = sampled.blocks[at(entry.block)];
         plan_block(block, entry, laid_out.plan);
         laid_out.model.blocks.push_back(block);
     }

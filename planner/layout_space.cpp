@@ -20,14 +20,20 @@ bool ties_embedding(const Model& model) {
 
 LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DType dtype) {
     LayoutSpace space;
-    space.model = &model;
+    std::optional<Model> kept;
+    space.model = &with_sampling(model, options, kept);
+    if (kept) {
+        space.sampled = std::make_shared<const Model>(std::move(*kept));
+        space.model = space.sampled.get();
+    }
+    const auto& sampled = *space.model;
     space.options = options;
-    space.tied_modes = ties_embedding(model) ? 3 : 1;
-    space.blocks.resize(model.blocks.size());
-    space.chain.blocks.resize(model.blocks.size());
-    SpaceBuilder builder(space, model, dtype);
-    for (std::size_t i = 0; i < model.blocks.size(); ++i) BlockSpace(builder, i).build();
-    for (const auto& use : model.sequence) space.chain.sequence.push_back(use.block);
+    space.tied_modes = ties_embedding(sampled) ? 3 : 1;
+    space.blocks.resize(sampled.blocks.size());
+    space.chain.blocks.resize(sampled.blocks.size());
+    SpaceBuilder builder(space, sampled, dtype);
+    for (std::size_t i = 0; i < sampled.blocks.size(); ++i) BlockSpace(builder, i).build();
+    for (const auto& use : sampled.sequence) space.chain.sequence.push_back(use.block);
     space.catalogue = std::move(builder.lowering.program);
     return space;
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <vector>
 
 #include "cost_model/estimate.h"
@@ -39,7 +40,8 @@ struct SpaceBlock {
 
 /// All layouts of a model at one degree, not priced yet.
 struct LayoutSpace {
-    const Model* model = nullptr;
+    std::shared_ptr<const Model> sampled;  // with a head that chooses tokens; null without one
+    const Model* model = nullptr;          // that, or the one it was made for
     PlanOptions options;
     std::vector<SpaceBlock> blocks;
     ChoiceChain chain;  // seconds 0 or kIllegal; bytes of the weights

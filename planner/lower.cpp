@@ -71,14 +71,18 @@ void lower_blocks(Lowering& lowering) {
 }  // namespace
 
 Program lower(const Model& model, const Plan& plan, DType dtype) {
-    Lowering lowering{
-        .model = model, .plan = plan, .dtype = dtype, .program = {}, .tensor_of_name = {}};
+    std::optional<Model> kept;
+    Lowering lowering{.model = with_sampling(model, plan.options, kept),
+                      .plan = plan,
+                      .dtype = dtype,
+                      .program = {},
+                      .tensor_of_name = {}};
     auto& program = lowering.program;
     program.tp = plan.options.tp;
     program.max_positions = model.max_positions;
     lower_blocks(lowering);
     if (plan.options.kernels == Kernels::served) {
-        for (auto& section : program.sections) fuse_projections(section, model.fused);
+        for (auto& section : program.sections) fuse_projections(section, lowering.model.fused);
         fuse_across_layers(program);
         for (auto& section : program.sections) fuse_residual_norms(section);
         part_outputs(program);

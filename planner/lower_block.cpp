@@ -1,7 +1,5 @@
 #include "planner/lower_block.h"
 
-#include "cost_model/op_cost.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -123,7 +121,7 @@ LoweredValue BlockLowering::append_reshard(int of, const LoweredValue& value, co
               .inputs = {value.buffer},
               .rows = what.rows,
               .n = what.width,
-              .dtype = stored_dtype(shared_.dtype)};
+              .dtype = dtype_of(what)};
     if (kind == OpKind::slice) {
         step.n = largest_width(to, what.width);
     } else {
@@ -319,7 +317,8 @@ void BlockLowering::lower_op(std::size_t position, const OpFlow& rule) {
               .inputs = inputs,
               .spec = local_spec(op, rule),
               .rows = activation(op.outputs[0]).rows,
-              .dtype = stored_dtype(shared_.dtype)};
+              .dtype = op.inputs.empty() ? stored_dtype(shared_.dtype)
+                                         : dtype_of(activation(op.inputs[0]))};
     for (std::size_t i = 0; i < op.outputs.size(); ++i) {
         LoweredValue out{.buffer = output_buffer(op, position, i, rule.outputs[i], inputs),
                          .layout = rule.outputs[i]};

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "cost_model/op_cost.h"
 #include "models/program.h"
 #include "planner/flow.h"
 #include "planner/plan.h"
@@ -58,6 +59,9 @@ class BlockLowering {
   private:
     const Activation& activation(int i) const {
         return block_.activations[static_cast<std::size_t>(i)];
+    }
+    DType dtype_of(const Activation& what) const {
+        return what.dtype.value_or(stored_dtype(shared_.dtype));
     }
     const std::vector<TensorPlan>& cuts() const { return shared_.plan.tensors[index_]; }
     void bind_tensor(std::size_t tensor);

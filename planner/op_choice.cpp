@@ -159,6 +159,12 @@ void choose_multiply(const Scene& scene, Choices& choices) {
     add_tokens(scene, choices);
 }
 
+/// Of its own columns every rank leaves its own candidates.
+void choose_largest(const Scene& scene, Choices& choices) {
+    if (!scene.op.spec.largest->of_pairs && scene.cut(scene.op.inputs[0]))
+        choices.push_back(scene.uniform("columns", State::columns, State::columns));
+}
+
 void choose_select(const Scene& scene, Choices& choices) {
     choices.push_back(scene.uniform("partial", State::partial, State::partial));
 }
@@ -213,6 +219,7 @@ constexpr std::array kRows = {
     ChoiceRow{OpKind::split_columns, add_tokens},
     ChoiceRow{OpKind::moe_router, add_tokens},
     ChoiceRow{OpKind::moe_experts, choose_experts},
+    ChoiceRow{OpKind::largest, choose_largest},
 };
 static_assert(kRows.size() == static_cast<std::size_t>(OpKind::all_reduce),
               "one row per compute kind, in the order of the enumerators");

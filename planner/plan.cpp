@@ -165,14 +165,17 @@ Planner run_planner(const ModelConfig& config, const Model& model, const PlanOpt
 
 Plan assign(const ModelConfig& config, const Model& model, const PlanOptions& options) {
     const auto verdict = tp_verdict(config, options.transformers);
-    return run_planner(config, model, options, verdict).plan;
+    std::optional<Model> kept;
+    return run_planner(config, with_sampling(model, options, kept), options, verdict).plan;
 }
 
 Planned make_plan(const ModelConfig& config, const Model& model, const PlanOptions& options) {
     const auto verdict = tp_verdict(config, options.transformers);
     Planned planned{.plan = {}, .feasibility = judge_layout(config, verdict, options)};
     auto& feasibility = planned.feasibility;
-    auto planner = run_planner(config, model, options, verdict);
+    std::optional<Model> kept;
+    const auto& sampled = with_sampling(model, options, kept);
+    auto planner = run_planner(config, sampled, options, verdict);
     feasibility.violations.insert(feasibility.violations.end(), planner.violations.begin(),
                                   planner.violations.end());
     feasibility.feasible = feasibility.violations.empty();
@@ -180,7 +183,7 @@ Planned make_plan(const ModelConfig& config, const Model& model, const PlanOptio
 
     auto& notes = planner.plan.notes;
     notes.insert(notes.begin(), feasibility.notes.begin(), feasibility.notes.end());
-    if (options.tp > 1) note_coverage(planner.rules, model, notes);
+    if (options.tp > 1) note_coverage(planner.rules, sampled, notes);
     planned.plan = std::move(planner.plan);
     return planned;
 }

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "models/build.h"
 #include "models/program.h"
+#include "models/sampling.h"
 #include "planner/style.h"
 #include "planner/tp_plan.h"
 
@@ -31,6 +32,7 @@ struct PlanOptions {
     int tp = 1;
     LayoutChoice layout = LayoutChoice::best;
     Kernels kernels = Kernels::served;
+    Sampling sampling = Sampling::logits;
     Transformers transformers = Transformers::v5_16;
     std::optional<TpPlan> tp_plan;
 
@@ -38,11 +40,18 @@ struct PlanOptions {
         field("tp", self.tp);
         field("layout", self.layout);
         field("kernels", self.kernels);
+        field("sampling", self.sampling);
         field("transformers", self.transformers);
         field("tp_plan", self.tp_plan);
     }
     bool operator==(const PlanOptions&) const = default;
 };
+
+/// The model with the head that `options` ask for: with_sampling().
+inline const Model& with_sampling(const Model& model, const PlanOptions& options,
+                                  std::optional<Model>& kept) {
+    return with_sampling(model, options.sampling, options.tp, kept);
+}
 
 /// The cut of one tensor.
 struct TensorPlan {

@@ -313,6 +313,11 @@ void differentiate_table(Backward& b) {
     for (std::size_t i = 0; i < step.inputs.size(); ++i) b.give(i, b.out(0));
 }
 
+/// require_training() refuses what would choose tokens.
+void refuse_choice(Backward&) {
+    assert(false && "a choice has no gradient");
+}
+
 struct BackwardRow {
     OpKind kind;
     void (*rule)(Backward&);
@@ -335,6 +340,7 @@ constexpr std::array kBackward = {
     BackwardRow{OpKind::split_columns, from_gradients, false},
     BackwardRow{OpKind::moe_router, differentiate_linear, false},
     BackwardRow{OpKind::moe_experts, from_inputs, false},
+    BackwardRow{OpKind::largest, refuse_choice, false},
 };
 static_assert(kBackward.size() == static_cast<std::size_t>(OpKind::all_reduce),
               "one row per compute kind, in the order of the enumerators");

@@ -233,6 +233,12 @@ void require_training(const PlanRequest& request, const std::string& where) {
                     "accelerate joins replicas to TP only through shards",
                     "give dp_shard above 1 besides, or dp_shard instead of dp_replicate");
     }
+    if (request.plan.sampling != Sampling::logits) {
+        throw Error(
+            place("--sampling", "plan/sampling"),
+            fmt::format("{}, but training chooses no tokens", name_of(request.plan.sampling)),
+            "use logits");
+    }
     if (bytes_of(request.workload.dtype) < 2) {
         throw Error(place("--dtype", "workload/dtype"),
                     fmt::format("training in {} is not modelled", name_of(request.workload.dtype)),

@@ -200,14 +200,7 @@ Query make_query(const QueryFlags& flags) {
                     did_you_mean(flags.quant, {"dynamic", "static"}));
     }
     request.cost.quant_dynamic = flags.quant == "dynamic";
-    if (flags.sampling != "greedy" && flags.sampling != "top-p" && flags.sampling != "logits") {
-        throw Error("--sampling", "\"" + flags.sampling + "\" is not one of greedy, top-p, logits",
-                    did_you_mean(flags.sampling, {"greedy", "top-p", "logits"}));
-    }
-    if (flags.sampling != "logits") {
-        throw Error("--sampling", "\"" + flags.sampling + "\" is not priced yet",
-                    "leave it out: the head then gathers all logits, the most it can");
-    }
+    request.plan.sampling = parse_enum<Sampling>(flags.sampling, "--sampling");
     request.cost.memory_fraction = flags.memory_fraction;
     request.cost.reserve = Bytes(flags.reserve_bytes);
     request.workload.phase = parse_enum<Phase>(flags.phase, "--phase");

@@ -56,6 +56,15 @@ bool splits_experts(const ExportedPlan& exported) {
     });
 }
 
+bool gathers_candidates(const ExportedPlan& exported) {
+    const auto& program = exported.plan.program;
+    const auto& head = program.sections[at(program.order.back())];
+    return std::ranges::any_of(head.steps, [&](const Step& step) {
+        return step.kind == OpKind::largest &&
+               program.buffers[at(step.inputs[0])].layout.splits_columns();
+    });
+}
+
 void compare_with_engine(const ExportedPlan& exported, const char* engine, bool tokens_too,
                          ExportDocument& out) {
     const auto& config = exported.config;
@@ -73,6 +82,10 @@ void compare_with_engine(const ExportedPlan& exported, const char* engine, bool 
         out.deviations.emplace_back(
             "the embedding is cut by vocabulary whatever transformers' plan says");
         return;
+    }
+    if (gathers_candidates(exported)) {
+        out.deviations.push_back(fmt::format(
+            "{} gathers all logits, the plan the best candidate of every rank", engine));
     }
     const auto model = planned_model(config, exported.plan.request);
     for (const auto& entry : *exported.plan.layout) {

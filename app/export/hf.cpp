@@ -145,6 +145,12 @@ std::string python_dictionary(const TpPlan& rules) {
 TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
     const auto& plan = exported.plan;
     TpPlan rules;
+    if (gathers_candidates(exported)) {
+        out.refusal =
+            "the plan gathers one candidate of every rank, transformers chooses from all logits; "
+            "plan with --sampling logits";
+        return {};
+    }
     auto options = plan.request.plan;
     options.tp = plan.tp;
     const auto verdict = tp_verdict(exported.config, options.transformers);

@@ -44,4 +44,7 @@ std::string megatron_training_flags(const PlanDocument& plan, ExportDocument& ou
 /// Does any layer hold whole experts?
 bool splits_experts(const ExportedPlan& plan);
 
+/// Does the head gather candidates of every rank instead of logits?
+bool gathers_candidates(const ExportedPlan& plan);
+
 }  // namespace tplan

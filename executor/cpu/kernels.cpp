@@ -10,6 +10,7 @@
 
 #include "core/json_io.h"
 #include "executor/cpu/experts.h"
+#include "executor/cpu/largest.h"
 #include "executor/cpu/linear.h"
 #include "executor/cpu/simd.h"
 
@@ -311,6 +312,10 @@ void split_columns(const BoundStep& s, float*) {
     }
 }
 
+void largest(const BoundStep& s, float*) {
+    keep_largest(s);
+}
+
 struct Kernel {
     OpKind kind;
     void (*run)(const BoundStep&, float* scratch);  // null: a collective, the communicator's
@@ -332,6 +337,7 @@ constexpr std::array kKernels = {
     Kernel{OpKind::split_columns, split_columns},
     Kernel{OpKind::moe_router, run_router},
     Kernel{OpKind::moe_experts, run_experts},
+    Kernel{OpKind::largest, largest},
     Kernel{OpKind::all_reduce, nullptr},
     Kernel{OpKind::all_gather, nullptr},
     Kernel{OpKind::reduce_scatter, nullptr},

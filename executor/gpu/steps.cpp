@@ -246,7 +246,7 @@ void make_experts(const Device&, const BoundStep& s, SharedSteps&, Prepared& pre
 
 struct KindRow {
     OpKind kind;
-    Maker make;  // null: a collective, which goes through the communicator
+    Maker make;  // null: a collective, which goes through the communicator, or refused
 };
 constexpr std::array kKinds = {
     KindRow{OpKind::embedding, make_embedding},
@@ -265,6 +265,7 @@ constexpr std::array kKinds = {
     KindRow{OpKind::split_columns, make_split},
     KindRow{OpKind::moe_router, make_router},
     KindRow{OpKind::moe_experts, make_experts},
+    KindRow{OpKind::largest, nullptr},
     KindRow{OpKind::all_reduce, nullptr},
     KindRow{OpKind::all_gather, nullptr},
     KindRow{OpKind::reduce_scatter, nullptr},
@@ -292,6 +293,8 @@ std::string step_refusal(const Step& step, DType weights) {
     if (weights == DType::fp8 || weights == DType::mxfp4)
         return "the cuda backend multiplies bf16, fp16 and fp32 weights";
     if (step.kind == OpKind::add && step.inputs.size() > 3) return "more than three terms";
+    if (step.kind == OpKind::largest)
+        return "choosing tokens has no device kernel; plan with --sampling logits";
     if (step.kind == OpKind::moe_router && !step.spec.routing)
         return "the step does not say how it routes";
     if (step.spec.activation == ActivationKind::clamped_swiglu)

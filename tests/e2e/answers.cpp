@@ -1,5 +1,6 @@
 // What the program says where the answer is no, or is yes with a but.
 #include "tests/e2e/commands.h"
+#include "tests/support/tiny_configs.h"
 
 using namespace tplan;
 using namespace tplan::test;
@@ -60,9 +61,72 @@ TEST_CASE("an estimate names the defaults and the sources it rests on") {
         CHECK(text.find(word) != std::string::npos);
     }
     CHECK(document["memory"]["max_context"] == 131072);  // though memory would hold more
-    expect_failure(
-        {"estimate", "llama-3.1-8b", "--hw", "h100-sxm", "--tp", "2", "--sampling", "greedy"}, 2,
-        {"--sampling", "not priced"});
+}
+
+TEST_CASE("the head gathers what --sampling asks for, and the answer says so") {
+    const auto asked = [](const std::string& sampling) {
+        return std::vector<std::string>{"estimate", "llama-3.1-8b", "--hw", "h100-sxm",   "--tp",
+                                        "8",        "--batch",      "64",   "--sampling", sampling};
+    };
+    const auto gathers = [](const Json& estimate) {
+        std::vector<std::string> names;
+        for (const auto& op : estimate["ops"]) {
+            if (op["kind"] == "all_gather") names.push_back(op["name"]);
+        }
+        return names;
+    };
+    const auto greedy = json_of(asked("greedy")), all = json_of(asked("logits"));
+    CHECK(greedy["sampling"] == "greedy");
+    CHECK(all["sampling"] == "logits");
+    CHECK(gathers(greedy) == std::vector<std::string>{"candidates.all_gather"});
+    CHECK(gathers(all) == std::vector<std::string>{"lm_head.all_gather"});
+    CHECK(greedy["step_s"] < all["step_s"]);
+    CHECK(greedy["memory"]["logits_bytes"] < all["memory"]["logits_bytes"]);
+    const auto says = [&](const std::string& sampling, const std::string& words) {
+        const auto result = run_tplan(asked(sampling));
+        INFO(result.out << result.err);
+        CHECK(result.exit_code == 0);
+        CHECK(result.out.find(words) != std::string::npos);
+    };
+    says("greedy", "sampling greedy: the head gathers the best candidate of every rank");
+    says("top-p", "sampling top-p: the head gathers all logits");
+    const auto top_p = json_of(asked("top-p"));
+    CHECK(top_p["sampling"] == "top-p");
+    CHECK(top_p["step_s"] == all["step_s"]);
+    expect_failure(asked("greddy"), 2, {"--sampling", "greddy", "did you mean \"greedy\"?"});
+}
+
+TEST_CASE("a plan that chooses tokens is checked and runs") {
+    const TempDir folder;
+    write_file(folder / "config.json", tiny_config("llama").dump());
+    // At this size the fastest layout cuts nothing; by hand the head is cut and not gathered.
+    write_file(folder / "rules.json", R"({"lm_head": "colwise"})");
+    for (const std::string tp : {"2", "3"}) {
+        const bool by_hand = tp == "2";
+        const auto plan = folder / ("plan" + tp + ".json"), out = folder / ("run" + tp + ".json");
+        std::vector<std::string> asked{"plan",       folder / "config.json",
+                                       "--hw",       "h100-sxm",
+                                       "--tp",       tp,
+                                       "--batch",    "3",
+                                       "--dtype",    "fp32",
+                                       "--context",  "16",
+                                       "-o",         plan,
+                                       "--sampling", "greedy"};
+        if (by_hand) asked.insert(asked.end(), {"--tp-plan", folder / "rules.json"});
+        const auto made = run_tplan(asked);
+        INFO(made.err);
+        REQUIRE(made.exit_code == 0);
+        const auto document = load_json(plan);
+        CHECK(document["request"]["plan"]["sampling"] == "greedy");
+        const auto gathers = document.dump().find("candidates.all_gather") != std::string::npos;
+        CHECK(gathers == by_hand);
+        CHECK(run_tplan({"check", plan}).exit_code == 0);
+        // Another machine's profile: the times are far off, the tokens are not.
+        const auto run = run_tplan({"run", plan, "--reps", "3", "-o", out});
+        INFO(run.out << run.err);
+        CHECK(run.exit_code != 2);
+        CHECK(load_json(out)["numerics"]["pass"] == true);
+    }
 }
 
 TEST_CASE("a number of hundreds of digits gets a short line") {

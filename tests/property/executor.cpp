@@ -2,10 +2,12 @@
 // exactly: weights are small whole numbers, so that every sum is exact in any order.
 #include "executor/execute.h"
 
+#include <algorithm>
 #include <random>
 
 #include "core/error.h"
 #include "executor/reference.h"
+#include "models/sampling.h"
 #include "tests/support/catch.h"
 
 using namespace tplan;
@@ -191,6 +193,23 @@ Draft make_draft(unsigned seed, int tp) {
     return d;
 }
 
+/// The head's logits, cut by columns, become the token of each sequence: a candidate of every rank,
+/// all of them everywhere, the best.
+void choose_greedily(Draft& d) {
+    const int logits = d.section().steps.back().outputs[0];
+    const auto pairs = [&](const std::string& name, std::int64_t count, const Layout& layout) {
+        d.program.buffers.push_back(
+            {.name = name, .rows = Rows::sequences, .width = 2 * count, .layout = layout});
+        return static_cast<int>(d.program.buffers.size()) - 1;
+    };
+    const int own = pairs("own", d.tp, Layout::columns(columns(d.tp)));
+    const int all = pairs("all", d.tp, Layout::replicated());
+    const int token = pairs("token", 1, Layout::replicated());
+    d.step(OpKind::largest, "own", {logits}, {own}).spec.largest = LargestSpec{};
+    d.step(OpKind::all_gather, "gather", {own}, {all}).rows = Rows::sequences;
+    d.step(OpKind::largest, "token", {all}, {token}).spec.largest = LargestSpec{.of_pairs = true};
+}
+
 }  // namespace
 
 TEST_CASE("random graphs of whole numbers are exact at every degree") {
@@ -215,4 +234,44 @@ TEST_CASE("random graphs of whole numbers are exact at every degree") {
             CHECK(runner.check().ranks_agree);
         }
     }
+}
+
+TEST_CASE("the token chosen from candidates is that of the whole logits, equals included") {
+    const auto weights = whole_number_weights(11, 1);
+    int ties = 0;
+    for (unsigned seed = 0; seed < 40; ++seed) {
+        const Workload workload = {.phase = seed % 3 == 0 ? Phase::decode : Phase::prefill,
+                                   .batch = 1 + seed % 4,
+                                   .input = 1 + seed % 5,
+                                   .context = 3};
+        for (const int tp : {1, 2, 3, 5}) {
+            INFO("seed " << seed << " tp " << tp);
+            auto draft = make_draft(seed, tp);
+            RunOptions options;
+            options.weights = weights;
+            options.seed = seed;
+            const auto whole = run_reference(draft.model, workload, weights, {}, seed);
+            for (std::int64_t row = 0; row < whole.rows; ++row) {
+                const auto* begin = whole.values.data() + row * whole.width;
+                const float best = begin[whole.greedy[static_cast<std::size_t>(row)]];
+                if (std::count(begin, begin + whole.width, best) > 1) ++ties;
+            }
+            std::optional<Model> kept;
+            const auto chosen = run_reference(with_sampling(draft.model, Sampling::greedy, 1, kept),
+                                              workload, weights, {}, seed);
+            choose_greedily(draft);
+            Runner runner(draft.program, workload, options);
+            runner.run();
+            const auto got = runner.outputs();
+            CHECK(got.chosen);
+            CHECK(got.width == 1);
+            CHECK(got.greedy == whole.greedy);
+            CHECK(got.values == chosen.values);
+            CHECK(chosen.greedy == whole.greedy);
+            const auto checks = runner.check();
+            CHECK(checks.ranks_agree);
+            CHECK(checks.finite);
+        }
+    }
+    CHECK(ties > 50);  // or equals were not tried
 }

@@ -146,3 +146,41 @@ TEST_CASE("layouts: whatever the layout, the logits are those of one rank") {
         }
     }
 }
+
+TEST_CASE("layouts: whatever the layout, the token is that of one rank") {
+    const auto hardware = load_hardware("h100-sxm");
+    for (const std::string family : {"llama", "cohere", "gemma2", "gpt2"}) {
+        const auto config = tiny(family);
+        const auto model = build_model(config);
+        for (const int tp : {2, 3, 5}) {
+            auto options = options_for(tp, LayoutChoice::best, Kernels::served);
+            options.sampling = Sampling::greedy;
+            const auto space = make_layout_space(model, options, DType::fp32);
+            auto alone = options;
+            alone.tp = 1;
+            for (const auto& workload : {decode(5), prefill(2, 7)}) {
+                const auto best = search_layout(space, hardware, {}, workload);
+                CHECK(best.certificate.gap == 0);
+                CHECK(certificate_fault(model, options, hardware, {}, workload, best.layout,
+                                        best.certificate) == "");
+                const auto chain = price_layouts(space, hardware, {}, workload);
+                const auto expected =
+                    run(search_layout(model, alone, hardware, {}, workload).program, workload);
+                CHECK(expected.chosen);
+                for (unsigned seed = 0; seed < kLayouts / 2; ++seed) {
+                    const auto assignment = random_assignment(space, chain, 200 + seed);
+                    const auto laid_out =
+                        apply_layout(model, options, layout_of(space, assignment));
+                    INFO(family << " TP " << tp << " " << name_of(workload.phase) << " seed "
+                                << seed);
+                    const auto program = lower(laid_out.model, laid_out.plan, DType::fp32);
+                    const auto totals = price(compile(program, hardware, {}), workload);
+                    CHECK(totals.step.value >= best.totals.step.value * (1 - 1e-9));
+                    const auto found = run(program, workload);
+                    CHECK(found.greedy == expected.greedy);
+                    CHECK(deviation(found, expected).max_rel <= kToleranceFp32);
+                }
+            }
+        }
+    }
+}

@@ -12,11 +12,13 @@ using namespace tplan::test;
 namespace {
 
 PlanDocument plan_of(const std::string& preset, int tp, LayoutChoice layout,
-                     const std::string& hardware = "h100-sxm") {
+                     const std::string& hardware = "h100-sxm",
+                     Sampling sampling = Sampling::logits) {
     const auto config = load_model_config(preset);
     PlanRequest request;
     request.plan.tp = tp;
     request.plan.layout = layout;
+    request.plan.sampling = sampling;
     request.workload.batch = 16;
     request.workload.dtype = request.workload.kv_dtype = config.dtype;
     return make_plan_document(config, load_hardware(hardware), request).document.value();
@@ -74,6 +76,21 @@ TEST_CASE("export hf: what patterns cannot say is refused") {
         CHECK_FALSE(
             export_plan(plan_of("llama-3.1-8b", 3, LayoutChoice::best), target).refusal.empty());
     }
+}
+
+TEST_CASE("export: a head that gathers candidates is no one else's") {
+    const auto greedy = [](LayoutChoice layout) {
+        return plan_of("llama-3.1-8b", 8, layout, "h100-sxm", Sampling::greedy);
+    };
+    const auto plan = greedy(LayoutChoice::best);
+    const auto hf = export_plan(plan, ExportTarget::hf);
+    CHECK(hf.refusal.find("--sampling logits") != std::string::npos);
+    CHECK(hf.text.empty());
+    const auto vllm = export_plan(plan, ExportTarget::vllm);
+    CHECK(vllm.refusal == "");
+    CHECK(vllm.text.find("vLLM gathers all logits") != std::string::npos);
+    // Transformers' own plan gathers them too: nothing differs then.
+    CHECK(export_plan(greedy(LayoutChoice::hf), ExportTarget::hf).refusal == "");
 }
 
 TEST_CASE("export engines: flags of the degree, and what they run otherwise") {

@@ -93,6 +93,28 @@ TEST_CASE("logits: the model's dtype and a copy in fp32") {
     CHECK(logits_bytes(terms, 3, 100) == 3 * 16 * (2 + 4));
 }
 
+TEST_CASE("logits: a choice of tokens takes no copy, its candidates are fp32") {
+    test::ProgramBuilder b(2, DType::bf16, DType::bf16);
+    const int x = b.buffer("x", 4), h = b.buffer("h", 4);
+    const int logits = b.buffer("logits", 16, true, Rows::sequences);
+    const int own = b.buffer("own", 4, true, Rows::sequences);
+    const int all = b.buffer("all", 4, false, Rows::sequences);
+    const int token = b.buffer("token", 2, false, Rows::sequences);
+    auto first = test::ProgramBuilder::section("embedding", {-1});
+    first.steps = {b.step(OpKind::embedding, "e", {}, {x})};
+    auto head = test::ProgramBuilder::section("head", {-1});
+    auto gather = b.step(OpKind::all_gather, "gather", {own}, {all});
+    gather.dtype = DType::fp32;
+    head.steps = {b.step(OpKind::select_last, "last", {x}, {h}), b.linear("head", h, {logits}, {}),
+                  b.step(OpKind::largest, "own", {logits}, {own}), gather,
+                  b.step(OpKind::largest, "token", {all}, {token})};
+    b.program.sections = {first, head};
+    b.program.order = {0, 1};
+    b.program.order_layer = {-1, -1};
+    // Half of the logits in bf16; a pair of the rank, two of both, one in the end, in fp32.
+    CHECK(logits_bytes(memory_terms(b.program), 3, 100) == 3 * (8 * 2 + (2 + 4 + 2) * 4));
+}
+
 TEST_CASE("the largest batch fits and one more does not") {
     const auto terms = memory_terms(test::decoder(kSmall, 1));
     for (const double extra : {0.0, 1.0, 1000.0, 12345.0, 1e6 + 1, 3.3e9}) {

@@ -160,3 +160,12 @@ TEST_CASE("training counts every token as a prefill does") {
     CHECK_FALSE(train.decode);
     CHECK(train.tokens == 16);
 }
+
+TEST_CASE("the largest are found in one reading; their pairs are fp32") {
+    test::ProgramBuilder b(2, DType::bf16, DType::bf16);
+    const int logits = b.buffer("logits", 16, true, Rows::sequences);
+    const int own = b.buffer("own", 4, true, Rows::sequences);
+    const auto shape = step_shape(b.step(OpKind::largest, "own", {logits}, {own}), b.program);
+    CHECK(bytes(shape, work_size({.batch = 3})) == 3 * (8 * 2 + 2 * 4));
+    CHECK(flops(shape, work_size({.batch = 3})) == 3 * 8);
+}

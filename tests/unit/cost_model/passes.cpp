@@ -75,6 +75,14 @@ TEST_CASE("picking the last rows is a lookup of rows") {
     CHECK(cost(h, OpKind::select_last, 1).half_width == Catch::Approx(0.3));
 }
 
+TEST_CASE("finding the largest reduces rows as a norm does, wider than any") {
+    auto h = two_sms();
+    for (auto& [key, source] : h.sources) source.kind = SourceKind::measured;
+    CHECK(cost(h, OpKind::largest, 1).seconds == cost(h, OpKind::norm, 1).seconds);
+    CHECK(cost(h, OpKind::largest, 1).half_width == Catch::Approx(0.3));
+    CHECK_FALSE(cost(h, OpKind::largest, 1).inside);
+}
+
 TEST_CASE("pass models: add must be there, once, and in range") {
     auto models = *two_sms().passes;
     CHECK_NOTHROW(check_pass_models(models, "x"));

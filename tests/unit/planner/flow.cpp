@@ -147,3 +147,18 @@ TEST_CASE("experts leave partial sums when their weights are cut") {
     CHECK(stage.run({columns(2), kWhole}).inputs[0] == kWhole);
     CHECK(stage.run({kWhole, kWhole}).outputs[0] == Layout::partial());
 }
+
+TEST_CASE("candidates are every rank's own, the best of them is of all") {
+    Stage stage(OpKind::largest, {8}, {4});
+    stage.op().spec.largest = LargestSpec{};
+    CHECK(stage.run({kWhole}).inputs[0] == kWhole);
+    CHECK(stage.run({kWhole}).outputs[0] == kWhole);
+    // However unevenly the columns are cut, there are as many candidates of each rank.
+    const auto uneven =
+        Layout::columns({.kind = SplitKind::balanced, .dim = 1, .parts = 2, .unit = 3});
+    CHECK(stage.run({uneven}).inputs[0] == uneven);
+    CHECK(stage.run({uneven}).outputs[0] == columns(2));
+    stage.op().spec.largest->of_pairs = true;
+    CHECK(stage.run({columns(2)}).inputs[0] == kWhole);
+    CHECK(stage.run({columns(2)}).outputs[0] == kWhole);
+}

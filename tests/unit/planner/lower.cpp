@@ -300,3 +300,22 @@ TEST_CASE("an embedding cut by columns is gathered, not summed") {
     const auto program = lowered(tiny("llama"), options);
     CHECK(collectives(section(program, "embedding")) == Names{"embed_tokens.all_gather"});
 }
+
+TEST_CASE("lower: transformers' own plan gathers all logits, whatever is then chosen") {
+    auto options = options_for(2);
+    options.sampling = Sampling::greedy;
+    const auto program = lowered(tiny("llama"), options);
+    const auto& head = section(program, "head");
+    CHECK(collectives(head) == std::vector<std::string>{"lm_head.all_gather"});
+    CHECK(step_names(head).back() == "greedy_token");
+    CHECK(step(head, "candidates").n == 2 * 2);  // of the whole on both ranks
+}
+
+TEST_CASE("lower: a head that a plan by hand does not gather leaves candidates") {
+    auto options = options_for(2);
+    options.tp_plan = TpPlan{{"lm_head", "colwise"}};
+    options.sampling = Sampling::greedy;
+    const auto program = lowered(tiny("llama"), options);
+    CHECK(collectives(section(program, "head")) ==
+          std::vector<std::string>{"candidates.all_gather"});
+}

@@ -24,13 +24,15 @@ Workload prefill(std::int64_t tokens) {
 }
 
 LayoutResult best_of(const std::string& preset, int tp, const HardwareProfile& hardware,
-                     const Workload& workload, const std::string& link = {}) {
+                     const Workload& workload, const std::string& link = {},
+                     Sampling sampling = Sampling::logits) {
     const auto config = load_model_config(preset);
     const auto model = build_model(config);
     CostOptions cost;
     cost.link = link;
-    return search_layout(model, options_for(tp, LayoutChoice::best, Kernels::served), hardware,
-                         cost, workload);
+    auto options = options_for(tp, LayoutChoice::best, Kernels::served);
+    options.sampling = sampling;
+    return search_layout(model, options, hardware, cost, workload);
 }
 
 /// The choice of an op in a layer.
@@ -69,6 +71,37 @@ TEST_CASE("search: with free links everything large is cut as Megatron does") {
     CHECK(choice(best, "mlp.down_proj", 5) == "in");
     CHECK(choice(best, "lm_head", -1) == "out");
     CHECK(best.certificate.gap == 0);
+}
+
+TEST_CASE("search: the head gathers what the sampling needs") {
+    const auto head = [](Sampling sampling) {
+        const auto best = best_of("llama-3.1-8b", 8, with_links(1e6), decode(64), {}, sampling);
+        CHECK(choice(best, "lm_head", -1) == "out");
+        CHECK(best.certificate.gap == 0);
+        return section(best.program, "head");
+    };
+    CHECK(collectives(head(Sampling::logits)) == std::vector<std::string>{"lm_head.all_gather"});
+    CHECK(collectives(head(Sampling::top_p)) == std::vector<std::string>{"lm_head.all_gather"});
+    const auto greedy = head(Sampling::greedy);
+    CHECK(collectives(greedy) == std::vector<std::string>{"candidates.all_gather"});
+    // One pair of fp32 numbers of every rank, from its 16,032 of 128,256 columns.
+    CHECK(step(greedy, "candidates").n == 2);
+    CHECK(step(greedy, "candidates").dtype == DType::bf16);
+    CHECK(step(greedy, "candidates.all_gather").n == 2 * 8);
+    CHECK(step(greedy, "candidates.all_gather").dtype == DType::fp32);
+    CHECK(step_names(greedy).back() == "greedy_token");
+}
+
+TEST_CASE("search: greedy costs no more than gathering all logits") {
+    const auto hardware = load_hardware("h100-sxm");
+    const auto priced = [&](Sampling sampling) {
+        return best_of("llama-3.1-8b", 8, hardware, decode(64), {}, sampling).totals;
+    };
+    const auto logits = priced(Sampling::logits), greedy = priced(Sampling::greedy);
+    CHECK(greedy.step < logits.step);
+    CHECK(greedy.collective < logits.collective);
+    CHECK(greedy.memory.logits < logits.memory.logits);
+    CHECK(priced(Sampling::top_p).step == logits.step);
 }
 
 TEST_CASE("search: with useless links every rank does everything") {
