@@ -26,8 +26,16 @@ std::vector<ShardPiece> pieces_of(const Tensor& tensor, const Split& split, int 
     return pieces;
 }
 
-void append(std::vector<std::string>& notes, const std::vector<std::string>& more) {
-    notes.insert(notes.end(), more.begin(), more.end());
+/// Names in every collective step the algorithm that its price assumes.
+void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        auto& steps = program.sections[s].steps;
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            const auto name =
+                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
+            if (!name.empty()) steps[i].algorithm = name;
+        }
+    }
 }
 
 std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProfile& hardware) {
@@ -115,20 +123,9 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
                    const Candidate& chosen) {
     auto options = request.plan;
     options.tp = chosen.tp;
-    auto& document = result.document.emplace();
     const auto& planned = chosen.planned;
-    document.model_source = config.source;
-    document.model = config.document;
-    document.hardware_source = hardware.origin;
-    document.hardware = hardware;
-    document.request = request;
-    document.workload = request.workload;
-    document.tp = chosen.tp;
-    document.mesh.tp = chosen.tp;
-    document.tensors = shard_tensors(planned.model, planned.plan);
-    document.program = planned.program;
-    name_algorithms(document.program, compile(planned.program, hardware, request.cost),
-                    request.workload);
+    auto& document =
+        result.document.emplace(document_of(config, hardware, request, {.tp = chosen.tp}, planned));
     document.predicted =
         make_estimate(config.source, planned, hardware, options, request.cost, request.workload);
     document.why = reason_of(chosen, request);
@@ -148,22 +145,35 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
     document.alternatives = result.alternatives;
     if (const auto fault = refusal(chosen.totals(), request); !fault.empty())
         document.diagnostics.push_back(fmt::format("TP {} {}", chosen.tp, fault));
-    append(document.diagnostics, planned.plan.notes);
-    append(document.diagnostics, config.notes);
-    append(document.diagnostics, model.notes);
+    append_notes(document, config, planned);
 }
 
 }  // namespace
 
-void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
-    for (std::size_t s = 0; s < program.sections.size(); ++s) {
-        auto& steps = program.sections[s].steps;
-        for (std::size_t i = 0; i < steps.size(); ++i) {
-            const auto name =
-                collective_algorithm(compiled, static_cast<int>(s), static_cast<int>(i), workload);
-            if (!name.empty()) steps[i].algorithm = name;
-        }
-    }
+PlanDocument document_of(const ModelConfig& config, const HardwareProfile& hardware,
+                         const PlanRequest& request, const Mesh& mesh,
+                         const PlannedProgram& planned) {
+    PlanDocument document;
+    document.model_source = config.source;
+    document.model = config.document;
+    document.hardware_source = hardware.origin;
+    document.hardware = hardware;
+    document.request = request;
+    document.workload = request.workload;
+    document.tp = mesh.tp;
+    document.mesh = mesh;
+    document.tensors = shard_tensors(planned.model, planned.plan);
+    document.program = planned.program;
+    name_algorithms(document.program, compile(planned.program, hardware, request.cost),
+                    request.workload);
+    return document;
+}
+
+void append_notes(PlanDocument& document, const ModelConfig& config,
+                  const PlannedProgram& planned) {
+    auto& all = document.diagnostics;
+    for (const auto* notes : {&planned.plan.notes, &config.notes, &planned.model.notes})
+        all.insert(all.end(), notes->begin(), notes->end());
 }
 
 std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {

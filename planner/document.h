@@ -206,8 +206,14 @@ struct PlanDocument {
     bool operator==(const PlanDocument&) const = default;
 };
 
-/// Names in every collective step the algorithm that its price assumes.
-void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload);
+/// What every plan document says of its premises, its shards and its program, whose collective
+/// steps name the algorithm that their price assumes. The prediction and its reasons stay empty.
+PlanDocument document_of(const ModelConfig& config, const HardwareProfile& hardware,
+                         const PlanRequest& request, const Mesh& mesh,
+                         const PlannedProgram& planned);
+
+/// Adds to the diagnostics what plan, configuration and graph have to say.
+void append_notes(PlanDocument& document, const ModelConfig& config, const PlannedProgram& planned);
 
 /// Prices a program in full, one of training_program() with its `training`. `model` names it in the
 /// document.

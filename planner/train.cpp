@@ -17,10 +17,6 @@ std::size_t at(int i) {
     return static_cast<std::size_t>(i);
 }
 
-bool contains(const std::vector<int>& list, int value) {
-    return std::find(list.begin(), list.end(), value) != list.end();
-}
-
 bool is_layer(const Section& section) {
     return !section.layers.empty() && section.layers.front() >= 0;
 }

@@ -19,10 +19,6 @@ std::size_t at(int i) {
     return static_cast<std::size_t>(i);
 }
 
-bool contains(const std::vector<int>& list, int value) {
-    return std::find(list.begin(), list.end(), value) != list.end();
-}
-
 class Backward {
   public:
     Backward(Program& program, const Section& forward, Recompute recompute)

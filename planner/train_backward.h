@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -26,5 +27,10 @@ Section backward_section(Program& program, const Section& forward, const std::ve
 
 /// The buffer of the gradient of another; added when it is not there yet.
 int gradient_buffer(Program& program, int of);
+
+/// Is the value one of the list?
+inline bool contains(const std::vector<int>& list, int value) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+}
 
 }  // namespace tplan

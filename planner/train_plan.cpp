@@ -172,20 +172,9 @@ PlanResult make_training_document(const ModelConfig& config, const HardwareProfi
     auto made = plan_training(config, hardware, request);
     result.feasibility = made.feasibility;
     if (!made.training) return result;
-    auto& planned = made.training->planned;
-    name_algorithms(planned.program, compile(planned.program, hardware, request.cost),
-                    request.workload);
-    auto& document = result.document.emplace();
-    document.model_source = config.source;
-    document.model = config.document;
-    document.hardware_source = hardware.origin;
-    document.hardware = hardware;
-    document.request = request;
-    document.workload = request.workload;
-    document.tp = request.plan.tp;
-    document.mesh = request.training->mesh;
-    document.tensors = shard_tensors(planned.model, planned.plan);
-    document.program = planned.program;
+    const auto& planned = made.training->planned;
+    auto& document = result.document.emplace(
+        document_of(config, hardware, request, request.training->mesh, planned));
     document.predicted = training_estimate(config.source, *made.training, hardware, request);
     const auto& totals = planned.totals;
     document.why =
@@ -193,9 +182,7 @@ PlanResult make_training_document(const ModelConfig& config, const HardwareProfi
                     mesh_text(document.mesh), document.mesh.ranks(), format_time(totals.step),
                     totals.tokens_per_s, other_kernels(config, hardware, request, totals.step));
     if (!planned.layout.empty()) document.layout = planned.layout;
-    document.diagnostics = planned.plan.notes;
-    for (const auto& notes : {config.notes, planned.model.notes})
-        document.diagnostics.insert(document.diagnostics.end(), notes.begin(), notes.end());
+    append_notes(document, config, planned);
     return result;
 }
 
