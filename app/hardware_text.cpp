@@ -1,9 +1,9 @@
 #include "app/hardware_text.h"
 
-#include "app/calibrate.h"
-
 #include <algorithm>
 #include <set>
+
+#include "app/calibrate.h"
 
 namespace tplan {
 namespace {

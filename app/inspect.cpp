@@ -193,8 +193,7 @@ std::string inspect_refusal(const InspectDocument& document, bool asked) {
     if (document.supports_tp != SupportsTp::yes && !document.by_hand) {
         return fmt::format(
             "{}: no TP plan: {}; transformers runs it on one GPU, or with a plan given by "
-            "--tp-plan "
-            "FILE; `tplan estimate` and `tplan plan` lay it out themselves",
+            "--tp-plan FILE; `tplan estimate` and `tplan plan` lay it out themselves",
             document.model, document.reason);
     }
     for (const auto& degree : document.tp) {
