@@ -156,7 +156,7 @@ Cut cut_weight(const Style& style, const WeightPlace& place, int parts, bool cop
     }
 }
 
-Split cut_scales(const Split& weight, const Tensor& scaled, const Tensor& scales) {
+Split scales_split(const Split& weight, const Tensor& scaled, const Tensor& scales) {
     auto split = weight;
     const auto dim = static_cast<std::size_t>(weight.dim);
     const bool units = weight.kind == SplitKind::grouped || weight.kind == SplitKind::balanced ||
@@ -170,6 +170,22 @@ Split cut_scales(const Split& weight, const Tensor& scaled, const Tensor& scales
     // A dimension with one entry per slice of the weight stays whole when there is nothing to cut.
     if (scales.shape[dim] == 1) return {};
     return split;
+}
+
+void cut_scales(const Block& block, int weight, std::vector<TensorPlan>& cuts) {
+    const auto& cut = cuts[static_cast<std::size_t>(weight)];
+    each_scale(block, weight, [&](int scales) {
+        const auto& scaled = block.tensors[static_cast<std::size_t>(weight)];
+        const auto index = static_cast<std::size_t>(scales);
+        cuts[index] = {cut.style, {}};
+        if (cut.split.kind != SplitKind::whole)
+            cuts[index].split = scales_split(cut.split, scaled, block.tensors[index]);
+    });
+}
+
+void cut_scales(const Block& block, std::vector<TensorPlan>& cuts) {
+    for (std::size_t i = 0; i < block.tensors.size(); ++i)
+        cut_scales(block, static_cast<int>(i), cuts);
 }
 
 std::string op_problem(const Op& op, const Style* style, const std::vector<TensorPlan>& cut) {

@@ -29,7 +29,23 @@ struct Cut {
 Cut cut_weight(const Style& style, const WeightPlace& place, int parts, bool copy_kv_heads);
 
 /// The cut of the block scales of a weight that is cut by `weight`.
-Split cut_scales(const Split& weight, const Tensor& scaled, const Tensor& scales);
+Split scales_split(const Split& weight, const Tensor& scaled, const Tensor& scales);
+
+/// Calls visit(index) for the tensors of the block that hold the block scales of tensor `weight`.
+template <class Visit>
+void each_scale(const Block& block, int weight, Visit visit) {
+    const auto& scaled = block.tensors[static_cast<std::size_t>(weight)];
+    if (scaled.quant_block[0] == 0) return;
+    for (std::size_t i = 0; i < block.tensors.size(); ++i) {
+        if (block.tensors[i].scales_of == scaled.name) visit(static_cast<int>(i));
+    }
+}
+
+/// Cuts the block scales of tensor `weight` along with it, under its style: as cuts[weight].
+void cut_scales(const Block& block, int weight, std::vector<TensorPlan>& cuts);
+
+/// The same for every weight of the block.
+void cut_scales(const Block& block, std::vector<TensorPlan>& cuts);
 
 /// Why an op that works with weights cut as `cut[tensor]` cannot run under its module's style
 /// (null: none); empty when it can.

@@ -26,20 +26,6 @@ const OpChoice& find_choice(const std::vector<OpChoice>& choices, const std::str
     return *found;
 }
 
-/// Scales are cut with the weight they belong to.
-void cut_block_scales(const Block& block, std::vector<TensorPlan>& cuts) {
-    for (std::size_t i = 0; i < block.tensors.size(); ++i) {
-        const auto& scales = block.tensors[i];
-        if (!scales.scales_of) continue;
-        for (std::size_t w = 0; w < block.tensors.size(); ++w) {
-            if (block.tensors[w].name != *scales.scales_of) continue;
-            cuts[i].style = cuts[w].style;
-            if (cuts[w].split.kind != SplitKind::whole)
-                cuts[i].split = cut_scales(cuts[w].split, block.tensors[w], scales);
-        }
-    }
-}
-
 /// Appends the cuts and flows of one block under its choices.
 void plan_block(const Block& block, const BlockLayout& layout, Plan& plan) {
     const int tp = plan.options.tp;
@@ -62,7 +48,7 @@ void plan_block(const Block& block, const BlockLayout& layout, Plan& plan) {
         for (std::size_t out = 0; out < op.outputs.size(); ++out)
             layouts.outputs.push_back(layout_of(block, op.outputs[out], choice.outputs[out], tp));
     }
-    cut_block_scales(block, cuts);
+    cut_scales(block, cuts);
     if (block.input >= 0) flow.input = layout_of(block, block.input, layout.input, tp);
     flow.output = layout_of(block, block.output, layout.output, tp);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "planner/cut.h"
 #include "planner/reshard.h"
 
 namespace tplan {
@@ -189,12 +190,7 @@ double BlockLowering::weight_bytes(const Op& op) const {
     double bytes = 0;
     for (const int tensor : op.weights) {
         bytes += local_bytes(tensor);
-        const auto& weight = block_.tensors[at(tensor)];
-        if (weight.quant_block[0] == 0) continue;
-        for (std::size_t i = 0; i < block_.tensors.size(); ++i) {
-            if (block_.tensors[i].scales_of == weight.name)
-                bytes += local_bytes(static_cast<int>(i));
-        }
+        each_scale(block_, tensor, [&](int scales) { bytes += local_bytes(scales); });
     }
     return bytes;
 }
@@ -393,9 +389,7 @@ Section BlockLowering::piece(std::span<const std::size_t> ops, const std::vector
         const auto& op = block_.ops[i];
         for (const int tensor : op.weights) {
             bind_tensor(at(tensor));
-            for (std::size_t s = 0; s < block_.tensors.size(); ++s) {
-                if (block_.tensors[s].scales_of == block_.tensors[at(tensor)].name) bind_tensor(s);
-            }
+            each_scale(block_, tensor, [&](int scales) { bind_tensor(at(scales)); });
         }
         for (std::size_t in = 0; in < op.inputs.size(); ++in) {
             const auto& layout = flows[i].inputs[in];

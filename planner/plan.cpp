@@ -79,21 +79,6 @@ struct Planner {
         }
     }
 
-    /// Scales are cut with the weight they belong to.
-    void plan_scales(const Block& block, std::vector<TensorPlan>& cuts) {
-        for (std::size_t i = 0; i < block.tensors.size(); ++i) {
-            const auto& scales = block.tensors[i];
-            if (!scales.scales_of) continue;
-            for (std::size_t w = 0; w < block.tensors.size(); ++w) {
-                const auto& weight = block.tensors[w];
-                if (weight.name != *scales.scales_of) continue;
-                cuts[i].style = cuts[w].style;
-                if (cuts[w].split.kind != SplitKind::whole)
-                    cuts[i].split = cut_scales(cuts[w].split, weight, scales);
-            }
-        }
-    }
-
     void plan_ops(const Block& block, const std::vector<TensorPlan>& cuts,
                   std::vector<int>& styles) {
         for (const auto& op : block.ops) {
@@ -125,7 +110,7 @@ struct Planner {
         for (const auto& block : model.blocks) {
             auto& cuts = plan.tensors.emplace_back(block.tensors.size());
             plan_weights(block, cuts);
-            plan_scales(block, cuts);
+            cut_scales(block, cuts);
             plan_ops(block, cuts, plan.op_styles.emplace_back());
         }
         if (plan.options.tp > 1) check_tied();

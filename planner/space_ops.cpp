@@ -83,13 +83,7 @@ void BlockSpace::set_cuts(std::size_t op, const OpChoice& choice) {
     const auto& weights = block_.ops[op].weights;
     for (std::size_t slot = 0; slot < weights.size(); ++slot) {
         cuts[at(weights[slot])] = choice.weights[slot];
-        const auto& weight = block_.tensors[at(weights[slot])];
-        for (std::size_t s = 0; s < block_.tensors.size(); ++s) {
-            if (block_.tensors[s].scales_of != weight.name) continue;
-            cuts[s] = {choice.weights[slot].style, {}};
-            if (choice.weights[slot].split.kind != SplitKind::whole)
-                cuts[s].split = cut_scales(choice.weights[slot].split, weight, block_.tensors[s]);
-        }
+        cut_scales(block_, weights[slot], cuts);
     }
 }
 
@@ -155,10 +149,7 @@ double BlockSpace::weight_bytes(std::size_t op, const OpChoice& choice) {
     };
     for (const int weight : block_.ops[op].weights) {
         add(at(weight), block_.ops[op].kind);
-        for (std::size_t s = 0; s < block_.tensors.size(); ++s) {
-            if (block_.tensors[s].scales_of == block_.tensors[at(weight)].name)
-                add(s, block_.ops[op].kind);
-        }
+        each_scale(block_, weight, [&](int scales) { add(at(scales), block_.ops[op].kind); });
     }
     return bytes;
 }

@@ -103,11 +103,11 @@ TEST_CASE("scales are cut where their weight is") {
     // [1024, 512] in blocks of 128 x 128: scales [8, 4]
     const Tensor weight{.name = "w", .shape = {1024, 512}, .quant_block = {128, 128}};
     const Tensor scales{.name = "s", .shape = {8, 4}};
-    CHECK(cut_scales(chunk(0, 4), weight, scales) == chunk(0, 4));
-    CHECK(cut_scales(chunk(1, 4), weight, scales) == chunk(1, 4));
+    CHECK(scales_split(chunk(0, 4), weight, scales) == chunk(0, 4));
+    CHECK(scales_split(chunk(1, 4), weight, scales) == chunk(1, 4));
     const Split heads{.kind = SplitKind::grouped, .dim = 0, .parts = 16, .blocks = 2, .unit = 128};
-    CHECK(cut_scales(heads, weight, scales).unit == 1);
-    CHECK(cut_scales(chunk(0, 4), weight, {.name = "s", .shape = {1, 4}}) == Split{});
+    CHECK(scales_split(heads, weight, scales).unit == 1);
+    CHECK(scales_split(chunk(0, 4), weight, {.name = "s", .shape = {1, 4}}) == Split{});
 }
 
 TEST_CASE("styles that an op cannot run") {
