@@ -204,23 +204,27 @@ std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
 }
 
 double weight_bytes_per_rank(const Model& model, const Plan& plan) {
-    double bytes = 0;
+    std::vector<double> bytes(static_cast<std::size_t>(plan.options.tp));
     for (const auto& use : model.sequence) {
         const auto at = static_cast<std::size_t>(use.block);
         const auto& tensors = model.blocks[at].tensors;
         for (std::size_t t = 0; t < tensors.size(); ++t) {
             if (tensors[t].tied || tensors[t].buffer) continue;
             const auto& split = plan.tensors[at][t].split;
-            double share = 1;
-            if (split.kind != SplitKind::whole) {
-                const auto n = tensors[t].shape[static_cast<std::size_t>(split.dim)];
-                share = static_cast<double>(largest_extent(split, n)) / static_cast<double>(n);
+            const auto whole =
+                static_cast<double>(tensors[t].elements()) * bytes_of(tensors[t].dtype);
+            for (std::size_t rank = 0; rank < bytes.size(); ++rank) {
+                double share = 1;
+                if (split.kind != SplitKind::whole) {
+                    const auto n = tensors[t].shape[static_cast<std::size_t>(split.dim)];
+                    share = static_cast<double>(local_extent(split, n, static_cast<int>(rank))) /
+                            static_cast<double>(n);
+                }
+                bytes[rank] += whole * share;
             }
-            bytes +=
-                static_cast<double>(tensors[t].elements()) * share * bytes_of(tensors[t].dtype);
         }
     }
-    return bytes;
+    return *std::ranges::max_element(bytes);
 }
 
 Estimate make_estimate(const std::string& model, const Program& program,

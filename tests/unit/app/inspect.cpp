@@ -73,6 +73,22 @@ bool tiles(const TensorShards& tensor) {
     return next == tensor.shape;
 }
 
+/// Bytes of the pieces of the rank that holds most.
+double fullest_rank(const std::vector<TensorShards>& tensors) {
+    std::vector<double> bytes;
+    for (const auto& tensor : tensors) {
+        bytes.resize(tensor.shards.size());
+        for (const auto& shard : tensor.shards) {
+            for (const auto& piece : shard.pieces) {
+                double elements = bytes_of(tensor.dtype);
+                for (const auto n : piece.shape) elements *= static_cast<double>(n);
+                bytes[static_cast<std::size_t>(shard.rank)] += elements;
+            }
+        }
+    }
+    return bytes.empty() ? 0 : std::ranges::max(bytes);
+}
+
 InspectDocument inspected(const ModelConfig& config, const std::vector<int>& degrees,
                           const std::optional<TpPlan>& by_hand = {}) {
     return inspect(config, degrees, Transformers::v5_16, by_hand);
@@ -97,6 +113,16 @@ TEST_CASE("every preset works at the degrees that transformers' rules allow, and
         }
         INFO(preset);
         CHECK(working == expected);
+    }
+}
+
+TEST_CASE("the bytes of the fullest rank are those of its shards, even cuts or not") {
+    for (const char* preset : {"qwen3-0.6b", "llama-3.1-8b", "mixtral-8x7b", "qwen3-32b-fp8"}) {
+        for (const auto& degree : inspected(load_model_config(preset), {1, 3, 4, 5}).tp) {
+            INFO(preset << " at TP " << degree.tp);
+            CHECK(fullest_rank(degree.tensors) ==
+                  Approx(degree.weight_bytes_per_rank.value.value()));
+        }
     }
 }
 
