@@ -1,6 +1,5 @@
 // The page of a plan: answer first, then figures, then every number with its source.
 #include <algorithm>
-#include <map>
 
 #include "app/explain.h"
 #include "app/figures/figure.h"
@@ -74,29 +73,13 @@ std::string measured(const Study& study) {
                            format_percent(comparison.step_error_recalibrated), comparison.drift))},
          {word("speedup over one rank"), number(fmt::format("{:.2f}x", run.speedup_vs_tp1)),
           word("measured")}});
-    struct Sum {
-        int times = 0;
-        Seconds predicted, measured;
-    };
-    std::vector<std::string> order;
-    std::map<std::string, Sum> sums;
-    for (const auto& op : comparison.ops) {
-        auto name = op.id;
-        if (name.starts_with("layers.")) name = name.substr(name.find('.', 7) + 1);
-        if (!sums.contains(name)) order.push_back(name);
-        auto& sum = sums[name];
-        ++sum.times;
-        sum.predicted += op.predicted;
-        sum.measured += op.measured;
-    }
     std::vector<std::vector<Cell>> rows;
-    for (const auto& name : order) {
-        const auto& sum = sums[name];
+    for (const auto& op : compared_sums(validation)) {
         rows.push_back(
-            {word(name), number(std::to_string(sum.times)), number(format_time(sum.predicted)),
-             number(format_time(sum.measured)),
-             number(sum.measured > Seconds{} ? format_percent(sum.predicted / sum.measured - 1)
-                                             : "-")});
+            {word(op.name), number(std::to_string(op.times)), number(format_time(op.predicted)),
+             number(format_time(op.measured)),
+             number(op.measured > Seconds{} ? format_percent(error_of(op.predicted, op.measured))
+                                            : "-")});
     }
     text += "<p></p>" + html_table({"step", "times", "predicted", "measured", "error"}, rows);
     for (const auto& check : validation.numerics.reference) {

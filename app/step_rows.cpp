@@ -14,8 +14,8 @@ std::string bytes_text(Bytes bytes) {
     return bytes.value > 0 ? format_bytes(bytes) : "";
 }
 
-double error_of(const StepRow& row) {
-    return row.measured.value > 0 ? row.together / row.measured - 1 : 0;
+double error_in(const StepRow& row) {
+    return error_of(row.together, row.measured);
 }
 
 template <auto member>
@@ -50,9 +50,9 @@ constexpr std::array kColumns = {
                less<&StepRow::measured>},
     StepColumn{"error",
                [](const StepRow& r) {
-                   return r.measured.value > 0 ? format_percent(error_of(r)) : std::string();
+                   return r.measured.value > 0 ? format_percent(error_in(r)) : std::string();
                },
-               [](const StepRow& a, const StepRow& b) { return error_of(a) < error_of(b); }}};
+               [](const StepRow& a, const StepRow& b) { return error_in(a) < error_in(b); }}};
 
 /// What the steps of that name took in the layers of the section.
 Seconds measured_in(const Validation& validation, const Section& section, const std::string& name) {

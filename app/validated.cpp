@@ -25,10 +25,6 @@ std::string named_schema(const Json& document) {
     return found != document.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-double error_of(Seconds predicted, Seconds measured) {
-    return measured.value > 0 ? predicted / measured - 1 : 0;
-}
-
 /// Buffers that a section reads before it writes them.
 std::vector<int> carried_into(const Section& section) {
     std::vector<int> carried, written;
@@ -217,6 +213,29 @@ void derive(const PlanDocument& plan, Validation& validation) {
     validation.verdict = judge_run(validation.measured, validation.numerics, validation.comparison);
     validation.reasons =
         verdict_reasons(validation.measured, validation.numerics, validation.comparison);
+}
+
+double error_of(Seconds predicted, Seconds measured) {
+    return measured.value > 0 ? predicted / measured - 1 : 0;
+}
+
+std::vector<ComparedSum> compared_sums(const Validation& validation) {
+    std::map<std::string, Seconds> waits;
+    for (const auto& op : validation.measured.ops) waits[op.id] = op.wait;
+    std::vector<ComparedSum> sums;
+    std::map<std::string, std::size_t> index;
+    for (const auto& op : validation.comparison.ops) {
+        auto name = op.id;
+        if (name.starts_with("layers.")) name = name.substr(name.find('.', 7) + 1);
+        const auto [it, inserted] = index.try_emplace(name, sums.size());
+        if (inserted) sums.emplace_back().name = name;
+        auto& sum = sums[it->second];
+        ++sum.times;
+        sum.predicted += op.predicted;
+        sum.measured += op.measured;
+        sum.wait += waits[op.id];
+    }
+    return sums;
 }
 
 Comparison compare(const Estimate& predicted, const Measured& measured) {

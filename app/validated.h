@@ -205,6 +205,19 @@ void derive(const PlanDocument& plan, Validation& validation);
 double small_copy_tolerance();
 double tolerance_of(DType dtype);
 
+/// predicted / measured - 1; 0 where nothing was measured.
+double error_of(Seconds predicted, Seconds measured);
+
+/// An op of the comparison, its layers added up.
+struct ComparedSum {
+    std::string name;  // without the layer
+    int times = 0;
+    Seconds predicted, measured, wait;
+};
+
+/// In the order of the comparison's ops.
+std::vector<ComparedSum> compared_sums(const Validation& validation);
+
 /// Joins prediction and measurement by step id. `predicted` must cover the layers that ran.
 Comparison compare(const Estimate& predicted, const Measured& measured);
 

@@ -1,42 +1,17 @@
 // The comparison of a run for a terminal.
-#include <map>
-
 #include "app/validated.h"
 
 namespace tplan {
 namespace {
 
-double error_of(Seconds predicted, Seconds measured) {
-    return measured.value > 0 ? predicted / measured - 1 : 0;
-}
-
 /// One row per op, its layers together.
-std::string ops_text(const Measured& measured, const Comparison& comparison) {
-    struct Row {
-        int count = 0;
-        Seconds predicted, measured, wait;
-    };
-    std::map<std::string, Seconds> waits;
-    for (const auto& op : measured.ops) waits[op.id] = op.wait;
-    std::vector<std::string> order;
-    std::map<std::string, Row> rows;
-    for (const auto& op : comparison.ops) {
-        auto name = op.id;
-        if (name.starts_with("layers.")) name = name.substr(name.find('.', 7) + 1);
-        const auto [it, inserted] = rows.try_emplace(name);
-        if (inserted) order.push_back(name);
-        ++it->second.count;
-        it->second.predicted += op.predicted;
-        it->second.measured += op.measured;
-        it->second.wait += waits[op.id];
-    }
+std::string ops_text(const Validation& validation) {
     std::vector<std::vector<std::string>> table{
         {"op", "times", "predicted", "measured", "error", "waited for peers"}};
-    for (const auto& name : order) {
-        const auto& row = rows[name];
+    for (const auto& op : compared_sums(validation)) {
         table.push_back(
-            {name, std::to_string(row.count), format_time(row.predicted), format_time(row.measured),
-             format_percent(error_of(row.predicted, row.measured)), format_time(row.wait)});
+            {op.name, std::to_string(op.times), format_time(op.predicted), format_time(op.measured),
+             format_percent(error_of(op.predicted, op.measured)), format_time(op.wait)});
     }
     return "\n" + format_table(table) + "\n";
 }
@@ -63,7 +38,7 @@ std::string validation_text(const PlanDocument& plan, const Validation& validati
          {"speedup", fmt::format("{:.2f}x", measured.speedup_vs_tp1), "measured, over one rank"}});
     if (!comparison.across_machines.empty())
         text += "across machines: " + comparison.across_machines + "\n";
-    text += ops_text(measured, comparison);
+    text += ops_text(validation);
     for (const auto& check : validation.numerics.reference) {
         text += fmt::format("numerics: {}: {:.2g} of the largest value, {:.0e} allowed: {}\n",
                             check.what, check.max_rel_diff, check.tolerance,
