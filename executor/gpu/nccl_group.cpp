@@ -14,6 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr int kInProgress = 1;
+constexpr const char* kOnStream = "its place on the stream is";
 
 /// Elements of the largest part: NCCL's parts are all alike, so that the others are padded.
 std::int64_t largest_part(const Split& split, std::int64_t rows, std::int64_t width, int size) {
@@ -43,17 +44,12 @@ NcclCommunicator::NcclCommunicator(const tplan_nccl_v1& nccl, const Device& devi
       deadline_s_(deadline_s),
       under_way_("making the group") {
     std::string id(128, '\0');
-    if (rank() == 0) start(nccl_.unique_id(id.data()), "ncclGetUniqueId");
-    const auto ids = meeting_.exchange(rank() == 0 ? id : "", {"id of the NCCL group", 0});
-    start(nccl_.init(&group_, size(), ids[0].data(), rank(), device_.context), "ncclCommInit");
-    const auto begin = Clock::now();
-    for (int now = nccl_.state(group_); now != 0; now = nccl_.state(group_)) {
-        if (now != kInProgress) fail(fmt::format("making the group: {}", nccl_.text(now)));
-        if (!meeting_.last_error().empty()) fail("aborted: " + meeting_.last_error());
-        if (seconds_since(begin) > deadline_s_)
-            fail(fmt::format("the group is not there after {}", format_time(Seconds(deadline_s_))));
-        sched_yield();
+    if (rank() == 0) {
+        if (const int result = nccl_.unique_id(id.data()); result != 0)
+            fail(fmt::format("ncclGetUniqueId: {}", nccl_.text(result)));
     }
+    const auto ids = meeting_.exchange(rank() == 0 ? id : "", {"id of the NCCL group", 0});
+    start(nccl_.init(&group_, size(), ids[0].data(), rank(), device_.context), "the group is");
 }
 
 NcclCommunicator::~NcclCommunicator() {
@@ -65,9 +61,17 @@ NcclCommunicator::~NcclCommunicator() {
     }
 }
 
+/// A call of a group that does not block may return before its work is on the stream, and what is
+/// launched next would overtake it.
 void NcclCommunicator::start(int result, const char* what) {
-    if (result == 0 || result == kInProgress) return;
-    fail(fmt::format("{}: {}", what, nccl_.text(result)));
+    const auto begin = Clock::now();
+    for (; result == kInProgress; result = nccl_.state(group_)) {
+        if (!meeting_.last_error().empty()) fail("aborted: " + meeting_.last_error());
+        if (seconds_since(begin) > deadline_s_)
+            fail(fmt::format("{} not there after {}", what, format_time(Seconds(deadline_s_))));
+        sched_yield();
+    }
+    if (result != 0) fail(nccl_.text(result));
 }
 
 void NcclCommunicator::fail(const std::string& why) {
@@ -103,7 +107,7 @@ double NcclCommunicator::all_reduce(const Matrix& in, const Matrix& out, const C
         throw Error(fmt::format("rank {}", rank()), under_way_ + ": its rows have gaps");
     start(nccl_.all_reduce(group_, device_.context, in.data, out.data,
                            static_cast<std::size_t>(in.elements()), static_cast<int>(in.dtype)),
-          under_way_.c_str());
+          kOnStream);
     return 0;
 }
 
@@ -132,7 +136,7 @@ void NcclCommunicator::pull(const Matrix& in, const Split& from, const Matrix& o
     const auto first = dense(places, most, 1, {}, in.dtype);
     start(nccl_.all_gather(group_, device_.context, own.data, first.data,
                            static_cast<std::size_t>(most), static_cast<int>(in.dtype)),
-          under_way_.c_str());
+          kOnStream);
     const auto wanted = part_of(to, rows, width, rank());
     for (int r = 0; r < size(); ++r) {
         const auto theirs = part_of(from, rows, width, r);
@@ -155,7 +159,7 @@ double NcclCommunicator::reduce_scatter(const Matrix& in, const Matrix& out, con
     const auto first = dense(places, most, 1, {}, in.dtype);
     start(nccl_.reduce_scatter(group_, device_.context, first.data, own.data,
                                static_cast<std::size_t>(most), static_cast<int>(in.dtype)),
-          under_way_.c_str());
+          kOnStream);
     copy_part(device_, own, mine, out, mine);
     return 0;
 }

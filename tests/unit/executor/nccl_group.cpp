@@ -28,8 +28,9 @@ struct Fake {
     int init_polls = 3;   // of state() until the group is there; -1: never
     int state_after = 0;  // what state() says then
     int busy_after = 0;   // what the device says: 0 done, 1 for ever, -1 failed
+    int call_polls = 0;   // of state() until a collective is on the stream
     int aborts = 0, destroys = 0;
-    std::map<int, int> polls;  // by rank
+    std::map<int, int> polls, not_on_stream;  // by rank
     std::mutex mutex;
     std::condition_variable changed;
     struct Round {
@@ -75,6 +76,7 @@ int begin(void** group, int, const char id[128], int, void* context) {
 }
 int state(void* group) {
     const std::lock_guard lock(fake->mutex);
+    if (int& left = fake->not_on_stream[rank_of(group)]; left > 0) return --left, 1;
     int& polls = fake->polls[rank_of(group)];
     if (fake->init_polls < 0 || polls++ < fake->init_polls) return 1;
     return fake->state_after;
@@ -96,7 +98,9 @@ int gather(void* group, void*, const void* in, void* out, std::size_t count, int
             std::memcpy(static_cast<float*>(out) + static_cast<std::size_t>(r) * count,
                         all[static_cast<std::size_t>(r)], count * sizeof(float));
     });
-    return 0;
+    const std::lock_guard lock(fake->mutex);
+    fake->not_on_stream[rank_of(group)] = fake->call_polls;
+    return fake->call_polls > 0 ? 1 : 0;
 }
 int scatter(void* group, void*, const void* in, void* out, std::size_t count, int) {
     const auto own = static_cast<std::size_t>(rank_of(group));
@@ -126,7 +130,11 @@ int busy(void*, const char** error) {
     return fake->busy_after;
 }
 /// The one op that the communicator launches itself.
-const char* launch_copy(void*, const tplan_op* op) {
+const char* launch_copy(void* context, const tplan_op* op) {
+    {
+        const std::lock_guard lock(fake->mutex);
+        if (fake->not_on_stream[rank_of(context)] > 0) return "it overtakes the collective";
+    }
     if (op->kind != TPLAN_COPY_COLUMNS) return "only copies are faked";
     for (std::int64_t r = 0; r < op->out[0].rows; ++r) {
         std::memcpy(static_cast<float*>(op->out[0].data) + r * op->out[0].stride + op->to_column,
@@ -262,6 +270,19 @@ TEST_CASE("nccl: rows of every rank's own arrive where they belong", "[executor]
             for (std::int64_t c = 0; c < kWidth; ++c)
                 need(sum.view.row(r)[c] == 2 * number(own.offset + r, c));
         }
+    });
+}
+
+TEST_CASE("nccl: nothing overtakes a collective that is not on the stream yet", "[executor]") {
+    Fake state;
+    state.call_polls = 5;
+    Group group(state);
+    const Split cut{.kind = SplitKind::chunk, .dim = 1, .parts = 2};
+    group.run([&](NcclCommunicator& self) {
+        Owned part(1, 2), whole(1, 4);
+        part.view.row(0)[1] = static_cast<float>(self.rank() + 1);
+        self.all_gather(part.view, cut, whole.view, {"gather", 1});  // copies when it is there
+        need(whole.view.row(0)[1] == 1 && whole.view.row(0)[3] == 2);
     });
 }
 
