@@ -3,27 +3,21 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
-#include <cmath>
 #include <ctime>
 #include <filesystem>
 
+#include "app/calibrate_gpu.h"
 #include "app/detect.h"
+#include "app/measure_points.h"
 #include "app/measured_tables.h"
 #include "core/files.h"
-#include "core/statistics.h"
 #include "core/text.h"
 #include "cost_model/calibrate.h"
-#include "executor/probe.h"
 
 namespace tplan {
 namespace {
 
-/// Repetitions in each visit of a point, and visits spread over the whole time: neighbours on a
-/// shared machine come and go in seconds.
-struct Effort {
-    int rounds, reps;
-};
-constexpr Effort kQuick{2, 4}, kFull{6, 6};
+constexpr Rounds kQuick{2, 4}, kFull{6, 6};
 
 /// What to measure on one number of ranks. Products cover the rows of decode and prefill and the
 /// sides of layers from half a billion to some ten billion parameters; beyond them the model
@@ -77,46 +71,12 @@ void append(Tables& all, const Tables& more) {
     all.collectives.insert(all.collectives.end(), more.collectives.begin(), more.collectives.end());
 }
 
-/// One point of any table, with the samples of all rounds.
-struct Visit {
-    Probe probe;
-    Seconds* time;
-    std::vector<TimedSample> samples;
-};
-
-std::vector<Visit> visits_of(Tables& tables) {
-    std::vector<Visit> visits;
-    for (auto& point : tables.gemm) visits.push_back({probe_of(point), &point.time, {}});
-    for (auto& point : tables.attention) visits.push_back({probe_of(point), &point.time, {}});
-    for (auto& point : tables.elementwise) visits.push_back({probe_of(point), &point.time, {}});
-    for (auto& point : tables.collectives) visits.push_back({probe_of(point), &point.time, {}});
-    return visits;
-}
-
 Bandwidth streaming_of(const Tables& tables, int ranks) {
     Bandwidth best;
     for (const auto& point : tables.gemm) {
         if (point.m == 1 && point.ranks == ranks) best = std::max(best, streaming_rate(point));
     }
     return best;
-}
-
-constexpr Seconds kShortest{20e-6};  // shorter points are mostly timer
-
-/// How far the median of one round lies from that of all rounds, as nine in ten do: what a later
-/// run on this machine, no longer interleaved with the calibration, may differ by.
-double repeatability_of(const std::vector<Visit>& visits, int reps) {
-    std::vector<double> differences;
-    for (const auto& visit : visits) {
-        if (*visit.time < kShortest) continue;
-        const std::span all(visit.samples);
-        for (std::size_t at = 0; at < all.size(); at += static_cast<std::size_t>(reps)) {
-            const auto round = spread_of(all.subspan(at, static_cast<std::size_t>(reps))).median;
-            differences.push_back(std::abs(round / *visit.time - 1));
-        }
-    }
-    std::ranges::sort(differences);
-    return quantile(differences, 0.9);
 }
 
 std::string machine_architecture() {
@@ -134,30 +94,20 @@ std::string today() {
 }  // namespace
 
 HardwareProfile calibrate(const CalibrateRequest& request) {
-    if (request.backend != "cpu") {
-        throw Error("--backend", fmt::format("\"{}\" cannot be calibrated yet", request.backend),
-                    "use --backend cpu");
-    }
+    if (request.backend == "cuda") return calibrate_gpu(request, today());
+    if (request.backend != "cpu")
+        throw Error("--backend", fmt::format("\"{}\" is not one of cpu, cuda", request.backend));
+    if (!request.hardware.empty() || request.budget > Seconds{})
+        throw Error(request.hardware.empty() ? "--budget-s" : "--hw",
+                    "goes with --backend cuda or --from: a CPU is measured whole");
     const auto machine = detect_machine();
-    const auto effort = request.quick ? kQuick : kFull;
+    const auto rounds = request.quick ? kQuick : kFull;
     auto tables = points_for(1, machine.cores, request.quick, DType::fp32);
     for (int ranks = 2; ranks <= machine.cores; ranks *= 2) {
         append(tables, points_for(ranks, machine.cores, request.quick, DType::fp32));
     }
-    auto visits = visits_of(tables);
-    const auto total = static_cast<double>(visits.size()) * effort.rounds;
-    double done = 0;
-    for (int round = 0; round < effort.rounds; ++round) {
-        for (auto& visit : visits) {
-            if (request.stop.stop_requested())
-                throw Error("calibrate", "stopped", "nothing was written");
-            if (request.progress) request.progress(done++ / total, visit.probe.name);
-            const auto samples = sample(visit.probe, request.backend, effort.reps);
-            visit.samples.insert(visit.samples.end(), samples.begin(), samples.end());
-        }
-    }
-    for (auto& visit : visits) *visit.time = spread_of(visit.samples).median;
-    if (request.progress) request.progress(1, "done");
+    const auto repeatability =
+        measure_points(tables, request.backend, {}, rounds, request.progress, request.stop);
 
     MachineFacts facts;
     facts.name = "this-cpu";
@@ -168,9 +118,9 @@ HardwareProfile calibrate(const CalibrateRequest& request) {
     facts.memory = machine.memory / machine.cores;
     facts.l2_cache = machine.l2_cache;
     facts.streaming = streaming_of(tables, machine.cores);
-    facts.repeatability = repeatability_of(visits, effort.reps);
+    facts.repeatability = repeatability;
     facts.method = fmt::format("tplan calibrate{}, {} rounds of {}, median of clean samples",
-                               request.quick ? " --quick" : "", effort.rounds, effort.reps);
+                               request.quick ? " --quick" : "", rounds.count, rounds.reps);
     facts.date = today();
     return fit_profile(facts, tables);
 }

@@ -10,14 +10,16 @@ namespace tplan {
 
 struct CalibrateRequest {
     std::string backend = "cpu";
-    bool quick = false;  // fewer points and rounds
+    bool quick = false;         // fewer points and rounds
+    std::string hardware = {};  // cuda: HW whose figures the points correct
+    Seconds budget = {};        // cuda: for all points; 0: five minutes, or one when quick
     Progress progress;
     std::stop_token stop;
 };
 
 /// Measures this machine into a profile: products, attention, passes over memory, collectives,
-/// streaming; on one rank and on all. Throws Error for a backend that is not there and when
-/// stopped.
+/// streaming; on one rank and on all. GPUs: see calibrate_gpu(). Throws Error for a backend that is
+/// not there and when stopped.
 HardwareProfile calibrate(const CalibrateRequest& request);
 
 struct LayTablesRequest {

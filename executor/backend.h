@@ -53,6 +53,9 @@ class Backend {
     /// What rank `rank` runs on, for reports: "core 3, AMD EPYC". Any thread.
     virtual std::string device(int rank) const = 0;
 
+    /// Devices that the machine has of this kind. Any thread. Default: one for each rank.
+    virtual int devices() const { return ranks(); }
+
     /// What a reader of measurements must know: "more ranks than cores". Any thread. Default:
     /// nothing.
     virtual std::vector<std::string> notes() const { return {}; }
@@ -106,6 +109,16 @@ class Backend {
 
     /// m += bias on every row; for the bias that follows a reduction.
     virtual void add_bias(int rank, const Matrix& m, const Matrix& bias) = 0;
+
+    /// What `launch_all` launches, recorded instead of run; replay() runs it in one go, without the
+    /// host between steps. Requires that all of it has run before. Null, on every rank alike, where
+    /// steps can only be launched one by one. Default: null.
+    virtual std::shared_ptr<void> capture(int /*rank*/,
+                                          const std::function<void()>& /*launch_all*/) {
+        return nullptr;
+    }
+    /// Requires what capture() gave for the rank.
+    virtual void replay(int /*rank*/, const std::shared_ptr<void>& /*captured*/) {}
 
     /// Records the present. `exact` asks for all that elapsed() can tell, at some cost.
     virtual Mark record(int rank, bool exact) = 0;

@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define TPLAN_CUDA_ABI 1
+#define TPLAN_CUDA_ABI 2
 #define TPLAN_CUDA_TEXT 192
 
 /* As tplan's DType. */
@@ -152,6 +152,13 @@ struct tplan_cuda_v1 {
 
     size_t (*workspace_bytes)(const struct tplan_op* op);
     const char* (*launch)(void* context, const struct tplan_op* op);
+
+    /* Between the two, launches are recorded instead of run (events and waiting are errors). What
+     * was recorded runs as a whole by run_graph(), as often as asked; drop_graph() forgets it. */
+    const char* (*begin_graph)(void* context);
+    const char* (*end_graph)(void* context, void** graph);
+    const char* (*run_graph)(void* context, void* graph);
+    void (*drop_graph)(void* graph);
 
     const char* (*record)(void* context, int64_t* event);
     const char* (*elapsed)(void* context, int64_t from, int64_t to,

@@ -25,6 +25,8 @@ struct Runner::State {
     std::unique_ptr<Backend> backend;
     MemoryNeeds memory;
     std::vector<std::unique_ptr<RankProgram>> ranks;
+    std::vector<std::shared_ptr<void>> captured;  // per rank, where the backend can; after a run
+    bool ran = false;
 
     std::vector<std::string> devices;
 
@@ -133,6 +135,23 @@ std::vector<StepTime> step_times(const std::vector<Interval>& intervals,
     return samples;
 }
 
+/// All steps as one, where the backend can: captured in the first call, then replayed and timed.
+std::optional<Interval> replayed(Backend& backend, int rank, const std::vector<BoundStep>& steps,
+                                 std::shared_ptr<void>& captured, bool first) {
+    if (first) {
+        captured = backend.capture(rank, [&] {
+            for (const auto& step : steps) run_step(backend, rank, step);
+        });
+    }
+    if (!captured) return {};
+    backend.communicator(rank).barrier({"start of the replay", 0}, true);
+    std::vector<Mark> marks{backend.record(rank, true)};
+    backend.replay(rank, captured);
+    marks.push_back(backend.record(rank, true));
+    backend.synchronise(rank);
+    return backend.elapsed(rank, marks).front();
+}
+
 }  // namespace
 
 MemoryNeeds require_runnable(const Program& program, const Workload& workload,
@@ -161,7 +180,8 @@ MemoryNeeds require_runnable(const Program& program, const Workload& workload,
 }
 
 Runner::Runner(const Program& program, const Workload& workload, const RunOptions& options)
-    : state_(new State{program, workload, options, executed_steps(program), nullptr, {}, {}, {}}) {
+    : state_(new State{
+          program, workload, options, executed_steps(program), nullptr, {}, {}, {}, false, {}}) {
     auto& s = *state_;
     if (workload.phase == Phase::train) {
         throw Error("workload/phase", "training steps are priced but not executed yet",
@@ -172,6 +192,7 @@ Runner::Runner(const Program& program, const Workload& workload, const RunOption
     s.memory = require_runnable(s.program, workload, options, *s.backend);
 
     s.ranks.resize(static_cast<std::size_t>(program.tp));
+    s.captured.resize(s.ranks.size());
     std::atomic<std::size_t> done = 0;
     const double all = static_cast<double>(s.steps.size()) * (s.spread() ? 1 : program.tp);
     const RankSetup setup{s.program,        s.workload,   s.steps,      s.options.weights,
@@ -246,9 +267,16 @@ RepSample Runner::run() {
         const auto own = static_cast<std::size_t>(rank);
         sample.ranks[own] = step_times(backend.elapsed(rank, marks), waits);
         totals[own] = backend.elapsed(rank, std::vector{marks.front(), marks.back()});
+        // Faults are injected between steps.
+        if (!s.options.before_step) {
+            const auto whole = replayed(backend, rank, steps, s.captured[own], !s.ran);
+            if (whole) totals[own] = {*whole};
+        }
         share(backend, rank, s.spread(), sample.ranks);
         share(backend, rank, s.spread(), totals);
     });
+    s.ran = true;
+    sample.replayed = s.captured[static_cast<std::size_t>(s.first_local())] != nullptr;
     for (const auto& total : totals) {
         sample.seconds = std::max(sample.seconds, total.front().seconds);
         sample.clean = sample.clean && total.front().clean;

@@ -52,6 +52,7 @@ struct StepTime {
 /// One repetition.
 struct RepSample {
     double seconds = 0;                        // of the slowest rank
+    bool replayed = false;                     // `seconds` is of the steps as one recorded whole
     bool clean = true;                         // no rank was preempted
     std::vector<std::vector<StepTime>> ranks;  // [rank][executed step]
 };

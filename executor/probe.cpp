@@ -9,8 +9,9 @@
 namespace tplan {
 namespace {
 
-constexpr double kRotatedBytes = 96e6;  // per rank: past any cache of the machine
 constexpr std::int64_t kMostLayers = 48, kFewestLayers = 4;
+/// Of its cache a GPU's weights in turn take: what was read last is not what is thrown out first.
+constexpr double kCachesRotated = 3;
 /// Of the product that feeds another op: weights as of a layer, which leave little of what lay in
 /// the caches (a norm after them takes three times as long as after a small product); narrower
 /// where many rows would make it slow and are themselves more than a cache holds.
@@ -94,9 +95,9 @@ struct Builder {
     }
 };
 
-std::int64_t layers_for(double bytes_per_layer) {
+std::int64_t layers_for(double bytes_per_layer, const ProbeSetup& setup) {
     const auto layers =
-        static_cast<std::int64_t>(std::ceil(kRotatedBytes / std::max(bytes_per_layer, 1.0)));
+        static_cast<std::int64_t>(std::ceil(setup.rotated_bytes / std::max(bytes_per_layer, 1.0)));
     return std::clamp(layers, kFewestLayers, kMostLayers);
 }
 
@@ -140,11 +141,20 @@ void wire_pass(Builder& build, const Pass& pass) {
 
 }  // namespace
 
-Probe probe_of(const GemmPoint& point) {
-    Builder build(fmt::format("gemm {} [{}, {}, {}] on {} ranks", name_of(point.dtype), point.m,
-                              point.n, point.k, point.ranks),
-                  point.ranks,
-                  layers_for(static_cast<double>(point.n * point.k) * bytes_of(point.dtype)));
+ProbeSetup probe_setup(std::string_view backend, Bytes cache) {
+    if (backend == "cpu") return {};
+    return {.rotated_bytes = kCachesRotated * cache.value,
+            .element_bytes = 2,
+            .fed = false,
+            .dtype = DType::bf16};
+}
+
+Probe probe_of(const GemmPoint& point, const ProbeSetup& setup) {
+    Builder build(
+        fmt::format("gemm {} [{}, {}, {}] on {} ranks", name_of(point.dtype), point.m, point.n,
+                    point.k, point.ranks),
+        point.ranks,
+        layers_for(static_cast<double>(point.n * point.k) * bytes_of(point.dtype), setup));
     build.probe.dtype = point.dtype;
     build.prefill(1, point.m);
     auto& step = build.step();
@@ -158,14 +168,15 @@ Probe probe_of(const GemmPoint& point) {
     return std::move(build.probe);
 }
 
-Probe probe_of(const AttentionPoint& point) {
+Probe probe_of(const AttentionPoint& point, const ProbeSetup& setup) {
     const auto kv_bytes =
         static_cast<double>(2 * point.batch * point.kv_len * point.kv_heads * point.head_dim) *
         bytes_of(point.kv_dtype);
     Builder build(fmt::format("attention batch {} q {} kv {} heads {}/{} x {} on {} ranks",
                               point.batch, point.q_len, point.kv_len, point.heads, point.kv_heads,
                               point.head_dim, point.ranks),
-                  point.ranks, layers_for(kv_bytes));
+                  point.ranks, layers_for(kv_bytes, setup));
+    build.probe.dtype = setup.dtype;
     auto& workload = build.probe.workload;
     if (point.q_len == 1) {
         workload.phase = Phase::decode;
@@ -189,33 +200,37 @@ Probe probe_of(const AttentionPoint& point) {
                       .v_head_dim = point.head_dim,
                       .scale = 1 / std::sqrt(static_cast<double>(point.head_dim))};
     step.n = point.heads * point.head_dim;
-    build.feed();
+    if (setup.fed) build.feed();
     return std::move(build.probe);
 }
 
-Probe probe_of(const ElementwisePoint& point) {
+Probe probe_of(const ElementwisePoint& point, const ProbeSetup& setup) {
     const auto& pass = pass_of(point.op);
     const bool lookup = point.op == OpKind::embedding;
     Builder build(fmt::format("{} {} on {} ranks", name_of(point.op),
                               format_bytes(Bytes(point.bytes)), point.ranks),
                   point.ranks, lookup ? 4 : 8);
+    build.probe.dtype = setup.dtype;
     const double row_bytes =
-        4.0 * static_cast<double>(kPassWidth * (pass.inputs + pass.outputs + (lookup ? 1 : 0)));
+        setup.element_bytes *
+        static_cast<double>(kPassWidth * (pass.inputs + pass.outputs + (lookup ? 1 : 0)));
     build.prefill(1, std::max<std::int64_t>(1, std::llround(point.bytes / row_bytes)));
     auto& step = build.step();
     step.kind = point.op;
     step.name = std::string(name_of(point.op));
     wire_pass(build, pass);
     step.n = kPassWidth;
-    if (!lookup) build.feed();
+    if (!lookup && setup.fed) build.feed();
     return std::move(build.probe);
 }
 
-Probe probe_of(const CollectivePoint& point) {
+Probe probe_of(const CollectivePoint& point, const ProbeSetup& setup) {
     Builder build(fmt::format("{} {} over {} ranks", name_of(point.op),
                               format_bytes(Bytes(point.bytes)), point.ranks),
                   point.ranks, 8);
-    const auto elements = std::max<std::int64_t>(point.ranks, std::llround(point.bytes / 4));
+    build.probe.dtype = setup.dtype;
+    const auto elements =
+        std::max<std::int64_t>(point.ranks, std::llround(point.bytes / setup.element_bytes));
     const auto width = std::min<std::int64_t>(kPassWidth, elements);
     build.prefill(1, std::max<std::int64_t>(1, elements / width));
     const auto columns =
@@ -242,7 +257,7 @@ Probe probe_of(const CollectivePoint& point) {
         default:
             throw Error("probe", fmt::format("no probe for op {}", name_of(point.op)));
     }
-    build.feed();
+    if (setup.fed) build.feed();
     return std::move(build.probe);
 }
 
@@ -263,6 +278,11 @@ std::vector<TimedSample> sample(const Probe& probe, const std::string& backend, 
     const auto probed = static_cast<int>(probe.program.sections.front().steps.size()) - 1;
     for (int rep = 0; rep < reps; ++rep) {
         const auto result = runner.run();
+        if (result.replayed && probed == 0) {
+            const auto layers = static_cast<double>(runner.steps().size());
+            samples.push_back({Seconds(result.seconds / layers), result.clean});
+            continue;
+        }
         std::vector<TimedSample> layers;
         for (std::size_t s = 0; s < result.ranks.front().size(); ++s) {
             if (runner.steps()[s].step != probed) continue;

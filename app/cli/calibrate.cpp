@@ -27,9 +27,9 @@ int lay(const Flags& flags) {
 
 int run(Flags& flags) {
     if (!flags.tables.files.empty()) return lay(flags);
-    if (!flags.tables.hardware.empty() || !flags.tables.system.empty())
-        throw Error(flags.tables.hardware.empty() ? "--system" : "--hw",
-                    "goes with --from: without it this machine is measured");
+    if (!flags.tables.system.empty())
+        throw Error("--system", "goes with --from: without it this machine is measured");
+    flags.request.hardware = flags.tables.hardware;
     flags.request.progress = show_progress;
     flags.request.stop = interrupted();
     const auto profile = calibrate(flags.request);
@@ -49,6 +49,7 @@ void add_calibrate(CLI::App& program, Action& action) {
         "--from reads the columns of `tplan predict --help` with latency_us beside them, and what "
         "nccl-tests printed.\n"
         "Example: tplan calibrate --backend cpu --quick\n"
+        "Example: tplan calibrate --backend cuda --hw h200-sxm\n"
         "Example: tplan calibrate --from gemm.csv all_reduce.log --hw h100-sxm -o mine.json");
     auto flags = std::make_shared<Flags>();
     command->add_option("--backend", flags->request.backend, "cpu or cuda")->capture_default_str();
@@ -57,7 +58,13 @@ void add_calibrate(CLI::App& program, Action& action) {
         ->add_option("--from", flags->tables.files,
                      "instead lay these measured rows over a profile: CSV or nccl-tests logs")
         ->type_name("FILE");
-    command->add_option("--hw", flags->tables.hardware, "with --from: the profile, file, or this");
+    command->add_option("--hw", flags->tables.hardware,
+                        "with --from or --backend cuda: the profile, file, or this, which the "
+                        "measured points correct");
+    command
+        ->add_option("--budget-s", flags->request.budget.value,
+                     "with --backend cuda: seconds for all points (default 300, --quick 60)")
+        ->check(CLI::PositiveNumber);
     command->add_option("--system", flags->tables.system, "with --from: only rows of this system");
     command->add_option("-o,--output", flags->output,
                         "also write the profile here; with --from only here");

@@ -206,6 +206,34 @@ const char* launch(void* context, const tplan_op* op) {
     }
 }
 
+// Only what this thread does is recorded: ranks of one process record side by side.
+const char* begin_graph(void* context) {
+    TPLAN_CUDA_CHECK(
+        cudaStreamBeginCapture(context_of(context).stream, cudaStreamCaptureModeThreadLocal));
+    return nullptr;
+}
+
+const char* end_graph(void* context, void** graph) {
+    cudaGraph_t recorded = nullptr;
+    TPLAN_CUDA_CHECK(cudaStreamEndCapture(context_of(context).stream, &recorded));
+    cudaGraphExec_t runnable = nullptr;
+    const char* const wrong =
+        checked(cudaGraphInstantiateWithFlags(&runnable, recorded, 0), "making the CUDA graph");
+    cudaGraphDestroy(recorded);
+    *graph = runnable;
+    return wrong;
+}
+
+const char* run_graph(void* context, void* graph) {
+    TPLAN_CUDA_CHECK(
+        cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), context_of(context).stream));
+    return nullptr;
+}
+
+void drop_graph(void* graph) {
+    cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph));
+}
+
 const char* record(void* pointer, std::int64_t* event) {
     auto& context = context_of(pointer);
     if (context.events_used == context.events.size()) {
@@ -267,6 +295,10 @@ const tplan_cuda_v1 kTable = {
     .drop_linear = drop_linear,
     .workspace_bytes = workspace_bytes,
     .launch = launch,
+    .begin_graph = begin_graph,
+    .end_graph = end_graph,
+    .run_graph = run_graph,
+    .drop_graph = drop_graph,
     .record = record,
     .elapsed = elapsed,
     .forget_events = forget_events,

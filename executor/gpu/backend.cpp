@@ -81,15 +81,25 @@ class CudaBackend final : public Backend {
         return fmt::format("GPU {}, {}, {}", index, facts.name, facts.uuid);
     }
 
+    int devices() const override { return devices_; }
+
     std::vector<std::string> notes() const override {
-        std::vector<std::string> notes = {"kernels for sm " + std::string(table_.architectures),
-                                          nccl_ != nullptr
-                                              ? "collectives: NCCL"
-                                              : "collectives: own, over memory of one process"};
+        tplan_cuda_parts parts{};
+        table_.parts(&parts);
+        std::vector<std::string> notes = {cuda_parts_text(parts),
+                                          "kernels for sm " + std::string(table_.architectures)};
+        if (ranks_ > 1)
+            notes.push_back(nccl_ != nullptr ? "collectives: NCCL"
+                                             : "collectives: own, over memory of one process");
         if (own_ < 0 && ranks_ > devices_) {
             notes.push_back(
                 fmt::format("{} ranks share {} GPU(s): emulated, times of collectives mean nothing",
                             ranks_, devices_));
+        }
+        if (replays()) {
+            notes.push_back(
+                "a step is timed as one CUDA graph, its ops one by one: with the gaps of launching "
+                "them");
         }
         return notes;
     }
@@ -186,6 +196,28 @@ class CudaBackend final : public Backend {
         gpu::launch(state(rank).device, op, "adding a bias");
     }
 
+    std::shared_ptr<void> capture(int rank, const std::function<void()>& launch_all) override {
+        if (!replays()) return nullptr;
+        const auto& device = state(rank).device;
+        require(device, table_.begin_graph(device.context), "recording a graph");
+        try {
+            launch_all();
+        } catch (...) {
+            void* unfinished = nullptr;
+            if (table_.end_graph(device.context, &unfinished) == nullptr)
+                table_.drop_graph(unfinished);
+            throw;
+        }
+        void* graph = nullptr;
+        require(device, table_.end_graph(device.context, &graph), "recording a graph");
+        return {graph, table_.drop_graph};
+    }
+
+    void replay(int rank, const std::shared_ptr<void>& captured) override {
+        const auto& device = state(rank).device;
+        require(device, table_.run_graph(device.context, captured.get()), "running a graph");
+    }
+
     Mark record(int rank, bool) override {
         Mark mark;
         const auto& device = state(rank).device;
@@ -213,6 +245,9 @@ class CudaBackend final : public Backend {
     }
 
   private:
+    /// Collectives of one process wait for each other on the host between their kernels.
+    bool replays() const { return ranks_ == 1 || nccl_ != nullptr; }
+
     RankState& state(int rank) { return states_[static_cast<std::size_t>(rank)]; }
 
     void open(int rank) {
