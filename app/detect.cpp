@@ -9,6 +9,7 @@
 
 #include "cost_model/hardware.h"
 #include "executor/backend.h"
+#include "executor/gpu/nvml.h"
 #include "executor/processor.h"
 
 namespace tplan {
@@ -84,6 +85,45 @@ std::vector<DetectedGpu> pci_gpus() {
     return gpus;
 }
 
+/// Adds what the driver says: names, lanes, and devices that the kernel did not list.
+void add_driver_facts(DetectedMachine& machine) {
+    const auto found = gpu::driver_topology();
+    machine.driver = found.driver;
+    std::vector<int> places;
+    for (const auto& gpu : found.gpus) {
+        auto known = std::ranges::find(machine.gpus, gpu.address, &DetectedGpu::address);
+        if (known == machine.gpus.end()) {
+            machine.gpus.push_back({.address = gpu.address});
+            known = std::prev(machine.gpus.end());
+        }
+        known->name = gpu.name;
+        known->nvlinks = gpu.nvlinks;
+        if (known->link.empty() && gpu.pcie_gen > 0)
+            known->link = fmt::format("PCIe {} x{}", gpu.pcie_gen, gpu.pcie_width);
+        places.push_back(static_cast<int>(known - machine.gpus.begin()));
+    }
+    for (const auto& path : found.paths) {
+        const auto a = places[static_cast<std::size_t>(path.a)];
+        const auto b = places[static_cast<std::size_t>(path.b)];
+        machine.paths.push_back({std::min(a, b), std::max(a, b), path.path, path.peer});
+    }
+}
+
+/// Paths between GPUs, everyone to everyone.
+std::string paths_text(const DetectedMachine& machine) {
+    const auto count = machine.gpus.size();
+    std::vector<std::vector<std::string>> rows(count + 1, std::vector<std::string>(count + 1));
+    for (std::size_t i = 0; i < count; ++i) {
+        rows[0][i + 1] = rows[i + 1][0] = fmt::format("GPU {}", i);
+    }
+    for (const auto& path : machine.paths) {
+        const auto a = static_cast<std::size_t>(path.a), b = static_cast<std::size_t>(path.b);
+        const auto text = path.path + (path.peer ? "" : ", no P2P");
+        rows[a + 1][b + 1] = rows[b + 1][a + 1] = text;
+    }
+    return format_table(rows);
+}
+
 }  // namespace
 
 DetectedMachine detect_machine() {
@@ -98,6 +138,7 @@ DetectedMachine detect_machine() {
     machine.l3_cache = cache_size("3");
     machine.instructions = instructions();
     machine.gpus = pci_gpus();
+    add_driver_facts(machine);
     const auto backends = backend_names();
     for (const auto& name : backends) {
         std::string is;
@@ -124,11 +165,17 @@ std::string detected_text(const DetectedMachine& machine) {
           format_bytes(machine.memory) + ", available " + format_bytes(machine.memory_available)},
          {"L2 / L3 cache", format_bytes(machine.l2_cache) + " / " + format_bytes(machine.l3_cache)},
          {"instructions", join(machine.instructions, " ")}});
-    for (const auto& gpu : machine.gpus) {
-        text += fmt::format("NVIDIA device {} at {}, {}, NUMA node {}\n", gpu.device_id,
-                            gpu.address, gpu.link, gpu.numa_node);
+    for (std::size_t i = 0; i < machine.gpus.size(); ++i) {
+        const auto& gpu = machine.gpus[i];
+        text += fmt::format("GPU {}: {} at {}, {}", i,
+                            gpu.name.empty() ? "NVIDIA device " + gpu.device_id : gpu.name,
+                            gpu.address, gpu.link.empty() ? "link unknown" : gpu.link);
+        if (gpu.nvlinks > 0) text += fmt::format(", {} NVLink lanes", gpu.nvlinks);
+        if (gpu.numa_node >= 0) text += fmt::format(", NUMA node {}", gpu.numa_node);
+        text += "\n";
     }
-    if (machine.gpus.empty()) text += "no NVIDIA device on the PCI bus\n";
+    if (!machine.paths.empty()) text += paths_text(machine);
+    if (machine.gpus.empty()) text += "no NVIDIA device\n";
     for (const auto& backend : machine.backends) text += "backend " + backend + "\n";
     for (const auto& profile : machine.profiles)
         text += "calibrated profile: " + profile + " (--hw this)\n";

@@ -6,17 +6,34 @@
 
 namespace tplan {
 
-/// An NVIDIA device on the PCI bus, as the kernel lists it; no driver is asked.
+/// An NVIDIA device, as the kernel lists it on the PCI bus and, where there is one, the driver.
 struct DetectedGpu {
     std::string address;  // "0000:41:00.0"
     std::string device_id;
-    std::string link;  // "16.0 GT/s PCIe x16"; empty when the kernel does not say
+    std::string link;  // "16.0 GT/s PCIe x16"; empty when nobody says
     int numa_node = -1;
+    std::string name;  // "NVIDIA H100 80GB HBM3"; empty without a driver
+    int nvlinks = 0;   // NVLink lanes that are up
     static void fields(auto& self, auto&& field) {
         field("address", self.address);
         field("device_id", self.device_id);
         field("link", self.link);
         field("numa_node", self.numa_node);
+        field("name", self.name);
+        field("nvlinks", self.nvlinks);
+    }
+};
+
+/// What lies between two of DetectedMachine::gpus, by their numbers there.
+struct DetectedPath {
+    int a = 0, b = 0;
+    std::string path;   // "NVLink", "one PCIe switch", .. "across sockets"; empty: not told
+    bool peer = false;  // one reads the other's memory directly, as the driver says
+    static void fields(auto& self, auto&& field) {
+        field("a", self.a);
+        field("b", self.b);
+        field("path", self.path);
+        field("peer", self.peer);
     }
 };
 
@@ -28,7 +45,9 @@ struct DetectedMachine {
     Bytes memory, memory_available;
     Bytes l2_cache, l3_cache;
     std::vector<std::string> instructions;  // of those the CPU kernels use
+    std::string driver;                     // version of NVIDIA's; empty without one
     std::vector<DetectedGpu> gpus;
+    std::vector<DetectedPath> paths;    // every pair of GPUs that the driver knows
     std::vector<std::string> backends;  // one sentence each: what it can run on here
     std::vector<std::string> profiles;  // calibrated profiles found: `--hw this`
     static void fields(auto& self, auto&& field) {
@@ -40,14 +59,16 @@ struct DetectedMachine {
         field("l2_bytes", self.l2_cache);
         field("l3_bytes", self.l3_cache);
         field("instructions", self.instructions);
+        field("driver", self.driver);
         field("gpus", self.gpus);
+        field("paths", self.paths);
         field("backends", self.backends);
         field("profiles", self.profiles);
     }
 };
 
-/// Reads /proc and /sys and asks the backends of this build; what the system does not say stays
-/// empty or 0.
+/// Reads /proc and /sys, asks NVIDIA's driver and the backends of this build; what the system does
+/// not say stays empty or 0.
 DetectedMachine detect_machine();
 
 /// The machine for a terminal.

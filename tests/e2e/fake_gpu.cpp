@@ -49,6 +49,27 @@ TEST_CASE("calibrate --backend cuda lays replayed graphs over the profile it is 
     CHECK_THAT(found.out, Catch::Contains("Test GPU"));
 }
 
+TEST_CASE("hardware --detect shows the GPUs of the driver and what lies between them") {
+    const TempDir folder;
+    auto options = with_gpu(folder);
+    options.environment.emplace_back("LD_LIBRARY_PATH", TPLAN_FAKE_CUDA);
+    const auto result = run_tplan({"hardware", "--detect"}, options);
+    REQUIRE(result.exit_code == 0);
+    CHECK_THAT(result.out, Catch::Contains("0000:f3:00.0, PCIe 4 x16, 4 NVLink lanes") &&
+                               Catch::Contains("across sockets, no P2P"));
+    const auto json = run_tplan({"hardware", "--detect", "--json"}, options);
+    const auto machine = parse_json(json.out, "stdout");
+    CHECK(machine["driver"] == "999.99");
+    REQUIRE(machine["gpus"].size() == 4);
+    CHECK(machine["gpus"][2]["name"] == "Test GPU");
+    REQUIRE(machine["paths"].size() == 6);
+    for (const auto& path : machine["paths"]) {
+        const bool pair = path["a"].get<int>() / 2 == path["b"].get<int>() / 2;
+        CHECK(path["path"] == (pair ? "NVLink" : "across sockets"));
+        CHECK(path["peer"] == pair);
+    }
+}
+
 TEST_CASE("a GPU's step is timed as one graph, its ops one by one") {
     const TempDir folder;
     const auto plan = folder / "plan.json", out = folder / "run.json";

@@ -31,7 +31,10 @@ TEST_CASE("what was detected for a terminal") {
     CHECK_THAT(detected_text(machine), Contains("A Processor") && Contains("8.00 GiB") &&
                                            Contains("no NVIDIA device") &&
                                            Contains("no calibrated profile yet"));
-    machine.gpus = {{"0000:41:00.0", "0x2330", "32.0 GT/s PCIe x16", 1}};
+    machine.gpus = {{.address = "0000:41:00.0",
+                     .device_id = "0x2330",
+                     .link = "32.0 GT/s PCIe x16",
+                     .numa_node = 1}};
     machine.profiles = {"/cache/cpu.json"};
     CHECK_THAT(detected_text(machine),
                Contains("0x2330 at 0000:41:00.0, 32.0 GT/s PCIe x16, NUMA node 1") &&
