@@ -10,8 +10,8 @@
 #include "core/statistics.h"
 #include "executor/bare_product.h"
 #include "executor/probe.h"
-#include "planner/document.h"
 #include "planner/lower.h"
+#include "planner/prediction.h"
 #include "planner/search.h"
 
 namespace tplan {

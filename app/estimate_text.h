@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "planner/document.h"
+#include "planner/prediction.h"
 
 namespace tplan {
 

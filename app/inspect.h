@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "planner/document.h"
+#include "planner/tensor_shards.h"
 
 /// `tplan inspect` and `tplan models`: verdict, plan, parameters and shards of one model.
 

@@ -3,7 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "planner/document.h"
+#include "planner/prediction.h"
+#include "planner/request.h"
 
 /// What a user asks on the command line or in the window, before names are resolved.
 

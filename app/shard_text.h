@@ -1,7 +1,7 @@
 #pragma once
 #include <string>
 
-#include "planner/document.h"
+#include "planner/plan.h"
 
 namespace tplan {
 

@@ -3,28 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "planner/assumptions.h"
 #include "planner/requirements.h"
 #include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
-
-std::vector<ShardPiece> pieces_of(const Tensor& tensor, const Split& split, int rank) {
-    std::vector<ShardPiece> pieces;
-    if (split.kind == SplitKind::whole) {
-        return {{tensor.shape, std::vector<std::int64_t>(tensor.shape.size(), 0)}};
-    }
-    const auto dim = static_cast<std::size_t>(split.dim);
-    for (const auto& slice : slices(split, tensor.shape[dim], rank)) {
-        auto& piece = pieces.emplace_back();
-        piece.shape = tensor.shape;
-        piece.shape[dim] = slice.extent;
-        piece.offset.assign(tensor.shape.size(), 0);
-        piece.offset[dim] = slice.offset;
-    }
-    return pieces;
-}
 
 /// Names in every collective step the algorithm that its price assumes.
 void name_algorithms(Program& program, const CompiledProgram& compiled, const Workload& workload) {
@@ -48,47 +31,6 @@ std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProf
         degrees.push_back(tp);
     }
     return degrees;
-}
-
-void add_notes(Estimate& estimate, const Program& program, const HardwareProfile& hardware) {
-    auto& notes = estimate.notes;
-    if (!estimate.training) {
-        notes.emplace_back(
-            "times are of an isolated step: queueing and mixed prefill/decode steps are not "
-            "modelled yet");
-    }
-    const auto positions = program.max_positions;
-    if (positions > 0 && estimate.workload.cached_tokens() > positions) {
-        notes.push_back(fmt::format(
-            "{} tokens are more than the {} positions that the model's configuration names",
-            estimate.workload.cached_tokens(), positions));
-    } else if (positions > 0 && estimate.memory.max_context == positions) {
-        notes.push_back(fmt::format(
-            "the longest context is the model's own max_position_embeddings: {}", positions));
-    }
-    const auto assumed =
-        assumptions_of(program, hardware, estimate.options, estimate.workload, estimate.link);
-    if (!assumed.empty()) {
-        notes.push_back(fmt::format(
-            "assumed rather than measured or published: {}; `tplan hardware {}` has the reasons",
-            join(assumed, ", "), hardware.name));
-    }
-}
-
-/// The share of the time of all ops that each kind of source stands behind, the strongest first.
-Named<double> shares_of(const Estimate& estimate) {
-    constexpr auto names = enum_names(Provenance{});
-    std::array<Seconds, names.size()> times{};
-    Seconds all;
-    for (const auto& op : estimate.ops) {
-        times[static_cast<std::size_t>(op.provenance)] += op.time;
-        all += op.time;
-    }
-    Named<double> shares;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        if (times[i].value > 0) shares.emplace_back(std::string(names[i]), times[i] / all);
-    }
-    return shares;
 }
 
 std::string describe(const HfComparison& hf, Seconds step) {
@@ -174,111 +116,6 @@ void append_notes(PlanDocument& document, const ModelConfig& config,
     auto& all = document.diagnostics;
     for (const auto* notes : {&planned.plan.notes, &config.notes, &planned.model.notes})
         all.insert(all.end(), notes->begin(), notes->end());
-}
-
-std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
-    std::vector<TensorShards> all;
-    for (const auto& use : model.sequence) {
-        const auto at = static_cast<std::size_t>(use.block);
-        const auto& block = model.blocks[at];
-        for (std::size_t t = 0; t < block.tensors.size(); ++t) {
-            const auto& tensor = block.tensors[t];
-            if (tensor.tied || tensor.buffer) continue;
-            const auto& cut = plan.tensors[at][t];
-            auto& entry = all.emplace_back();
-            entry.name = full_name(block, tensor, use.layer);
-            if (!tensor.checkpoint_names.empty()) {
-                auto& names = entry.checkpoint_names.emplace();
-                for (const auto& name : tensor.checkpoint_names)
-                    names.push_back(of_layer(name, use.layer));
-            }
-            entry.shape = tensor.shape;
-            entry.dtype = tensor.dtype;
-            entry.style = cut.style;
-            for (int rank = 0; rank < plan.options.tp; ++rank) {
-                entry.shards.push_back({rank, pieces_of(tensor, cut.split, rank)});
-            }
-        }
-    }
-    return all;
-}
-
-double weight_bytes_per_rank(const Model& model, const Plan& plan) {
-    std::vector<double> bytes(static_cast<std::size_t>(plan.options.tp));
-    for (const auto& use : model.sequence) {
-        const auto at = static_cast<std::size_t>(use.block);
-        const auto& tensors = model.blocks[at].tensors;
-        for (std::size_t t = 0; t < tensors.size(); ++t) {
-            if (tensors[t].tied || tensors[t].buffer) continue;
-            const auto& split = plan.tensors[at][t].split;
-            const auto whole =
-                static_cast<double>(tensors[t].elements()) * bytes_of(tensors[t].dtype);
-            for (std::size_t rank = 0; rank < bytes.size(); ++rank) {
-                double share = 1;
-                if (split.kind != SplitKind::whole) {
-                    const auto n = tensors[t].shape[static_cast<std::size_t>(split.dim)];
-                    share = static_cast<double>(local_extent(split, n, static_cast<int>(rank))) /
-                            static_cast<double>(n);
-                }
-                bytes[rank] += whole * share;
-            }
-        }
-    }
-    return *std::ranges::max_element(bytes);
-}
-
-Estimate make_estimate(const std::string& model, const Program& program,
-                       const HardwareProfile& hardware, const PlanOptions& options,
-                       const CostOptions& cost, const Workload& workload,
-                       const std::optional<Training>& training) {
-    const auto compiled = compile(program, hardware, cost);
-    Estimate estimate;
-    Totals totals;
-    if (training) {
-        auto priced = price_training(compiled, training_memory(program, *training, hardware, cost),
-                                     *training, workload);
-        totals = priced.totals;
-        estimate.training = training;
-        estimate.parts = priced.parts;
-    } else {
-        totals = price(compiled, workload);
-        (workload.phase == Phase::decode ? estimate.tpot_isolated : estimate.ttft_isolated).value =
-            totals.step;
-    }
-    estimate.model = model;
-    estimate.hardware = hardware.name;
-    estimate.tp = program.tp;
-    estimate.link = compiled.link;
-    estimate.workload = workload;
-    estimate.options = cost;
-    estimate.options.collectives.value = collectives_of(hardware, cost);
-    estimate.layout = options.layout;
-    estimate.kernels = options.kernels;
-    estimate.sampling = options.sampling;
-    estimate.step = totals.step;
-    estimate.interval_90 = totals.interval_90;
-    estimate.layer = totals.layer;
-    estimate.compute = totals.compute;
-    estimate.collective = totals.collective;
-    estimate.exposed_collective = totals.exposed_collective;
-    estimate.launch = totals.launch;
-    estimate.tokens_per_s = totals.tokens_per_s;
-    estimate.provenance = totals.provenance;
-    estimate.domain = totals.domain;
-    estimate.ops = expand(compiled, program, workload);
-    estimate.memory = totals.memory;
-    estimate.provenance_shares = shares_of(estimate);
-    estimate.notes = compiled.notes;
-    add_notes(estimate, program, hardware);
-    return estimate;
-}
-
-Estimate make_estimate(const std::string& model, const PlannedProgram& planned,
-                       const HardwareProfile& hardware, const PlanOptions& options,
-                       const CostOptions& cost, const Workload& workload) {
-    auto estimate = make_estimate(model, planned.program, hardware, options, cost, workload);
-    estimate.memory = planned.totals.memory;
-    return estimate;
 }
 
 HfComparison compare_with_hf(const Program& own, const std::optional<Program>& hf,

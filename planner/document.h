@@ -2,122 +2,14 @@
 #include <string>
 #include <vector>
 
-#include "cost_model/estimate.h"
-#include "cost_model/train_price.h"
 #include "models/config.h"
 #include "planner/decision.h"
-#include "planner/planned_program.h"
+#include "planner/prediction.h"
+#include "planner/tensor_shards.h"
 
 /// The plan as a document: everything a reader, the checker and a run need, in one JSON file.
 
 namespace tplan {
-
-/// A contiguous box of a tensor.
-struct ShardPiece {
-    std::vector<std::int64_t> shape;
-    std::vector<std::int64_t> offset;
-    static void fields(auto& self, auto&& field) {
-        field("shape", self.shape);
-        field("offset", self.offset);
-    }
-    bool operator==(const ShardPiece&) const = default;
-};
-
-/// What one rank holds: one piece, two when packed, none when empty.
-struct RankShard {
-    int rank = 0;
-    std::vector<ShardPiece> pieces;
-    static void fields(auto& self, auto&& field) {
-        field("rank", self.rank);
-        field("pieces", self.pieces);
-    }
-    bool operator==(const RankShard&) const = default;
-};
-
-/// One parameter and its shards.
-struct TensorShards {
-    std::string name;
-    std::optional<std::vector<std::string>> checkpoint_names;  // the pattern on disk, if another
-    std::vector<std::int64_t> shape;
-    DType dtype = DType::bf16;
-    std::string style;
-    std::vector<RankShard> shards;
-    static void fields(auto& self, auto&& field) {
-        field("name", self.name);
-        field("checkpoint_names", self.checkpoint_names);
-        field("shape", self.shape);
-        field("dtype", self.dtype);
-        field("style", self.style);
-        field("shards", self.shards);
-    }
-    bool operator==(const TensorShards&) const = default;
-};
-
-/// Every parameter of the model, one entry per layer, with its shards; tied parameters stand once,
-/// as the embedding.
-std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan);
-
-/// Bytes of weights on the fullest rank; tied parameters once.
-double weight_bytes_per_rank(const Model& model, const Plan& plan);
-
-/// The prediction for one program and workload (`tplan.estimate/1`; `predicted` of a plan).
-struct Estimate {
-    std::string schema = "tplan.estimate/1";
-    std::string model, hardware;
-    int tp = 1;
-    std::string link;  // that the collectives run over; one rank: as asked, or empty
-    Workload workload;
-    CostOptions options;  // the collectives named, also where the default prices them
-    LayoutChoice layout = LayoutChoice::best;
-    Kernels kernels = Kernels::served;
-    Sampling sampling = Sampling::logits;
-    Seconds step;
-    std::array<Seconds, 2> interval_90;
-    Nullable<Seconds> ttft_isolated;  // prefill: the step itself; null in decode
-    Nullable<Seconds> tpot_isolated;  // decode: the step itself; null in prefill
-    Seconds layer, compute, collective, exposed_collective, launch;
-    double tokens_per_s = 0;
-    Provenance provenance = Provenance::datasheet;  // the weakest
-    Named<double> provenance_shares;                // of the time of `ops`, strongest first
-    Domain domain = Domain::datasheet_only;
-    std::vector<OpEstimate> ops;
-    MemoryUse memory;
-    std::vector<std::string> notes;
-    std::optional<Training> training;  // phase train: `ops` are of one micro-batch, and the update
-    std::optional<TrainingParts> parts;  // likewise
-
-    static void fields(auto& self, auto&& field) {
-        field("schema", self.schema);
-        field("model", self.model);
-        field("hardware", self.hardware);
-        field("tp", self.tp);
-        field("link", self.link);
-        field("workload", self.workload);
-        field("training", self.training);
-        field("options", self.options);
-        field("layout", self.layout);
-        field("kernels", self.kernels);
-        field("sampling", self.sampling);
-        field("step_s", self.step);
-        field("interval_90_s", self.interval_90);
-        field("ttft_isolated_s", self.ttft_isolated);
-        field("tpot_isolated_s", self.tpot_isolated);
-        field("layer_s", self.layer);
-        field("compute_s", self.compute);
-        field("collective_s", self.collective);
-        field("exposed_collective_s", self.exposed_collective);
-        field("launch_s", self.launch);
-        field("tokens_per_s", self.tokens_per_s);
-        field("provenance", self.provenance);
-        field("provenance_shares", self.provenance_shares);
-        field("domain", self.domain);
-        field("ops", self.ops);
-        field("memory", self.memory);
-        field("notes", self.notes);
-        field("parts", self.parts);
-    }
-    bool operator==(const Estimate&) const = default;
-};
 
 /// A way to use the GPUs that was considered and not taken.
 struct Alternative {
@@ -214,19 +106,6 @@ PlanDocument document_of(const ModelConfig& config, const HardwareProfile& hardw
 
 /// Adds to the diagnostics what plan, configuration and graph have to say.
 void append_notes(PlanDocument& document, const ModelConfig& config, const PlannedProgram& planned);
-
-/// Prices a program in full, one of training_program() with its `training`. `model` names it in the
-/// document.
-Estimate make_estimate(const std::string& model, const Program& program,
-                       const HardwareProfile& hardware, const PlanOptions& options,
-                       const CostOptions& cost, const Workload& workload,
-                       const std::optional<Training>& training = {});
-
-/// The same for a planned degree: with the largest batch and context of the degree, whatever layout
-/// they need (search_layout()).
-Estimate make_estimate(const std::string& model, const PlannedProgram& planned,
-                       const HardwareProfile& hardware, const PlanOptions& options,
-                       const CostOptions& cost, const Workload& workload);
 
 /// What transformers would make of the same degree: its program, or why there is none.
 HfComparison compare_with_hf(const Program& own, const std::optional<Program>& hf,

@@ -2,7 +2,7 @@
 #include <string>
 
 #include "models/config.h"
-#include "planner/document.h"
+#include "planner/request.h"
 
 /// What a request must bring before anything is planned. Each throws Error that says where, what
 /// and what to do.
