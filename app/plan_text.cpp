@@ -109,8 +109,8 @@ std::string hf_text(const HfComparison& hf, Seconds step) {
 }  // namespace
 
 std::string plan_text(const PlanDocument& plan) {
-    auto text = plan.why + "\n";
-    if (plan.decision) text += decision_text(*plan.decision);
+    // The decision's sentence says more than why.
+    auto text = plan.decision ? decision_text(*plan.decision) : plan.why + "\n";
     text += alternatives_text(plan);
     if (plan.layout && plan.tp > 1) {
         text += fmt::format("\nlayout of the plan, over {} ranks:\n", plan.tp) +

@@ -203,19 +203,23 @@ void write_sentence(DegreeDecision& decision, const Candidate& chosen,
                     const Circumstances& around) {
     const auto& request = around.request;
     auto& text = decision.sentence;
-    text = fmt::format("{}: {}", gpus_in_words(chosen, *request.gpus.value),
-                       describe(chosen, request.objective));
+    text = fmt::format("{} {}: {}", gpus_in_words(chosen, *request.gpus.value),
+                       is_best(request.objective), describe(chosen, request.objective));
     if (decision.margin.value) {
         text += fmt::format(", {:.1f} % ahead of TP {}", 100 * *decision.margin.value,
                             *decision.runner_up.value);
     } else {
-        text += ", the only degree that is in";
+        text += ", the only degree that works";
     }
-    if (decision.probability.value)
-        text += fmt::format(" ({:.0f} % sure)", 100 * *decision.probability.value);
+    constexpr double kAsGoodAsSure = 0.995;
+    if (const auto& sure = decision.probability.value; sure && *sure >= kAsGoodAsSure) {
+        text += " (over 99 % sure)";
+    } else if (sure) {
+        text += fmt::format(" ({:.0f} % sure)", 100 * *sure);
+    }
     if (const auto* nearest = nearest_flip(decision.flips)) {
-        text += fmt::format("; TP {} would be with {} {} instead of {}", nearest->tp, nearest->what,
-                            nearest->to, nearest->from);
+        text += fmt::format("; TP {} would be best with {} {} instead of {}", nearest->tp,
+                            nearest->what, nearest->to, nearest->from);
     }
     if (decision.usd_per_million_tokens.value)
         text += fmt::format("; ${:.3f} per million tokens", *decision.usd_per_million_tokens.value);
@@ -253,6 +257,18 @@ double score(const Totals& totals, int tp, const PlanRequest& request) {
 
 SearchGoal goal_of(const PlanRequest& request, Effort effort) {
     return {.least_memory = request.objective == Objective::memory, .effort = effort};
+}
+
+std::string_view is_best(Objective objective) {
+    switch (objective) {
+        case Objective::latency:
+            return "has the best latency";
+        case Objective::throughput:
+            return "has the best throughput per GPU";
+        case Objective::memory:
+            return "needs the least memory";
+    }
+    return {};
 }
 
 std::string describe(const Candidate& candidate, Objective objective) {

@@ -35,6 +35,9 @@ double tokens_per_s_per_gpu(const Totals& totals, int tp, const PlanRequest& req
 double score(const Totals& totals, int tp, const PlanRequest& request);
 std::string describe(const Candidate& candidate, Objective objective);
 
+/// What the candidate of the best score does: "has the best latency".
+std::string_view is_best(Objective objective);
+
 /// The goal of a layout search that serves the objective.
 SearchGoal goal_of(const PlanRequest& request, Effort effort = Effort::exact);
 

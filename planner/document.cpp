@@ -44,8 +44,8 @@ std::string describe(const HfComparison& hf, Seconds step) {
 /// Why this degree; that it does not fit comes first.
 std::string reason_of(const Candidate& chosen, const PlanRequest& request) {
     if (request.gpus.value)
-        return fmt::format("TP {} has the best {} of the degrees 1..{} that fit: {}", chosen.tp,
-                           name_of(request.objective), *request.gpus.value,
+        return fmt::format("TP {} {} of the degrees 1..{} that fit: {}", chosen.tp,
+                           is_best(request.objective), *request.gpus.value,
                            describe(chosen, request.objective));
     const auto fault = refusal(chosen.totals(), request);
     return fmt::format("TP {} was asked for{}: {}", chosen.tp, fault.empty() ? "" : " and " + fault,
