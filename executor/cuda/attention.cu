@@ -1,11 +1,14 @@
-// Causal attention of new tokens over a cache. A warp computes one query head of one row over a run
-// of keys with a running maximum and sum (Milakov & Gimelshein 2018); the warps of a block are the
-// query heads of one KV head, so that its keys and values are fetched from memory once. With few
-// rows the keys are cut into runs ("split KV") whose results a second kernel joins.
+// Causal attention of new tokens over a cache, where they are few (many: attention_tiles.cu). A
+// warp computes one query head of one row over a run of keys with a running maximum and sum
+// (Milakov & Gimelshein 2018); the warps of a block are the query heads of one KV head, so that its
+// keys and values are fetched from memory once. With few rows the keys are cut into runs ("split
+// KV") whose results a second kernel joins.
 #include <algorithm>
 #include <cmath>
 
+#include "executor/cuda/attention_tiles.cuh"
 #include "executor/cuda/context.h"
+#include "executor/cuda/launch.cuh"
 #include "executor/cuda/reduce.cuh"
 
 namespace tplan::cuda {
@@ -16,9 +19,7 @@ constexpr int kMostPerLane = 16;             // head_dim up to 512
 constexpr std::int64_t kFewestKeys = 128;    // of a run
 constexpr std::int64_t kBlocksWanted = 512;  // a few per multiprocessor of any device
 
-struct Shape {
-    std::int64_t heads, kv_heads, head_dim, v_dim, tokens, query_tokens, window;
-    float scale, softcap;
+struct Shape : AttentionShape {
     std::int64_t run;  // keys
     int runs;
 };
@@ -142,21 +143,13 @@ void append_to(Context& context, const tplan_op& op, const tplan_matrix& from, s
                std::int64_t step, std::int64_t begin, std::int64_t n, const tplan_matrix& cache,
                std::int64_t dim, std::int64_t at) {
     const dim3 grid(static_cast<unsigned>(from.rows), static_cast<unsigned>(heads));
-    append<T><<<grid, 64, 0, context.stream>>>(static_cast<const T*>(from.data), from.stride, step,
-                                               begin, n, static_cast<T*>(cache.data), dim, at,
-                                               op.tokens, op.query_tokens);
+    run(append<T>, grid, 64, 0, context.stream, static_cast<const T*>(from.data), from.stride, step,
+        begin, n, static_cast<T*>(cache.data), dim, at, op.tokens, op.query_tokens);
 }
 
 Shape shape_of(const tplan_op& op) {
-    Shape s{op.heads,
-            op.kv_heads,
-            op.head_dim,
-            op.v_head_dim,
-            op.tokens,
-            op.query_tokens,
-            op.window,
-            static_cast<float>(op.scale),
-            static_cast<float>(op.softcap),
+    Shape s{{op.heads, op.kv_heads, op.head_dim, op.v_head_dim, op.tokens, op.query_tokens,
+             op.window, static_cast<float>(op.scale), static_cast<float>(op.softcap)},
             op.tokens,
             1};
     const auto warps = std::min<std::int64_t>(kMostWarps, op.heads);
@@ -185,6 +178,7 @@ void launch_typed(Context& context, const tplan_op& op) {
         append_to<T>(context, op, op.in[2], op.kv_heads, v_dim, 0, v_dim, op.values, v_dim, 0);
     }
     const auto s = shape_of(op);
+    if (fits_tiles(op)) return launch_attention_tiles(context, op, s);
     const auto warps = static_cast<unsigned>(std::min<std::int64_t>(kMostWarps, op.heads));
     const auto rows = static_cast<unsigned>(op.batch * op.query_tokens);
     const auto* const sinks =
@@ -192,13 +186,13 @@ void launch_typed(Context& context, const tplan_op& op) {
     auto* const parts = static_cast<float*>(op.workspace);
     const dim3 grid(rows, (static_cast<unsigned>(op.heads) + warps - 1) / warps,
                     static_cast<unsigned>(s.runs));
-    attend<T><<<grid, dim3(32, warps), 0, context.stream>>>(
-        s, static_cast<const T*>(op.in[0].data), op.in[0].stride,
-        static_cast<const T*>(op.keys.data), static_cast<const T*>(op.values.data), op.kv_of_head,
-        sinks, static_cast<T*>(op.out[0].data), op.out[0].stride, parts);
+    run(attend<T>, grid, dim3(32, warps), 0, context.stream, s,
+        static_cast<const T*>(op.in[0].data), op.in[0].stride, static_cast<const T*>(op.keys.data),
+        static_cast<const T*>(op.values.data), op.kv_of_head, sinks,
+        static_cast<T*>(op.out[0].data), op.out[0].stride, parts);
     if (s.runs > 1) {
-        join<T><<<dim3(rows, static_cast<unsigned>(op.heads)), 32, 0, context.stream>>>(
-            s, parts, sinks, static_cast<T*>(op.out[0].data), op.out[0].stride);
+        run(join<T>, dim3(rows, static_cast<unsigned>(op.heads)), 32, 0, context.stream, s, parts,
+            sinks, static_cast<T*>(op.out[0].data), op.out[0].stride);
     }
 }
 
@@ -206,7 +200,7 @@ void launch_typed(Context& context, const tplan_op& op) {
 
 std::size_t attention_workspace(const tplan_op& op) {
     const auto s = shape_of(op);
-    if (s.runs <= 1) return 0;
+    if (s.runs <= 1 || fits_tiles(op)) return 0;
     return static_cast<std::size_t>(op.batch * op.query_tokens * op.heads * s.runs *
                                     part_floats(s.v_dim)) *
            sizeof(float);

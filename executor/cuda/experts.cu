@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "executor/cuda/context.h"
+#include "executor/cuda/launch.cuh"
 #include "executor/cuda/reduce.cuh"
 
 namespace tplan::cuda {
@@ -83,7 +84,7 @@ template <class T>
 __global__ void route(Routing r, const T* x, std::int64_t x_stride, std::int64_t hidden,
                       const float* w, const float* second, int experts, T* out,
                       std::int64_t out_stride) {
-    extern __shared__ float shared[];
+    TPLAN_DYNAMIC_SHARED(float, shared);
     float* row = shared;
     float* choice = row + experts;
     float* weights = choice + experts;
@@ -196,8 +197,8 @@ const char* launch_router(Context& context, const tplan_op& op) {
                           op.correction != 0,
                           static_cast<float>(op.routing_scale)};
     const auto bytes = 3 * static_cast<std::size_t>(experts) * sizeof(float);
-    route<T><<<static_cast<unsigned>(op.in[0].rows), 256, bytes, context.stream>>>(
-        routing, static_cast<const T*>(op.in[0].data), op.in[0].stride, op.in[0].columns,
+    run(route<T>, static_cast<unsigned>(op.in[0].rows), 256, bytes, context.stream, routing,
+        static_cast<const T*>(op.in[0].data), op.in[0].stride, op.in[0].columns,
         static_cast<const float*>(op.weight[0].data),
         op.weights > 1 ? static_cast<const float*>(op.weight[1].data) : nullptr,
         static_cast<int>(experts), static_cast<T*>(op.out[0].data), op.out[0].stride);
@@ -217,23 +218,21 @@ const char* launch_pairs(Context& context, const tplan_op& op) {
     const auto blocks = [&](std::int64_t n) {
         return static_cast<unsigned>((n + kWarps - 1) / kWarps);
     };
-    list_chosen<T><<<static_cast<unsigned>((rows + 127) / 128), 128, 0, context.stream>>>(
-        router, op.in[1].stride, op.first_row, static_cast<int>(count), top_k, chosen, rows);
+    run(list_chosen<T>, static_cast<unsigned>((rows + 127) / 128), 128, 0, context.stream, router,
+        op.in[1].stride, op.first_row, static_cast<int>(count), top_k, chosen, rows);
     if (ffn > 0) {
-        gate_and_up<T>
-            <<<dim3(static_cast<unsigned>(rows), static_cast<unsigned>(top_k), blocks(ffn)),
-               dim3(32, warps), 0, context.stream>>>(
-                static_cast<const T*>(op.in[0].data), op.in[0].stride, hidden,
-                static_cast<const T*>(op.weight[0].data),
-                op.weights > 2 ? static_cast<const float*>(op.weight[2].data) : nullptr, ffn,
-                op.activation, chosen, top_k, inner);
+        run(gate_and_up<T>,
+            dim3(static_cast<unsigned>(rows), static_cast<unsigned>(top_k), blocks(ffn)),
+            dim3(32, warps), 0, context.stream, static_cast<const T*>(op.in[0].data),
+            op.in[0].stride, hidden, static_cast<const T*>(op.weight[0].data),
+            op.weights > 2 ? static_cast<const float*>(op.weight[2].data) : nullptr, ffn,
+            op.activation, chosen, top_k, inner);
     }
-    down<T>
-        <<<dim3(static_cast<unsigned>(rows), blocks(hidden)), dim3(32, warps), 0, context.stream>>>(
-            inner, ffn, static_cast<const T*>(op.weight[1].data),
-            op.weights > 3 ? static_cast<const float*>(op.weight[3].data) : nullptr, hidden, router,
-            op.in[1].stride, op.first_row, chosen, top_k, static_cast<T*>(op.out[0].data),
-            op.out[0].stride);
+    run(down<T>, dim3(static_cast<unsigned>(rows), blocks(hidden)), dim3(32, warps), 0,
+        context.stream, inner, ffn, static_cast<const T*>(op.weight[1].data),
+        op.weights > 3 ? static_cast<const float*>(op.weight[3].data) : nullptr, hidden, router,
+        op.in[1].stride, op.first_row, chosen, top_k, static_cast<T*>(op.out[0].data),
+        op.out[0].stride);
     return nullptr;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "executor/cuda/context.h"
+#include "executor/cuda/launch.cuh"
 #include "executor/cuda/reduce.cuh"
 
 namespace tplan::cuda {
@@ -206,8 +207,8 @@ const char* launch_norm(Context& context, const tplan_op& op) {
                     static_cast<unsigned>(op.in[0].columns / group));
     const int threads =
         static_cast<int>(std::clamp<std::int64_t>((group + 31) / 32 * 32, 32, 1024));
-    norm<T><<<grid, threads, 0, context.stream>>>(
-        View<T>(op.in[0]), op.weights > 0 ? static_cast<const float*>(op.weight[0].data) : nullptr,
+    run(norm<T>, grid, threads, 0, context.stream, View<T>(op.in[0]),
+        op.weights > 0 ? static_cast<const float*>(op.weight[0].data) : nullptr,
         op.weights > 1 ? static_cast<const float*>(op.weight[1].data) : nullptr, group,
         op.layer_norm != 0, op.unit_offset != 0, op.weight_per_group != 0,
         static_cast<float>(op.eps), View<T>(op.out[0]));
@@ -219,10 +220,10 @@ const char* launch_rope(Context& context, const tplan_op& op) {
     const auto heads = op.in[0].columns / op.head_dim;
     if (heads == 0) return nullptr;
     const dim3 grid(static_cast<unsigned>(op.in[0].rows), static_cast<unsigned>(heads));
-    rope<T><<<grid, 64, 0, context.stream>>>(
-        View<T>(op.in[0]), static_cast<const float*>(op.weight[0].data),
-        static_cast<const float*>(op.weight[1].data), op.head_dim, op.rotary_first, op.pairs,
-        op.query_tokens, op.interleaved != 0, View<T>(op.out[0]));
+    run(rope<T>, grid, 64, 0, context.stream, View<T>(op.in[0]),
+        static_cast<const float*>(op.weight[0].data), static_cast<const float*>(op.weight[1].data),
+        op.head_dim, op.rotary_first, op.pairs, op.query_tokens, op.interleaved != 0,
+        View<T>(op.out[0]));
     return nullptr;
 }
 
@@ -231,7 +232,7 @@ const char* launch_unpack(Context& context, const tplan_op& op) {
     const std::int64_t per_kv = op.kv_heads, per_head = op.heads;
     const std::int64_t groups = op.packing == 1 ? per_head : op.packing == 2 ? per_kv : 1;
     if (groups == 0) return nullptr;
-    unpack<T><<<static_cast<unsigned>(op.in[0].rows), kThreads, 0, context.stream>>>(
+    run(unpack<T>, static_cast<unsigned>(op.in[0].rows), kThreads, 0, context.stream,
         View<T>(op.in[0]), groups, View<T>(op.out[0]), View<T>(op.out[1]), View<T>(op.out[2]));
     return nullptr;
 }
@@ -244,8 +245,8 @@ const char* launch_sum(Context& context, const tplan_op& op) {
     const auto n = op.end - op.begin;
     if (n <= 0) return nullptr;
     const auto blocks = std::min<std::int64_t>((n + kThreads - 1) / kThreads, 1024);
-    sum<T><<<static_cast<unsigned>(blocks), kThreads, 0, context.stream>>>(
-        sources, op.count, static_cast<T*>(op.out[0].data), op.begin, op.end);
+    run(sum<T>, static_cast<unsigned>(blocks), kThreads, 0, context.stream, sources, op.count,
+        static_cast<T*>(op.out[0].data), op.begin, op.end);
     return nullptr;
 }
 
@@ -256,20 +257,19 @@ const char* launch_typed(Context& context, const tplan_op& op) {
     const auto* const table = static_cast<const float*>(op.weight[0].data);
     switch (op.kind) {
         case TPLAN_EMBEDDING:
-            embedding<T><<<rows, kThreads, 0, stream>>>(
-                View<const float>(op.weight[0]), op.weight[0].rows, op.ids, op.first_row,
-                static_cast<float>(op.factor), View<T>(op.out[0]));
+            run(embedding<T>, rows, kThreads, 0, stream, View<const float>(op.weight[0]),
+                op.weight[0].rows, op.ids, op.first_row, static_cast<float>(op.factor),
+                View<T>(op.out[0]));
             return nullptr;
         case TPLAN_POSITION_EMBEDDING:
-            position_embedding<T><<<rows, kThreads, 0, stream>>>(
-                View<T>(op.in[0]), View<const float>(op.weight[0]), op.query_tokens,
-                op.first_position, op.rows_before, View<T>(op.out[0]));
+            run(position_embedding<T>, rows, kThreads, 0, stream, View<T>(op.in[0]),
+                View<const float>(op.weight[0]), op.query_tokens, op.first_position, op.rows_before,
+                View<T>(op.out[0]));
             return nullptr;
         case TPLAN_NORM:
             return launch_norm<T>(context, op);
         case TPLAN_ADD:
-            add<T><<<rows, kThreads, 0, stream>>>(
-                View<T>(op.in[0]), View<T>(op.in[1]),
+            run(add<T>, rows, kThreads, 0, stream, View<T>(op.in[0]), View<T>(op.in[1]),
                 op.inputs > 2 ? static_cast<const T*>(op.in[2].data) : nullptr, op.in[2].stride,
                 static_cast<float>(op.factor), View<T>(op.out[0]));
             return nullptr;
@@ -285,33 +285,32 @@ const char* launch_typed(Context& context, const tplan_op& op) {
                 up = static_cast<const T*>(op.in[1].data);
                 stride = op.in[1].stride;
             }
-            activation<T><<<rows, kThreads, 0, stream>>>(op.activation, View<T>(op.in[0]), up,
-                                                         stride, View<T>(op.out[0]));
+            run(activation<T>, rows, kThreads, 0, stream, op.activation, View<T>(op.in[0]), up,
+                stride, View<T>(op.out[0]));
             return nullptr;
         }
         case TPLAN_MULTIPLY:
-            multiply<T><<<rows, kThreads, 0, stream>>>(View<T>(op.in[0]), View<T>(op.in[1]),
-                                                       View<T>(op.out[0]));
+            run(multiply<T>, rows, kThreads, 0, stream, View<T>(op.in[0]), View<T>(op.in[1]),
+                View<T>(op.out[0]));
             return nullptr;
         case TPLAN_SELECT_LAST:
-            select_last<T><<<rows, kThreads, 0, stream>>>(View<T>(op.in[0]), op.query_tokens,
-                                                          View<T>(op.out[0]));
+            run(select_last<T>, rows, kThreads, 0, stream, View<T>(op.in[0]), op.query_tokens,
+                View<T>(op.out[0]));
             return nullptr;
         case TPLAN_SCALE:
-            scale<T>
-                <<<rows, kThreads, 0, stream>>>(View<T>(op.in[0]), static_cast<float>(op.factor),
-                                                static_cast<float>(op.softcap), View<T>(op.out[0]));
+            run(scale<T>, rows, kThreads, 0, stream, View<T>(op.in[0]),
+                static_cast<float>(op.factor), static_cast<float>(op.softcap), View<T>(op.out[0]));
             return nullptr;
         case TPLAN_COPY_COLUMNS:
-            copy_columns<T><<<rows, kThreads, 0, stream>>>(
-                View<T>(op.in[0]), op.from_column, View<T>(op.out[0]), op.to_column, op.columns);
+            run(copy_columns<T>, rows, kThreads, 0, stream, View<T>(op.in[0]), op.from_column,
+                View<T>(op.out[0]), op.to_column, op.columns);
             return nullptr;
         case TPLAN_CONVERT:
-            convert<T>
-                <<<rows, kThreads, 0, stream>>>(View<const float>(op.in[0]), View<T>(op.out[0]));
+            run(convert<T>, rows, kThreads, 0, stream, View<const float>(op.in[0]),
+                View<T>(op.out[0]));
             return nullptr;
         case TPLAN_ADD_BIAS:
-            add_bias<T><<<rows, kThreads, 0, stream>>>(View<T>(op.out[0]), table);
+            run(add_bias<T>, rows, kThreads, 0, stream, View<T>(op.out[0]), table);
             return nullptr;
         case TPLAN_SUM:
             return launch_sum<T>(context, op);

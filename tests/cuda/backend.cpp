@@ -40,6 +40,7 @@ RunOptions on_gpu(DType dtype) {
 constexpr double kFp32 = 1e-4;
 /// 16-bit activations are rounded after every step of some 10 in each of 2 to 6 layers.
 constexpr double kBf16 = 6e-2, kFp16 = 1e-2;
+constexpr std::int64_t kVocab = 64;
 
 }  // namespace
 
@@ -63,7 +64,6 @@ TEST_CASE("cuda: tiny models of every family compute what the reference computes
                 INFO(family << " tp " << tp << " phase " << static_cast<int>(workload.phase)
                             << " context " << workload.context);
                 Runner runner(*program, workload, on_gpu(DType::fp32));
-                runner.run();
                 runner.run();
                 CHECK(deviation(runner.outputs(), reference).within(kFp32));
                 const auto checks = runner.check();
@@ -91,6 +91,86 @@ TEST_CASE("cuda: 16-bit types stay near the reference, at degrees up to 8") {
                           .within(dtype == DType::bf16 ? kBf16 : kFp16));
             }
         }
+    }
+}
+
+namespace {
+
+/// Queries, keys and values looked up for every token, and attention over them.
+Program attention_program(const AttentionSpec& spec) {
+    Program program;
+    auto& section = program.sections.emplace_back();
+    section = {.name = "probe", .layers = {-1}, .steps = {}};
+    const std::int64_t widths[] = {spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim,
+                                   spec.kv_heads * spec.v_head_dim};
+    Step attention;
+    attention.kind = OpKind::attention;
+    attention.name = "attention";
+    attention.spec.attention = spec;
+    for (int i = 0; i < 3; ++i) {
+        const auto name = std::string(1, "qkv"[i]);
+        ShardedTensor table;
+        table.name = "probe." + name + ".weight";
+        table.shape = {kVocab, widths[i]};
+        table.dtype = DType::fp32;
+        program.tensors.push_back(table);
+        program.buffers.push_back({.name = name, .width = widths[i], .layout = {}});
+        Step lookup;
+        lookup.kind = OpKind::embedding;
+        lookup.name = name;
+        lookup.outputs = {i};
+        lookup.weights = {{i}};
+        lookup.spec.factor = 1;
+        section.steps.push_back(lookup);
+        attention.inputs.push_back(i);
+    }
+    program.buffers.push_back({.name = "out", .width = spec.heads * spec.v_head_dim, .layout = {}});
+    attention.outputs = {3};
+    attention.n = spec.heads * spec.v_head_dim;
+    section.steps.push_back(attention);
+    program.order = {0};
+    program.order_layer = {-1};
+    return program;
+}
+
+}  // namespace
+
+TEST_CASE("cuda: attention of many tokens, by head size, grouping, window and cap") {
+    SKIP_WITHOUT_GPU();
+    struct Case {
+        std::int64_t heads, kv_heads, head_dim, v_head_dim, window, tokens;
+        double softcap;
+    };
+    const std::vector<Case> cases = {{2, 1, 64, 64, 0, 70, 0},   {4, 2, 128, 128, 0, 65, 0},
+                                     {1, 1, 80, 80, 0, 33, 0},   {2, 2, 192, 128, 0, 40, 0},
+                                     {2, 1, 64, 64, 20, 100, 0}, {1, 1, 256, 256, 0, 50, 30},
+                                     {1, 1, 16, 16, 0, 16, 0},   {1, 1, 24, 24, 0, 20, 0}};
+    for (const auto& c : cases) {
+        AttentionSpec spec{.heads = c.heads,
+                           .kv_heads = c.kv_heads,
+                           .head_dim = c.head_dim,
+                           .v_head_dim = c.v_head_dim,
+                           .scale = 8 / std::sqrt(static_cast<double>(c.head_dim))};
+        spec.window = c.window;
+        spec.softcap = c.softcap;
+        const auto program = attention_program(spec);
+        const Workload workload{.phase = Phase::prefill, .batch = 2, .input = c.tokens};
+        auto options = on_gpu(DType::fp32);
+        options.weights = synthetic_weights(7);
+        options.backend = "cpu";
+        Runner cpu(program, workload, options);
+        cpu.run();
+        for (const auto dtype : {DType::bf16, DType::fp16}) {
+            options.backend = "cuda";
+            options.dtype = dtype;
+            Runner gpu(program, workload, options);
+            gpu.run();
+            INFO(c.heads << " heads of " << c.head_dim << ", " << c.tokens << " tokens, window "
+                         << c.window << ", " << name_of(dtype));
+            CHECK(
+                deviation(gpu.outputs(), cpu.outputs()).within(dtype == DType::bf16 ? 2e-2 : 3e-3));
+        }
+        options.dtype = DType::fp32;
     }
 }
 

@@ -1,44 +1,62 @@
-// A libtplan_cuda.so without a GPU: memory of the host, and a clock that launches move on. It
-// computes nothing. What the program does with devices, events and graphs runs through it; what a
-// kernel does needs a GPU.
+// A libtplan_cuda.so without a GPU: memory of the host, kernels run by emulated/emulation.cpp,
+// products by plain loops, and a clock that launches move on.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <new>
+#include <functional>
+#include <utility>
 #include <vector>
 
-#include "executor/cuda_plugin.h"
+#include "executor/cuda/context.h"
+
+namespace tplan::cuda {
+
+const char* failed(const std::string& text) {
+    thread_local std::string kept;
+    kept = text;
+    return kept.c_str();
+}
+const char* checked(cudaError_t result, const char* doing) {
+    return result == cudaSuccess ? nullptr : failed(doing);
+}
 
 namespace {
 
 // A product takes its arithmetic at kFlopsPerS, everything else kKernel; launched one by one, each
 // begins kGap after the one before.
 constexpr double kFlopsPerS = 1e14, kKernel = 2e-6, kGap = 5e-6;
+constexpr std::int64_t kMostMultiplied = 1 << 24, kMostNumbers = 1 << 19, kMostScores = 1 << 16;
 
-struct Context {
-    double now = 0;
-    bool recording = false;
-    double recorded = 0;
-    std::vector<double> events;
+/// Work on the stream, and how long it takes there.
+struct Launch {
+    std::function<const char*()> work;
+    double seconds;
 };
 struct Graph {
-    double seconds;
+    std::vector<Launch> launches;
+};
+struct Rank {
+    Context context;
+    double now = 0;
+    bool recording = false;
+    Graph recorded;
+    std::vector<double> marks;
 };
 struct Linear {
-    double seconds;
+    tplan_matrix x, w, y, bias;
 };
 
-Context& of(void* context) {
-    return *static_cast<Context*>(context);
+Rank& of(void* rank) {
+    return *static_cast<Rank*>(rank);
 }
 
-const char* launch_for(void* pointer, double seconds) {
-    auto& context = of(pointer);
-    if (context.recording) {
-        context.recorded += seconds;
-    } else {
-        context.now += kGap + seconds;
+const char* put(Rank& rank, Launch launch) {
+    if (rank.recording) {
+        rank.recorded.launches.push_back(std::move(launch));
+        return nullptr;
     }
-    return nullptr;
+    rank.now += kGap + launch.seconds;
+    return launch.work();
 }
 
 void parts(tplan_cuda_parts* out) {
@@ -53,7 +71,7 @@ const char* device(int, tplan_cuda_device* out) {
     return nullptr;
 }
 const char* open(int, void** context) {
-    *context = new Context;
+    *context = new Rank;
     return nullptr;
 }
 void close(void* context) {
@@ -70,11 +88,27 @@ const char* allocate(void*, size_t bytes, void** out) {
 void release(void*, void* memory) {
     std::free(memory);
 }
-const char* upload(void*, const tplan_matrix*, const float*) {
-    return nullptr;
+/// Calls move(element of the matrix, number of it) for all.
+template <class Move>
+const char* each_element(const tplan_matrix& m, const Move& move) {
+    const bool known = with_type(m.dtype, [&](auto type) {
+        auto* const data = static_cast<decltype(type)*>(m.data);
+        for (std::int64_t r = 0; r < m.rows; ++r) {
+            for (std::int64_t c = 0; c < m.columns; ++c)
+                move(data[r * m.stride + c], r * m.columns + c);
+        }
+    });
+    return known ? nullptr : "only fp32, fp16 and bf16 are copied";
+}
+const char* upload(void*, const tplan_matrix* to, const float* from) {
+    return each_element(*to, [&](auto& element, std::int64_t i) {
+        element = from_float<std::decay_t<decltype(element)>>(from[i]);
+    });
 }
 const char* download(void*, float* to, const tplan_matrix* from) {
-    for (int64_t i = 0; i < from->rows * from->columns; ++i) to[i] = 0;
+    return each_element(*from, [&](auto& element, std::int64_t i) { to[i] = to_float(element); });
+}
+const char* peer_access(void*, int) {
     return nullptr;
 }
 const char* copy_to_device(void*, void* to, const void* from, size_t bytes) {
@@ -82,39 +116,84 @@ const char* copy_to_device(void*, void* to, const void* from, size_t bytes) {
     return nullptr;
 }
 
-const char* plan_linear(void*, const tplan_matrix* x, const tplan_matrix* w, const tplan_matrix*,
-                        const tplan_matrix*, void** plan) {
-    *plan = new Linear{2.0 * static_cast<double>(x->rows * w->rows * w->columns) / kFlopsPerS};
+template <class T, class Out>
+void multiply(const Linear& l) {
+    for (std::int64_t r = 0; r < l.y.rows; ++r) {
+        const T* const x = static_cast<const T*>(l.x.data) + r * l.x.stride;
+        for (std::int64_t c = 0; c < l.y.columns; ++c) {
+            const T* const w = static_cast<const T*>(l.w.data) + c * l.w.stride;
+            float sum = l.bias.data != nullptr ? to_float(static_cast<Out*>(l.bias.data)[c]) : 0;
+            for (std::int64_t k = 0; k < l.w.columns; ++k) sum += to_float(x[k]) * to_float(w[k]);
+            static_cast<Out*>(l.y.data)[r * l.y.stride + c] = from_float<Out>(sum);
+        }
+    }
+}
+const char* plan_product(void*, const tplan_matrix* x, const tplan_matrix* w, const tplan_matrix* y,
+                         const tplan_matrix* bias, void** plan) {
+    *plan = new Linear{*x, *w, *y, *bias};
     return nullptr;
 }
-const char* linear(void* context, void* plan) {
-    return launch_for(context, static_cast<Linear*>(plan)->seconds);
+const char* run_product(void* rank, void* plan) {
+    const auto& l = *static_cast<Linear*>(plan);
+    const auto work = [&l]() -> const char* {
+        // Large ones are there to be timed.
+        if (l.y.rows * l.w.rows * l.w.columns > kMostMultiplied) return nullptr;
+        with_type(l.x.dtype, [&](auto in) {
+            with_type(l.y.dtype, [&](auto out) { multiply<decltype(in), decltype(out)>(l); });
+        });
+        return nullptr;
+    };
+    const double flops = 2.0 * static_cast<double>(l.x.rows * l.w.rows * l.w.columns);
+    return put(of(rank), {work, flops / kFlopsPerS});
 }
-void drop_linear(void* plan) {
+void drop_product(void* plan) {
     delete static_cast<Linear*>(plan);
 }
-size_t workspace_bytes(const tplan_op*) {
+
+std::size_t workspace_bytes(const tplan_op* op) {
+    if (op->kind == TPLAN_ATTENTION) return attention_workspace(*op);
+    if (op->kind == TPLAN_EXPERTS) return experts_workspace(*op);
     return 0;
 }
-const char* launch(void* context, const tplan_op*) {
-    return launch_for(context, kKernel);
+/// Whether it would take the CPU long.
+bool is_large(const tplan_op& op) {
+    if (op.kind == TPLAN_ATTENTION) return op.in[0].rows * op.heads * op.tokens > kMostScores;
+    return op.out[0].rows * std::max(op.in[0].columns, op.out[0].columns) > kMostNumbers;
+}
+const char* launch(void* pointer, const tplan_op* op) {
+    auto& rank = of(pointer);
+    const auto work = [&rank, op = *op]() -> const char* {
+        if (is_large(op)) return nullptr;  // likewise
+        switch (op.kind) {
+            case TPLAN_ATTENTION:
+                return launch_attention(rank.context, op);
+            case TPLAN_ROUTER:
+            case TPLAN_EXPERTS:
+                return launch_experts(rank.context, op);
+            default:
+                return launch_rows(rank.context, op);
+        }
+    };
+    return put(rank, {work, kKernel});
 }
 
-const char* begin_graph(void* context) {
-    if (of(context).recording) return "it is recording already";
-    of(context).recording = true;
-    of(context).recorded = 0;
+const char* begin_graph(void* rank) {
+    if (of(rank).recording) return "it is recording already";
+    of(rank).recording = true;
     return nullptr;
 }
-const char* end_graph(void* context, void** graph) {
-    if (!of(context).recording) return "it is not recording";
-    of(context).recording = false;
-    *graph = new Graph{of(context).recorded};
+const char* end_graph(void* rank, void** graph) {
+    if (!of(rank).recording) return "it is not recording";
+    of(rank).recording = false;
+    *graph = new Graph(std::exchange(of(rank).recorded, {}));
     return nullptr;
 }
-const char* run_graph(void* context, void* graph) {
-    if (of(context).recording) return "a graph inside a graph";
-    of(context).now += static_cast<Graph*>(graph)->seconds;
+const char* run_graph(void* rank, void* graph) {
+    if (of(rank).recording) return "a graph inside a graph";
+    for (const auto& launch : static_cast<Graph*>(graph)->launches) {
+        of(rank).now += launch.seconds;
+        if (const char* wrong = launch.work()) return wrong;
+    }
     return nullptr;
 }
 void drop_graph(void* graph) {
@@ -123,17 +202,17 @@ void drop_graph(void* graph) {
 
 const char* record(void* context, int64_t* event) {
     if (of(context).recording) return "an event inside a graph";
-    *event = static_cast<int64_t>(of(context).events.size());
-    of(context).events.push_back(of(context).now);
+    *event = static_cast<int64_t>(of(context).marks.size());
+    of(context).marks.push_back(of(context).now);
     return nullptr;
 }
 const char* elapsed(void* context, int64_t from, int64_t to, double* seconds) {
-    const auto& events = of(context).events;
+    const auto& events = of(context).marks;
     *seconds = events.at(static_cast<size_t>(to)) - events.at(static_cast<size_t>(from));
     return nullptr;
 }
 void forget_events(void* context) {
-    of(context).events.clear();
+    of(context).marks.clear();
 }
 int busy(void*, const char**) {
     return 0;
@@ -157,12 +236,13 @@ tplan_cuda_v1 table() {
     t.memory = memory;
     t.allocate = allocate;
     t.release = release;
+    t.peer_access = peer_access;
     t.upload = upload;
     t.download = download;
     t.copy_to_device = copy_to_device;
-    t.plan_linear = plan_linear;
-    t.linear = linear;
-    t.drop_linear = drop_linear;
+    t.plan_linear = plan_product;
+    t.linear = run_product;
+    t.drop_linear = drop_product;
     t.workspace_bytes = workspace_bytes;
     t.launch = launch;
     t.begin_graph = begin_graph;
@@ -179,8 +259,14 @@ tplan_cuda_v1 table() {
 }
 
 }  // namespace
+}  // namespace tplan::cuda
+
+/// Kernels ask for it after a launch.
+cudaError_t cudaGetLastError() {
+    return cudaSuccess;
+}
 
 extern "C" const void* tplan_cuda_plugin() {
-    static const tplan_cuda_v1 kTable = table();
+    static const auto kTable = tplan::cuda::table();
     return &kTable;
 }
