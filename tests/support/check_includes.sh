@@ -23,6 +23,7 @@ BEGIN {
     may["app/cli"]       = "core models cost_model planner executor app app/cli"
     may["gui"]           = "core app gui"
     may["tests"]         = "core models cost_model planner executor app gui tests"
+    may["tests/fake_cuda"] = "core models executor executor/cuda tests/fake_cuda"
     may["tests/gui"]     = "core models cost_model planner executor app gui tests tests/gui"
 
     # Third party: header prefix and the folders that may see it. The first match decides.
@@ -32,7 +33,7 @@ BEGIN {
     third("^Eigen/",                           "executor")
     third("^(oneapi/)?dnnl",                   "executor")
     third("^catch2/",                          "tests tests/gui")
-    third("^(cuda|cublas|nccl|nvml|nvToolsExt)", "executor/cuda")
+    third("^(cuda|cublas|nccl|nvml|nvToolsExt)", "executor/cuda tests/fake_cuda")
     third("^mpi\\.h",                          "executor/mpi")
     third("^(GLFW|imgui|implot|GL)",           "gui tests/gui")
 }
