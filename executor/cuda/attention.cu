@@ -22,6 +22,7 @@ constexpr std::int64_t kBlocksWanted = 512;  // a few per multiprocessor of any 
 struct Shape : AttentionShape {
     std::int64_t run;  // keys
     int runs;
+    bool in_parts;  // the runs leave partial results
 };
 
 /// A partial result: [rows, heads, runs] of maximum, sum and v_dim weighted values.
@@ -76,7 +77,7 @@ __global__ void attend(Shape s, const T* q, std::int64_t q_stride, const T* keys
                 sum[i] = sum[i] * old + weight * to_float(v[t * s.v_dim + d]);
         }
     }
-    if (s.runs > 1) {
+    if (s.in_parts) {
         float* part = parts + ((row * s.heads + head) * s.runs + blockIdx.z) * part_floats(s.v_dim);
         if (lane == 0) {
             part[0] = top;
@@ -151,7 +152,13 @@ Shape shape_of(const tplan_op& op) {
     Shape s{{op.heads, op.kv_heads, op.head_dim, op.v_head_dim, op.tokens, op.query_tokens,
              op.window, static_cast<float>(op.scale), static_cast<float>(op.softcap)},
             op.tokens,
-            1};
+            1,
+            false};
+    if (fits_tiles(op)) {
+        s.in_parts = op.query_tokens == 1;
+        if (s.in_parts) s.runs = decode_runs(op).count;
+        return s;
+    }
     const auto warps = std::min<std::int64_t>(kMostWarps, op.heads);
     const auto blocks =
         op.batch * op.query_tokens * ((op.heads + warps - 1) / std::max<std::int64_t>(warps, 1));
@@ -160,6 +167,7 @@ Shape shape_of(const tplan_op& op) {
         const auto runs = std::min(most, (kBlocksWanted + blocks - 1) / blocks);
         s.run = (op.tokens + runs - 1) / std::max<std::int64_t>(runs, 1);
         s.runs = static_cast<int>((op.tokens + s.run - 1) / s.run);
+        s.in_parts = s.runs > 1;
     }
     return s;
 }
@@ -178,21 +186,25 @@ void launch_typed(Context& context, const tplan_op& op) {
         append_to<T>(context, op, op.in[2], op.kv_heads, v_dim, 0, v_dim, op.values, v_dim, 0);
     }
     const auto s = shape_of(op);
-    if (fits_tiles(op)) return launch_attention_tiles(context, op, s);
-    const auto warps = static_cast<unsigned>(std::min<std::int64_t>(kMostWarps, op.heads));
     const auto rows = static_cast<unsigned>(op.batch * op.query_tokens);
     const auto* const sinks =
         op.weights > 0 ? static_cast<const float*>(op.weight[0].data) : nullptr;
     auto* const parts = static_cast<float*>(op.workspace);
-    const dim3 grid(rows, (static_cast<unsigned>(op.heads) + warps - 1) / warps,
-                    static_cast<unsigned>(s.runs));
-    run(attend<T>, grid, dim3(32, warps), 0, context.stream, s,
-        static_cast<const T*>(op.in[0].data), op.in[0].stride, static_cast<const T*>(op.keys.data),
-        static_cast<const T*>(op.values.data), op.kv_of_head, sinks,
-        static_cast<T*>(op.out[0].data), op.out[0].stride, parts);
-    if (s.runs > 1) {
+    auto* const out = static_cast<T*>(op.out[0].data);
+    if (fits_tiles(op)) {
+        launch_attention_tiles(context, op, s);
+    } else {
+        const auto warps = static_cast<unsigned>(std::min<std::int64_t>(kMostWarps, op.heads));
+        const dim3 grid(rows, (static_cast<unsigned>(op.heads) + warps - 1) / warps,
+                        static_cast<unsigned>(s.runs));
+        run(attend<T>, grid, dim3(32, warps), 0, context.stream, s,
+            static_cast<const T*>(op.in[0].data), op.in[0].stride,
+            static_cast<const T*>(op.keys.data), static_cast<const T*>(op.values.data),
+            op.kv_of_head, sinks, out, op.out[0].stride, parts);
+    }
+    if (s.in_parts) {
         run(join<T>, dim3(rows, static_cast<unsigned>(op.heads)), 32, 0, context.stream, s, parts,
-            sinks, static_cast<T*>(op.out[0].data), op.out[0].stride);
+            sinks, out, op.out[0].stride);
     }
 }
 
@@ -200,7 +212,7 @@ void launch_typed(Context& context, const tplan_op& op) {
 
 std::size_t attention_workspace(const tplan_op& op) {
     const auto s = shape_of(op);
-    if (s.runs <= 1 || fits_tiles(op)) return 0;
+    if (!s.in_parts) return 0;
     return static_cast<std::size_t>(op.batch * op.query_tokens * op.heads * s.runs *
                                     part_floats(s.v_dim)) *
            sizeof(float);

@@ -135,7 +135,7 @@ Program attention_program(const AttentionSpec& spec) {
 
 }  // namespace
 
-TEST_CASE("cuda: attention of many tokens, by head size, grouping, window and cap") {
+TEST_CASE("cuda: attention by head size, grouping, window and cap, of many tokens and of one") {
     SKIP_WITHOUT_GPU();
     struct Case {
         std::int64_t heads, kv_heads, head_dim, v_head_dim, window, tokens;
@@ -144,7 +144,8 @@ TEST_CASE("cuda: attention of many tokens, by head size, grouping, window and ca
     const std::vector<Case> cases = {{2, 1, 64, 64, 0, 70, 0},   {4, 2, 128, 128, 0, 65, 0},
                                      {1, 1, 80, 80, 0, 33, 0},   {2, 2, 192, 128, 0, 40, 0},
                                      {2, 1, 64, 64, 20, 100, 0}, {1, 1, 256, 256, 0, 50, 30},
-                                     {1, 1, 16, 16, 0, 16, 0},   {1, 1, 24, 24, 0, 20, 0}};
+                                     {1, 1, 16, 16, 0, 16, 0},   {1, 1, 24, 24, 0, 20, 0},
+                                     {20, 1, 64, 64, 0, 30, 0},  {3, 3, 128, 128, 50, 100, 0}};
     for (const auto& c : cases) {
         AttentionSpec spec{.heads = c.heads,
                            .kv_heads = c.kv_heads,
@@ -154,23 +155,25 @@ TEST_CASE("cuda: attention of many tokens, by head size, grouping, window and ca
         spec.window = c.window;
         spec.softcap = c.softcap;
         const auto program = attention_program(spec);
-        const Workload workload{.phase = Phase::prefill, .batch = 2, .input = c.tokens};
-        auto options = on_gpu(DType::fp32);
-        options.weights = synthetic_weights(7);
-        options.backend = "cpu";
-        Runner cpu(program, workload, options);
-        cpu.run();
-        for (const auto dtype : {DType::bf16, DType::fp16}) {
+        for (const auto phase : {Phase::prefill, Phase::decode}) {
+            const Workload workload{
+                .phase = phase, .batch = 2, .input = c.tokens, .context = c.tokens};
+            auto options = on_gpu(DType::fp32);
+            options.weights = synthetic_weights(7);
+            options.backend = "cpu";
+            Runner cpu(program, workload, options);
+            cpu.run();
             options.backend = "cuda";
-            options.dtype = dtype;
-            Runner gpu(program, workload, options);
-            gpu.run();
-            INFO(c.heads << " heads of " << c.head_dim << ", " << c.tokens << " tokens, window "
-                         << c.window << ", " << name_of(dtype));
-            CHECK(
-                deviation(gpu.outputs(), cpu.outputs()).within(dtype == DType::bf16 ? 2e-2 : 3e-3));
+            for (const auto dtype : {DType::bf16, DType::fp16}) {
+                options.dtype = dtype;
+                Runner gpu(program, workload, options);
+                gpu.run();
+                INFO(c.heads << " heads of " << c.head_dim << ", " << c.tokens << " tokens, window "
+                             << c.window << ", " << name_of(dtype) << ", " << name_of(phase));
+                CHECK(deviation(gpu.outputs(), cpu.outputs())
+                          .within(dtype == DType::bf16 ? 2e-2 : 3e-3));
+            }
         }
-        options.dtype = DType::fp32;
     }
 }
 

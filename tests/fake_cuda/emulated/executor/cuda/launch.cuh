@@ -61,6 +61,9 @@ void run(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared, cudaSt
 inline void __syncthreads() {
     ::tplan::cuda::emulated::wait_for_block();
 }
+inline void __syncwarp() {
+    ::tplan::cuda::emulated::wait_for_warp();
+}
 float __shfl_xor_sync(unsigned mask, float value, int lanes);
 inline float rsqrtf(float x) {
     return 1 / std::sqrt(x);
