@@ -363,6 +363,7 @@ std::vector<TableWidth> product_widths(const HardwareProfile& hardware, std::siz
         for (std::size_t i = 0; i < all.size(); i += stride) {
             auto others = all;
             others.erase(others.begin() + std::ptrdiff_t(i));
+            errors.next_shape();
             for (const auto residency : {Residency::cold, Residency::edge, Residency::warm})
                 judge_left_out(hardware, points, others, all[i], residency, errors);
         }
