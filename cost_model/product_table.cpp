@@ -292,6 +292,7 @@ void judge_left_out(const HardwareProfile& hardware, const Points& points,
     for (const auto* row : rows) {
         const double m = double(row->m);
         const double predicted = curve.at(std::log(m), expected(m));
+        errors.next_shape();  // other m, other tiles: rows of one (n, k) hardly err alike
         errors.add(dtype, residency, gemm_regime(m), predicted / row->time.value - 1);
     }
 }
@@ -363,7 +364,6 @@ std::vector<TableWidth> product_widths(const HardwareProfile& hardware, std::siz
         for (std::size_t i = 0; i < all.size(); i += stride) {
             auto others = all;
             others.erase(others.begin() + std::ptrdiff_t(i));
-            errors.next_shape();
             for (const auto residency : {Residency::cold, Residency::edge, Residency::warm})
                 judge_left_out(hardware, points, others, all[i], residency, errors);
         }
