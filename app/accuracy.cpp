@@ -128,7 +128,7 @@ Judged price_parts(SingleOpPricer& pricer, const LayerOp& op, const CsvTable& ta
         const auto cost = price_row(pricer, part.size, table, op.row);
         const double time = part.times * cost.time.value;
         out.predicted += time;
-        kinds.add(kind_of(part.size), time, cost.half_width);
+        kinds.add(kind_of(part.size), time, cost.half_width, cost.shared);
     }
     const auto interval = kinds.interval(Seconds(out.predicted));
     out.low = interval[0].value;

@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::int64_t kMostCount = std::int64_t{1} << 31;
 constexpr std::int64_t kMostBytes = std::int64_t{1} << 44;
-constexpr double kKiB = 1024, kMiB = 1024 * 1024;
 
 /// The cells of one row by name.
 struct Cells {
@@ -70,9 +69,8 @@ void read_collective(const Cells& cells, OpRow& out) {
         out.impl.starts_with("cpu-shm") ? "cpu-shm" : out.impl.substr(0, out.impl.find('-')),
         where);
     if (cells.has("mode")) size.mode.value = cells.choice<CollectiveMode>("mode");
-    out.regime = size.bytes <= 256 * kKiB  ? "<=256KiB"
-                 : size.bytes <= 16 * kMiB ? "256KiB-16MiB"
-                                           : ">16MiB";
+    constexpr std::array kRegimes = {"<=256KiB", "256KiB-16MiB", ">16MiB"};
+    out.regime = kRegimes[collective_regime(size.bytes)];
     out.size = size;
 }
 

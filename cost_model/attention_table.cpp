@@ -296,7 +296,9 @@ std::vector<TableWidth> attention_widths(const HardwareProfile& hardware,
             const auto stride = std::max<std::size_t>(1, all.size() / most_left_out);
             std::size_t i = 0;
             for (const auto& [layout, times] : all) {
-                if (i++ % stride == 0) judge_left_out(hardware, all, layout, key, errors);
+                if (i++ % stride != 0) continue;
+                errors.next_shape();
+                judge_left_out(hardware, all, layout, key, errors);
             }
         }
     }

@@ -23,6 +23,12 @@ struct Between {
     double of(const std::vector<Quantity>& list) const {
         return straight(list[low].value, list[high].value);
     }
+    SizeWidths of(const std::vector<SizeWidths>& list) const {
+        SizeWidths widths{};
+        for (std::size_t i = 0; i < widths.size(); ++i)
+            widths[i] = straight(list[low][i], list[high][i]);
+        return widths;
+    }
     /// Sizes: straight in the logarithm; 0 (any) stays when either is.
     double size(const std::vector<Bytes>& list) const {
         const double a = list[low].value, b = list[high].value;
@@ -47,16 +53,19 @@ void check_list(const std::vector<Value>& list, const CollectiveFit& row, const 
                                                    "got {}",
                                                    row.ranks.size(), list.size()));
     }
-    for (const auto& entry : list) {
-        double value = 0;
-        if constexpr (std::is_same_v<Value, double>) {
-            value = entry;
-        } else {
-            value = entry.value;
-        }
-        if (value >= least && value <= most) continue;
+    const auto check = [&](double value) {
+        if (value >= least && value <= most) return;
         throw Error(where + "/" + key,
                     fmt::format("expected {} to {}, got {}", least, most, value));
+    };
+    for (const auto& entry : list) {
+        if constexpr (std::is_same_v<Value, double>) {
+            check(entry);
+        } else if constexpr (std::is_same_v<Value, SizeWidths>) {
+            for (const double width : entry) check(width);
+        } else {
+            check(entry.value);
+        }
     }
 }
 
@@ -70,6 +79,11 @@ const CollectiveFit* first_like(const std::vector<CollectiveFit>& rows, const Co
 }
 
 }  // namespace
+
+std::size_t collective_regime(double bytes) {
+    constexpr double kSmall = 256 * 1024, kMiddle = 16 * 1024 * 1024;
+    return bytes <= kSmall ? 0 : bytes <= kMiddle ? 1 : 2;
+}
 
 bool covers_ranks(const CollectiveFit& row, int ranks) {
     return !row.ranks.empty() && ranks >= row.ranks.front() && ranks <= row.ranks.back();

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,13 @@
 /// Derivation: cost_model/derivation.md, section 3.
 
 namespace tplan {
+
+/// Half widths of the 90 % interval by collective_regime().
+using SizeWidths = std::array<double, 3>;
+
+/// Sizes whose times miss alike: up to 256 KiB latency decides, above 16 MiB the wire, in between
+/// the algorithms change.
+std::size_t collective_regime(double bytes);
 
 /// Rows of one (op, implementation, mode) stand in the order of their sizes: the first that takes a
 /// size prices it. Every list has one entry per entry of `ranks`; numbers of ranks between two of
@@ -33,8 +41,8 @@ struct CollectiveFit {
     std::vector<Bytes> ramp_from;         // where the ramp begins; it ends at eight times that
     std::vector<double> bandwidth_share;  // bus bandwidth of very large tensors over the link's
     std::vector<double> sharpness;
-    std::vector<double> half_width;  // of the 90 % interval
-    double one_byte_factor = 1;      // time for elements of one byte over this; 0: not for those
+    std::vector<SizeWidths> half_width;
+    double one_byte_factor = 1;  // time for elements of one byte over this; 0: not for those
 
     static void fields(auto& self, auto&& field) {
         field("op", self.op);
@@ -58,7 +66,8 @@ struct CollectiveFit {
 struct CollectiveFitAt {
     double to = 0;  // infinity = any
     double latency = 0, ramp = 0, ramp_from = 1;
-    double bandwidth_share = 1, sharpness = 1, half_width = 0.3;
+    double bandwidth_share = 1, sharpness = 1;
+    SizeWidths half_width{0.3, 0.3, 0.3};
     bool fitted = true;  // false: between two fitted numbers of ranks
 };
 

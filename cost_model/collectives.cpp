@@ -282,7 +282,7 @@ std::vector<CollectiveLine> lines_across(OpKind op, const Group& group, const Co
         for (auto line : inside) {
             line.alpha += outer.alpha;
             line.beta += outer.beta;
-            line.half_width = std::max(line.half_width, kUnmeasured);
+            for (double& width : line.half_width) width = std::max(width, kUnmeasured);
             line.near = false;
             lines.push_back(std::move(line));
         }

@@ -41,7 +41,7 @@ struct CollectiveLine {
     double sharpness = 1;
     double from = 0, to = 0;   // bytes
     double cap = 0;            // a padded message costs no more; 0 = none
-    double half_width = 0;     // of the 90 % interval; 0 = the profile's
+    SizeWidths half_width{};   // of a fitted row; else the profile's
     bool fitted = false;       // to measurements of this kind of link
     bool near = true;          // .. of this device's link and this number of ranks
     bool transferred = false;  // fitted to another device's link

@@ -87,7 +87,8 @@ void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, DT
     const bool inside = std::min(n, k) >= sides[0] / 2 && std::max(n, k) <= sides[1] * 2;
     step.gemm = push(out.gemms, CompiledGemm{.kernel = gemm_kernel(gemm_device(c.hardware, compute),
                                                                    *parameters, n, k, elements),
-                                             .width = parameters->width,
+                                             .width = gemm_widths(*parameters),
+                                             .harness = parameters->harness_width,
                                              .least_rows = parameters->rows[0],
                                              .most_rows = parameters->rows[1],
                                              .fitted = inside && !borrows(*parameters, compute),

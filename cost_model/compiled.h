@@ -49,7 +49,8 @@ struct CompiledStep {
 /// A product priced by its tiles, with how far its price is to be trusted.
 struct CompiledGemm {
     GemmKernel kernel;
-    std::array<double, 3> width{};         // half widths by gemm_regime()
+    GemmWidths width{};                    // half widths
+    std::array<double, 3> harness{};       // by gemm_regime()
     double least_rows = 1, most_rows = 1;  // fitted
     bool fitted = true;                    // n, k, dtype and device are those fitted
     bool transferred = false;              // fitted on another device

@@ -15,6 +15,7 @@ namespace {
 constexpr double kExtrapolatedWidening = 2;   // of the half width outside the measured range
 constexpr double kTransferredWidening = 1.5;  // .. for parameters of another device or group
 constexpr double kWidest = 0.9;
+constexpr double kCommon = 0.5;  // correlation of a fitted product with all; derivation.md, 6
 constexpr double kUnmeasuredWidth = 0.3;  // at least, for an op kind a calibration left out
 
 /// Half widths of the memory interval: allocator rounding of weights, block rounding of the cache,
@@ -65,16 +66,20 @@ Provenance provenance_of_model(bool transferred) {
     return transferred ? Provenance::datasheet : Provenance::predicted;
 }
 
-/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here. With
-/// few rows it matters most where the weights lie, and the fit is to weights in memory.
+/// Half width of a product priced by its tiles.
+double gemm_width(const CompiledGemm& gemm, double rows, Residency weights) {
+    return gemm.width[static_cast<std::size_t>(weights)][gemm_regime(rows)];
+}
+
+/// A product priced by its tiles: fitted, so better than a datasheet, but not measured here.
 void trust_gemm(StepCost& cost, const CompiledGemm& gemm, double rows, Residency weights) {
     const bool inside =
         gemm.fitted && !gemm.transferred && rows >= gemm.least_rows && rows <= gemm.most_rows;
     cost.domain = inside ? Domain::interpolated : Domain::extrapolated;
-    const auto regime = gemm_regime(rows);
-    const bool as_fitted = weights == Residency::cold || regime > 0;
-    const bool near = gemm.fitted && rows <= gemm.most_rows && as_fitted;
-    cost.half_width = std::min(gemm.width[regime] * (near ? 1 : kExtrapolatedWidening), kWidest);
+    const bool near = gemm.fitted && rows <= gemm.most_rows;
+    const double width = gemm_width(gemm, rows, weights);
+    cost.half_width = std::min(width * (near ? 1 : kExtrapolatedWidening), kWidest);
+    cost.shared = {.common = inside ? kCommon : 1, .harness = gemm.harness[gemm_regime(rows)]};
 }
 
 std::span<const CollectiveLine> lines_of(const CompiledProgram& program, const CompiledStep& step) {
@@ -88,7 +93,8 @@ void trust_line(StepCost& cost, const CollectiveLine& line) {
     const bool inside = cost.payload.value >= kSmallest && cost.payload.value <= kLargest;
     cost.provenance = provenance_of_model(line.transferred);
     cost.domain = line.near && inside ? Domain::interpolated : Domain::extrapolated;
-    cost.half_width = line.half_width * (line.near ? 1 : kTransferredWidening);
+    cost.half_width = line.half_width[collective_regime(cost.payload.value)] *
+                      (line.near ? 1 : kTransferredWidening);
     if (!inside) cost.half_width *= kExtrapolatedWidening;
 }
 
@@ -287,8 +293,9 @@ StepCost price_rows(const CompiledProgram& program, const CompiledStep& step, co
     const bool attention = row.engine == Engine::attention;
     set_trust(cost, program, measured, inside, table_width(program, step, sizes, attention));
     if (measured && !inside && modelled) {  // then the table tells no more than the model does
-        const double own = step.gemm >= 0 ? program.gemms[at(step.gemm)].width[gemm_regime(rows)]
-                                          : kernel.half_width;
+        const double own =
+            step.gemm >= 0 ? gemm_width(program.gemms[at(step.gemm)], rows, sizes.work.residency)
+                           : kernel.half_width;
         cost.half_width = std::max(cost.half_width, own);
     }
     return cost;
@@ -365,7 +372,7 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
             section_time += time;
             (step.collective ? collective : compute) += section.repeats * time;
             launch += section.repeats * cost.launch.value;
-            kinds.add(step.kind, section.repeats * time, cost.half_width);
+            kinds.add(step.kind, section.repeats * time, cost.half_width, cost.shared);
             provenance = std::max(provenance, cost.provenance);
             domain = std::max(domain, cost.domain);
         }

@@ -62,6 +62,7 @@ struct StepCost {
     Provenance provenance = Provenance::datasheet;
     Domain domain = Domain::datasheet_only;
     double half_width = 0.3;  // of the 90 % interval, as a fraction of time
+    SharedError shared{};     // with others of its kind
 };
 
 /// Memory of one rank (the fullest).
@@ -93,8 +94,8 @@ struct MemoryUse {
     bool operator==(const MemoryUse&) const = default;
 };
 
-/// The totals of a step of serving. Sums carry the weakest provenance; the interval adds the half
-/// widths of one kind of op linearly (their errors are correlated) and different kinds in squares.
+/// The totals of a step of serving. Sums carry the weakest provenance; the interval adds half
+/// widths as KindSums does.
 struct Totals {
     Seconds step;
     std::array<Seconds, 2> interval_90;

@@ -135,6 +135,7 @@ std::vector<TableWidth> expert_widths(const HardwareProfile& hardware) {
             others.erase(width);
             const auto predicted = curve_of(others, double(width));
             if (predicted.empty()) continue;
+            errors.next_shape();
             for (const auto& [tokens, residual] : truth) {
                 const double error = predicted.at(std::log(double(tokens))) - residual;
                 errors.add(layer.dtype, Residency::cold, gemm_regime(double(tokens)),

@@ -147,4 +147,9 @@ std::size_t gemm_regime(double rows) {
     return rows <= 64 ? 0 : rows < 1024 ? 1 : 2;
 }
 
+GemmWidths gemm_widths(const GemmParameters& parameters) {
+    static_assert(Residency::cold < Residency::edge && Residency::edge < Residency::warm);
+    return {parameters.width, parameters.width_edge, parameters.width_warm};
+}
+
 }  // namespace tplan

@@ -34,8 +34,13 @@ struct GemmParameters {
     double split_traffic = 0;  // how often the parts' fp32 sums pass through L2
     double least_split = 256;  // columns of k a part has at least
     double overlap_loss = 0;   // 0: the longer of arithmetic and traffic hides the other wholly
-    double cold_overlap_loss = 0;   // more of it where weights come from memory
-    std::array<double, 3> width{};  // half width of the 90 % interval: m <= 64, below 1024, above
+    double cold_overlap_loss = 0;  // more of it where weights come from memory
+    // Half widths of the 90 % interval: m <= 64, below 1024, above. Weights in memory, as serving
+    // reads them; of a benchmark that repeats one op, about as large as L2 and well inside it.
+    std::array<double, 3> width{}, width_edge{}, width_warm{};
+    // By the same m: half widths of what products of a step take longer or shorter together in
+    // another harness than the one that was fitted to.
+    std::array<double, 3> harness_width{};
     std::array<double, 2> rows{};   // the least and the most m that were fitted
     std::array<double, 2> sides{};  // likewise n and k
 
@@ -62,6 +67,9 @@ struct GemmParameters {
         field("overlap_loss", self.overlap_loss);
         field("cold_overlap_loss", self.cold_overlap_loss);
         field("width", self.width);
+        field("width_edge", self.width_edge);
+        field("width_warm", self.width_warm);
+        field("harness_width", self.harness_width);
         field("fitted_rows", self.rows);
         field("fitted_sides", self.sides);
     }
@@ -139,5 +147,9 @@ double l2_resident(double size);
 
 /// Index into GemmParameters::width.
 std::size_t gemm_regime(double rows);
+
+/// Half widths by Residency and gemm_regime().
+using GemmWidths = std::array<std::array<double, 3>, 3>;
+GemmWidths gemm_widths(const GemmParameters& parameters);
 
 }  // namespace tplan

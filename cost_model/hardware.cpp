@@ -140,8 +140,11 @@ void check_gemm(const HardwareProfile& h, const std::string& where) {
         for (const auto& [key, value] : at_least_0) {
             require(value >= 0, at, key, value, "at least 0");
         }
-        for (const double width : p.width) {
-            require(width > 0 && width < 1, at, "width", width, "between 0 and 1");
+        for (const double width : p.harness_width)
+            require(width >= 0 && width < 1, at, "harness_width", width, "at least 0 and below 1");
+        for (const auto& widths : gemm_widths(p)) {
+            for (const double width : widths)
+                require(width > 0 && width < 1, at, "width", width, "between 0 and 1");
         }
         require(p.rows[0] >= 1 && p.rows[0] <= p.rows[1], at, "fitted_rows", p.rows[0],
                 "at least 1, the least first");

@@ -13,7 +13,7 @@
 
 namespace tplan {
 
-/// The kinds of the document. Intervals add linearly inside one kind, in squares between kinds.
+/// The kinds of the document. How intervals add inside one kind and between kinds: interval.h.
 enum class CostKind {
     linear,
     attention,

@@ -292,6 +292,7 @@ void judge_left_out(const HardwareProfile& hardware, const Points& points,
     for (const auto* row : rows) {
         const double m = double(row->m);
         const double predicted = curve.at(std::log(m), expected(m));
+        errors.next_shape();  // other m, other tiles: rows of one (n, k) hardly err alike
         errors.add(dtype, residency, gemm_regime(m), predicted / row->time.value - 1);
     }
 }

@@ -16,17 +16,22 @@ constexpr double kWidest = 0.5;
 }  // namespace
 
 void LeftOutErrors::add(DType dtype, Residency residency, std::size_t regime, double error) {
-    errors_[{dtype, residency, regime}].push_back(std::abs(error));
+    auto& of = errors_[{dtype, residency, regime}];
+    of.rows.push_back(std::abs(error));
+    of.shapes += of.last != shape_;
+    of.last = shape_;
 }
 
 std::vector<TableWidth> LeftOutErrors::widths(OpKind op) const {
     std::vector<TableWidth> all;
     for (const auto& [of, errors] : errors_) {
-        if (errors.size() < kLeastRows) continue;
+        if (errors.rows.size() < kLeastRows) continue;
         const auto& [dtype, residency, regime] = of;
         if (all.empty() || all.back().dtype != dtype || all.back().residency != residency)
             all.push_back({.op = op, .dtype = dtype, .residency = residency});
-        all.back().half_width[regime] = std::clamp(quantile(errors, 0.9), kSameTwice, kWidest);
+        const double level = std::min(1.0, 0.9 * (1 + 1.0 / errors.shapes));
+        all.back().half_width[regime] =
+            std::clamp(quantile(errors.rows, level), kSameTwice, kWidest);
     }
     return all;
 }

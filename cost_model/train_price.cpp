@@ -60,8 +60,9 @@ SectionTime price_section(const CompiledProgram& program, int index, const Workl
          : step.collective ? time.tensor
                            : time.compute) += cost.time.value;
         sums.launch += runs * (beside ? 0 : cost.launch.value);
-        sums.all.add(step.kind, runs * cost.time.value, cost.half_width);
-        if (!beside) sums.in_the_way.add(step.kind, runs * cost.time.value, cost.half_width);
+        const double times = runs * cost.time.value;
+        sums.all.add(step.kind, times, cost.half_width, cost.shared);
+        if (!beside) sums.in_the_way.add(step.kind, times, cost.half_width, cost.shared);
         sums.provenance = std::max(sums.provenance, cost.provenance);
         sums.domain = std::max(sums.domain, cost.domain);
     }

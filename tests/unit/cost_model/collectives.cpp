@@ -125,7 +125,7 @@ TEST_CASE("rows of another host start no sooner than those of a faster link here
                        .ramp_from = {Bytes(64), Bytes(64)},
                        .bandwidth_share = {1, 1},
                        .sharpness = {1, 1},
-                       .half_width = {0.5, 0.5}};
+                       .half_width = {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}}};
     auto large = slow;
     large.to = {Bytes(0), Bytes(0)};
     auto fast = slow;
@@ -204,7 +204,7 @@ TEST_CASE("several nodes are never faster than one of them, and their plans can 
                 const auto* line = cheapest_line(across, bytes);
                 REQUIRE(line != nullptr);
                 CHECK(line_time(*line, bytes) > line_time(*cheapest_line(inside, bytes), bytes));
-                CHECK(line->half_width >= 0.4);
+                for (const double width : line->half_width) CHECK(width >= 0.4);
                 CHECK_FALSE(
                     collective_lines(OpKind::all_reduce, nccl, two, line->algorithm, {}).empty());
             }

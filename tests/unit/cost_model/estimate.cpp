@@ -161,16 +161,17 @@ TEST_CASE("a product says how far it is from what was fitted") {
     CHECK(small.provenance == Provenance::predicted);
     CHECK(small.domain == Domain::interpolated);
     CHECK(small.half_width == fitted.width[0]);
+    CHECK(small.shared == SharedError{.common = 0.5, .harness = fitted.harness_width[0]});
     CHECK(priced("h100-sxm", 4096, 65, DType::bf16).half_width == fitted.width[1]);
     CHECK(priced("h100-sxm", 4096, 1024, DType::bf16).half_width == fitted.width[2]);
 
     const auto warm = price_single(
         h100, ProductSize{.m = 64, .n = 4096, .k = 4096, .residency = Residency::warm});
-    CHECK(warm.half_width == Catch::Approx(2 * fitted.width[0]));
+    CHECK(warm.half_width == fitted.width_warm[0]);
     CHECK(warm.time < small.time);
     CHECK(
-        price_single(h100, ProductSize{.m = 65, .n = 4096, .k = 4096, .residency = Residency::warm})
-            .half_width == fitted.width[1]);
+        price_single(h100, ProductSize{.m = 65, .n = 4096, .k = 4096, .residency = Residency::edge})
+            .half_width == fitted.width_edge[1]);
 
     // The head of 128,256 tokens lies within a factor of two of the largest side fitted, 65,536.
     const auto head = priced("h100-sxm", 128256, 64, DType::bf16);
@@ -190,7 +191,8 @@ TEST_CASE("a product says how far it is from what was fitted") {
     CHECK(transferred.provenance == Provenance::datasheet);
     CHECK(transferred.domain == Domain::extrapolated);
     CHECK(transferred.half_width > fitted.width[0]);
-    CHECK(transferred.time < small.time);  // more bandwidth
+    CHECK(transferred.shared.common == 1);  // what the transfer misses by is common
+    CHECK(transferred.time < small.time);   // more bandwidth
 }
 
 TEST_CASE("a step whose parts all lie inside what was fitted does so itself") {

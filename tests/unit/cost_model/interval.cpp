@@ -30,3 +30,20 @@ TEST_CASE("half widths of one kind add, those of different kinds in squares, eac
     CHECK(wide[0].value == Catch::Approx(50 - std::sqrt(25 + 11 * 11.0)));
     CHECK(wide[1].value == Catch::Approx(50 + std::sqrt(25 + 36 * 36.0)));
 }
+
+TEST_CASE("of errors of one kind the common part adds and each shape's own averages out") {
+    constexpr auto kLinear = static_cast<std::size_t>(CostKind::linear);
+    const SharedError mostly_own{.common = 0.5};
+    KindSums sums;
+    sums.add(CostKind::linear, 10, 0.3, mostly_own);  // 3
+    CHECK(sums.half_width(kLinear) == Catch::Approx(3));
+    sums.add(CostKind::linear, 10, 0.3, mostly_own);
+    // Each alone, 3^2 + 3^2 = 18; as one, 6^2 = 36: a quarter of the way.
+    CHECK(sums.half_width(kLinear) == Catch::Approx(std::sqrt(0.75 * 18 + 0.25 * 36)));
+    CHECK(sums.fraction(kLinear) == Catch::Approx(sums.half_width(kLinear) / 20));
+    // Another harness does not average out, however many shapes there are.
+    KindSums many;
+    for (int i = 0; i < 100; ++i) many.add(CostKind::linear, 1, 0, {.harness = 0.2});
+    CHECK(many.half_width(kLinear) == Catch::Approx(20));
+    CHECK(many.interval(Seconds(100))[1].value == Catch::Approx(120));
+}
