@@ -297,6 +297,29 @@ void judge_rule(Judgement& judgement, const std::string& pattern, const Style& s
     judge_quantisation(judgement, pattern, style, size);
 }
 
+/// Norms with a row of weights for each head, between projections that are cut by heads: no style
+/// cuts those rows, so that a rank has more of them than heads.
+void judge_head_norms(Judgement& judgement, const TpPlan& rules) {
+    const auto& config = judgement.config;
+    if (config.traits.qk_norm != QkNorm::per_head_weights || !config.settings.qk_norm) return;
+    const auto by_heads = std::ranges::find_if(rules, [&](const auto& rule) {
+        const auto& style = find_style(shared_styles(), rule.second);
+        return module_size(config, rule.first).part == ModulePart::query_heads &&
+               cuts_output(style) && style.output == LayoutKind::split;
+    });
+    if (by_heads == rules.end()) return;
+    judgement.result.violations.push_back(
+        {.code = "op_unsupported",
+         .subject = by_heads->first,
+         .need = "norms of q and k that every head shares, or q gathered",
+         .have = "a row of norm weights for each head",
+         .message = fmt::format("the norm behind {} has a row of weights for each of {} heads, and "
+                                "transformers cuts no such norm, so its forward pass fails; use "
+                                "--layout best, or gather q and k with --tp-plan",
+                                by_heads->first, config.heads)});
+    judgement.remedy("replicate_module");
+}
+
 void judge_without_plan(Judgement& judgement, const Verdict& verdict) {
     const auto& type = judgement.config.model_type;
     const bool expert_parallel = verdict.supports_tp == SupportsTp::expert_parallel_only;
@@ -339,6 +362,7 @@ Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanO
     for (const auto& [pattern, spelling] : rules) {
         judge_rule(judgement, pattern, find_style(shared_styles(), spelling));
     }
+    judge_head_norms(judgement, rules);
     auto& result = judgement.result;
     result.feasible = result.violations.empty();
     std::sort(result.remedies.begin(), result.remedies.end(), [](const auto& a, const auto& b) {

@@ -20,22 +20,6 @@ std::string head_module(const Model& model) {
     return {};
 }
 
-/// The same rules with keys from the root of the model.
-TpPlan from_root(const TpPlan& rules, const Model& model) {
-    const auto head = head_module(model);
-    TpPlan plan;
-    for (const auto& [pattern, style] : rules) {
-        const bool rooted =
-            pattern.starts_with(model.base_prefix + ".") || pattern == head || head.empty();
-        const bool is_head = pattern == "lm_head";
-        plan.emplace_back(is_head && !head.empty() ? head
-                          : rooted                 ? pattern
-                                                   : below(model.base_prefix, pattern),
-                          style);
-    }
-    return plan;
-}
-
 /// Fills a plan block by block and collects what does not go.
 struct Planner {
     const ModelConfig& config;
@@ -147,6 +131,21 @@ Planner run_planner(const ModelConfig& config, const Model& model, const PlanOpt
 }
 
 }  // namespace
+
+TpPlan from_root(const TpPlan& rules, const Model& model) {
+    const auto head = head_module(model);
+    TpPlan plan;
+    for (const auto& [pattern, style] : rules) {
+        const bool rooted =
+            pattern.starts_with(model.base_prefix + ".") || pattern == head || head.empty();
+        const bool is_head = pattern == "lm_head";
+        plan.emplace_back(is_head && !head.empty() ? head
+                          : rooted                 ? pattern
+                                                   : below(model.base_prefix, pattern),
+                          style);
+    }
+    return plan;
+}
 
 Plan assign(const ModelConfig& config, const Model& model, const PlanOptions& options) {
     const auto verdict = tp_verdict(config, options.transformers);

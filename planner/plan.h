@@ -128,6 +128,11 @@ constexpr int kHighestDegreeListed = 16;
 std::vector<int> working_degrees(const ModelConfig& config, const Verdict& verdict,
                                  PlanOptions options, int max = kHighestDegreeListed);
 
+/// The same rules with keys from the root of the model, as transformers looks modules up in a
+/// dictionary given to it: "layers.*.mlp.up_proj" becomes "model.layers.*.mlp.up_proj", and
+/// "lm_head" the head's own name. Keys from the root stay as they are.
+TpPlan from_root(const TpPlan& rules, const Model& model);
+
 /// The cut of every tensor as transformers would load it, whether or not the degree then runs: what
 /// `inspect` shows of a degree that judge() refuses. Requires a graph and tp >= 1.
 Plan assign(const ModelConfig& config, const Model& model, const PlanOptions& options);

@@ -133,11 +133,55 @@ std::vector<std::string> found_differences(const Program& plan, const Program& p
     return found;
 }
 
+std::string_view torch_dtype(DType dtype) {
+    return dtype == DType::fp16 ? "float16" : dtype == DType::fp32 ? "float32" : "bfloat16";
+}
+
 std::string python_dictionary(const TpPlan& rules) {
     std::string text = "tp_plan = {\n";
     for (const auto& [pattern, style] : rules)
         text += fmt::format("    \"{}\": \"{}\",\n", pattern, style);
     return text + "}\n";
+}
+
+/// Python that loads the model with these rules and no others, and ends when it runs others.
+/// Releases differ in what becomes of a dictionary in DistributedConfig: 5.16.0 ignores it, 5.16.1
+/// to 5.18 take it for the model's own, later ones add it to the model's own. With the dictionary
+/// in the place of the model's own rules all of them run the same.
+std::string loading_lines(const PlanDocument& plan, const TpPlan& rules) {
+    const bool distributed = plan.request.plan.transformers == Transformers::v5_16;
+    std::string text = "import torch\nimport transformers\n";
+    text += distributed ? "from transformers import AutoConfig, AutoModelForCausalLM\n"
+                          "from transformers.distributed import DistributedConfig\n"
+                        : "from transformers import AutoModelForCausalLM\n";
+    text += fmt::format("\nname = \"{}\"\n{}\n", repository_of(plan.model_source),
+                        python_dictionary(rules));
+    if (distributed) {
+        text += fmt::format(
+            "# These rules instead of the model's own, whatever the release does with a "
+            "dictionary:\n"
+            "# 5.16.0 ignores it, from 5.19 on it is added to the model's own.\n"
+            "config = AutoConfig.from_pretrained(name)\n"
+            "config.get_text_config().base_model_tp_plan = {{}}\n"
+            "model_class = AutoModelForCausalLM._model_mapping[type(config)]\n"
+            "model_class._tp_plan = tp_plan\n"
+            "model = model_class.from_pretrained(\n"
+            "    name,\n"
+            "    config=config,\n"
+            "    dtype=torch.{},\n"
+            "    distributed_config=DistributedConfig(tp_size={}, tp_plan=tp_plan),\n"
+            ")\n",
+            torch_dtype(plan.workload.dtype), plan.tp);
+    } else {
+        text += fmt::format(
+            "model = AutoModelForCausalLM.from_pretrained(\n    name,\n    dtype=torch.{},\n"
+            "    tp_plan=tp_plan,\n)\n",
+            torch_dtype(plan.workload.dtype));
+    }
+    return text +
+           "if model.tp_plan != tp_plan:\n"
+           "    raise SystemExit(f\"transformers {transformers.__version__} runs other rules: "
+           "{model.tp_plan}\")\n";
 }
 
 }  // namespace
@@ -155,10 +199,16 @@ TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
     options.tp = plan.tp;
     const auto verdict = tp_verdict(exported.config, options.transformers);
     if (!exported.searched) {
-        rules = rules_in_effect(exported.config, verdict, options.tp_plan);
+        rules =
+            from_root(rules_in_effect(exported.config, verdict, options.tp_plan), exported.model);
     } else {
         for (std::size_t b = 0; b < exported.model.blocks.size(); ++b)
             add_rules(exported, b, rules);
+    }
+    if (rules.empty() && plan.tp > 1) {
+        out.refusal =
+            "it splits nothing, and transformers takes no empty plan; load the model without one";
+        return {};
     }
     // The proof is to plan again from the dictionary.
     const auto& training = plan.request.training;
@@ -191,30 +241,16 @@ void export_hf(const ExportedPlan& exported, ExportDocument& out) {
                         "accelerate's: export --to accelerate",
                         mesh_text(plan.mesh)));
     }
-    const bool distributed = plan.request.plan.transformers == Transformers::v5_16;
     out.text = fmt::format(
-        "# {} over {} GPUs, for transformers {}. Start with:\n"
+        "# {} over {} GPUs, for transformers {}. Needs accelerate. Start with:\n"
         "#   torchrun --nproc-per-node {} this_file.py\n"
         "# Do not pass device_map: it and a TP plan conflict at loading.\n",
         plan.model_source, plan.tp, name_of(plan.request.plan.transformers), plan.tp);
+    const bool routed =
+        std::ranges::any_of(rules, [](const auto& rule) { return rule.second == "ep_router"; });
+    if (routed) out.text += "# Releases from 5.23 on refuse ep_router: take one before.\n";
     for (const auto& deviation : out.deviations) out.text += "# " + deviation + "\n";
-    out.text += "import torch\nfrom transformers import AutoModelForCausalLM";
-    if (distributed) out.text += "\nfrom transformers.distributed import DistributedConfig";
-    out.text += "\n\n" + python_dictionary(rules) + "\n";
-    const auto load = [&](const std::string& argument) {
-        return fmt::format(
-            "model = AutoModelForCausalLM.from_pretrained(\n    \"{}\",\n    "
-            "dtype=torch.{},\n    {},\n)\n",
-            repository_of(plan.model_source),
-            plan.workload.dtype == DType::fp16   ? "float16"
-            : plan.workload.dtype == DType::fp32 ? "float32"
-                                                 : "bfloat16",
-            argument);
-    };
-    out.text += load(distributed ? fmt::format("distributed_config=DistributedConfig(tp_size={}, "
-                                               "tp_plan=tp_plan)",
-                                               plan.tp)
-                                 : "tp_plan=tp_plan");
+    out.text += loading_lines(plan, rules);
 }
 
 void export_accelerate(const ExportedPlan& exported, ExportDocument& out) {
@@ -229,7 +265,8 @@ void export_accelerate(const ExportedPlan& exported, ExportDocument& out) {
         return;
     }
     const auto& shipped = tp_verdict(exported.config, exported.plan.request.plan.transformers);
-    const bool own = rules == rules_in_effect(exported.config, shipped, std::nullopt);
+    const bool own =
+        rules == from_root(rules_in_effect(exported.config, shipped, std::nullopt), exported.model);
     if (!own) out.deviations.emplace_back("the model must be loaded with the tp_plan of --to hf");
     out.text = fmt::format(
         "# torchrun {} train.py\n"

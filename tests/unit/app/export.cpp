@@ -44,6 +44,11 @@ TEST_CASE("export hf: transformers' own plan comes back as it is and plans the s
         REQUIRE(planned.document);
         CHECK(planned.document->program.sections == plan.program.sections);
         CHECK(planned.document->tensors == plan.tensors);
+        // transformers looks names up from the root; below it a rule matches nothing.
+        for (const auto& [pattern, style] : *exported.tp_plan) {
+            INFO(pattern);
+            CHECK((pattern.starts_with("model.") || pattern == "lm_head"));
+        }
         CHECK(exported.text.find("torchrun --nproc-per-node 2") != std::string::npos);
     }
 }
@@ -63,6 +68,18 @@ TEST_CASE("export hf: whole experts come with the router that tells each rank it
     CHECK(style("mlp.experts.gate_up_proj") == "grouped_gemm");
     CHECK(style("mlp.experts.down_proj") == "grouped_gemm");
     CHECK(style("mlp.experts") == "moe_tp_experts");
+    CHECK(exported.text.find("5.23") != std::string::npos);  // which knows no ep_router
+}
+
+TEST_CASE("export hf: a layout that splits nothing is no plan") {
+    const auto config = tiny("llama");
+    PlanRequest request;
+    request.plan.tp = 2;
+    request.workload.dtype = request.workload.kv_dtype = config.dtype;
+    const auto plan = make_plan_document(config, load_hardware("h100-sxm"), request);
+    REQUIRE(plan.document);
+    CHECK(export_plan(*plan.document, ExportTarget::hf).refusal.find("splits nothing") !=
+          std::string::npos);
 }
 
 TEST_CASE("export hf: what patterns cannot say is refused") {

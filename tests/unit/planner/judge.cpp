@@ -53,6 +53,13 @@ TEST_CASE("heads, KV heads and vocabulary are all named at once") {
     CHECK(codes(judged_preset("mistral-7b", 3)).back() == "vocab_not_divisible");
 }
 
+TEST_CASE("norms with weights for each head are cut by no style of transformers") {
+    const auto at2 = judged(tiny("cohere"), options_for(2));  // use_qk_norm
+    CHECK(codes(at2) == Codes{"op_unsupported"});
+    CHECK(at2.violations[0].subject == "layers.*.self_attn.q_proj");
+    CHECK(judged(tiny("cohere", {{"use_qk_norm", false}}), options_for(2)).feasible);
+}
+
 TEST_CASE("KV heads are not copied by transformers, but can be by tplan") {
     const auto at16 = judged_preset("llama-3.1-8b", 16);
     CHECK(codes(at16) == Codes{"kv_heads_not_divisible"});
