@@ -8,6 +8,7 @@
 #include "app/gui_launch.h"
 #include "core/files.h"
 #include "gui/png.h"
+#include "gui/reduce.h"
 #include "gui/screenshot.h"
 #include "gui/settings.h"
 #include "gui/window.h"
@@ -34,9 +35,11 @@ void open(App& app, const GuiLaunch& launch) {
 void screenshot(App& app, const GuiLaunch& launch) {
     app.view.still = true;
     const bool real = launch.renderer == "window";
-    const auto picture = real
-                             ? window_screenshot(app, launch.width, launch.height, launch.frames)
-                             : software_screenshot(app, launch.width, launch.height, launch.frames);
+    constexpr std::size_t kColours = 256;  // what a palette of a PNG holds
+    const auto picture =
+        real ? window_screenshot(app, launch.width, launch.height, launch.frames)
+             : with_colours(software_screenshot(app, launch.width, launch.height, launch.frames),
+                            kColours);
     write_file(launch.screenshot, png_bytes(picture));
     fmt::print("written: {}\n", launch.screenshot);
 }
