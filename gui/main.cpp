@@ -41,7 +41,12 @@ void screenshot(App& app, const GuiLaunch& launch) {
              : with_colours(software_screenshot(app, launch.width, launch.height, launch.frames),
                             kColours);
     write_file(launch.screenshot, png_bytes(picture));
-    fmt::print("written: {}\n", launch.screenshot);
+    if (!launch.json) return fmt::print("written: {}\n", launch.screenshot);
+    fmt::print("{}", json_text(GuiEnded{
+                         .screenshot = {launch.screenshot},
+                         .width = picture.width,
+                         .height = picture.height,
+                     }));
 }
 
 int run(const GuiLaunch& launch) {
@@ -87,6 +92,9 @@ int run(const GuiLaunch& launch) {
     settings.details = app.view.details;
     settings.recent = app.view.recent;
     save_settings(settings_path(), settings);
+    if (launch.json)
+        fmt::print("{}", json_text(GuiEnded{
+                             .screenshot = {}, .width = size.width, .height = size.height}));
     return 0;
 }
 
