@@ -13,12 +13,12 @@ PlanOptions options_at(const Degrees& degrees, int tp) {
     return options;
 }
 
-/// Whether what was worked out still holds. Profiles are compared by identity: a profile is never
-/// changed once it is shared.
-bool same(const Circumstance& a, const Circumstance& b) {
+/// Whether what was folded with the machine still holds. Profiles are compared by identity: a
+/// profile is never changed once it is shared.
+bool same_machine(const Circumstance& a, const Circumstance& b) {
     auto cost = a.cost;
     cost.link = b.cost.link;
-    return a.hardware == b.hardware && cost == b.cost && a.workload == b.workload;
+    return a.hardware == b.hardware && cost == b.cost;
 }
 
 const LayoutSpace& space_of(Degrees& degrees, int tp) {
@@ -30,19 +30,23 @@ const LayoutSpace& space_of(Degrees& degrees, int tp) {
     return *space;
 }
 
-CurvePoint priced(const DegreeLayout& lowering, int tp, const Circumstance& around) {
+LayoutSearch& search_of(Degrees& degrees, int tp, const Circumstance& around) {
+    auto& search = degrees.searches[{tp, around.cost.link}];
+    if (!search.space)
+        search = make_layout_search(space_of(degrees, tp), *around.hardware, around.cost);
+    return search;
+}
+
+/// `totals` are those of the compiled program.
+CurvePoint point_of(const Program& program, const CompiledProgram& compiled, const Totals& totals,
+                    int tp, const Workload& workload) {
     CurvePoint point;
     point.tp = tp;
-    if (!lowering.program) {
-        point.reason = first_message(lowering.feasibility);
-        return point;
-    }
-    const auto compiled = compile(*lowering.program, *around.hardware, around.cost);
     point.feasible = true;
-    point.totals = price(compiled, around.workload);
-    for_each_step(*lowering.program, compiled, [&](int section, int step, double repeats) {
-        const auto cost = price_step(compiled, section, step, around.workload);
-        const auto& steps = lowering.program->sections[static_cast<std::size_t>(section)].steps;
+    point.totals = totals;
+    for_each_step(program, compiled, [&](int section, int step, double repeats) {
+        const auto cost = price_step(compiled, section, step, workload);
+        const auto& steps = program.sections[static_cast<std::size_t>(section)].steps;
         const bool moves = is_collective(steps[static_cast<std::size_t>(step)].kind);
         (moves ? point.transfer : point.work) += (cost.time - cost.launch) * repeats;
         point.launch += cost.launch * repeats;
@@ -50,23 +54,44 @@ CurvePoint priced(const DegreeLayout& lowering, int tp, const Circumstance& arou
     return point;
 }
 
-WorkedDegree searched(Degrees& degrees, int tp, const Circumstance& around) {
-    auto found =
-        search_layout(space_of(degrees, tp), *around.hardware, around.cost, around.workload);
-    auto made = std::make_shared<DegreeLayout>();
-    made->plan = std::move(found.laid_out.plan);
-    made->program = std::move(found.program);
-    made->layout = std::move(found.layout);
-    made->certificate = std::move(found.certificate);
-    WorkedDegree worked{made, priced(*made, tp, around)};
-    worked.point.totals.memory = found.totals.memory;  // whose largest batch is the degree's
-    return worked;
+CurvePoint priced(const DegreeLayout& lowering, int tp, const Circumstance& around) {
+    if (!lowering.program) {
+        CurvePoint point;
+        point.tp = tp;
+        point.reason = first_message(lowering.feasibility);
+        return point;
+    }
+    const auto compiled = compile(*lowering.program, *around.hardware, around.cost);
+    return point_of(*lowering.program, compiled, price(compiled, around.workload), tp,
+                    around.workload);
+}
+
+WorkedDegree searched(Degrees& degrees, int tp, const Circumstance& around, bool proof) {
+    auto found = search_layout(search_of(degrees, tp, around), around.workload, {.proof = proof});
+    const auto& worked = *found.worked;
+    auto point = point_of(worked.program, worked.compiled, found.totals, tp, around.workload);
+    return {std::move(found), nullptr, std::move(point)};
 }
 
 void settle(Degrees& degrees, const Circumstance& around) {
-    if (same(degrees.around, around)) return;
+    const bool machine = same_machine(degrees.around, around);
+    if (machine && degrees.around.workload == around.workload) return;
     degrees.worked.clear();
+    if (!machine) degrees.searches.clear();
     degrees.around = around;
+}
+
+WorkedDegree& worked_degree(Degrees& degrees, int tp, const Circumstance& around, bool proof) {
+    settle(degrees, around);
+    auto& kept = degrees.worked[{tp, around.cost.link}];
+    if (kept.lowering || (kept.found.worked && (kept.found.certificate || !proof))) return kept;
+    if (is_searched(degrees.options)) {
+        kept = searched(degrees, tp, around, proof);
+    } else {
+        kept.lowering = given_layout(degrees, tp);
+        kept.point = priced(*kept.lowering, tp, around);
+    }
+    return kept;
 }
 
 }  // namespace
@@ -101,7 +126,7 @@ Degrees degrees_of(const PlanDocument& plan, std::shared_ptr<const HardwareProfi
     made->layout = *plan.layout;
     made->certificate = plan.certificate;
     auto& worked = degrees.worked[{plan.tp, around.cost.link}];
-    worked = {made, priced(*made, plan.tp, around)};
+    worked = {{}, made, priced(*made, plan.tp, around)};
     worked.point.totals.memory = plan.predicted.memory;
     return degrees;
 }
@@ -124,18 +149,28 @@ std::shared_ptr<const DegreeLayout> given_layout(Degrees& degrees, int tp) {
     return kept;
 }
 
-const WorkedDegree& worked_degree(Degrees& degrees, int tp, const Circumstance& around) {
-    settle(degrees, around);
-    auto& kept = degrees.worked[{tp, around.cost.link}];
-    if (!kept.lowering) {
-        if (is_searched(degrees.options)) {
-            kept = searched(degrees, tp, around);
-        } else {
-            kept.lowering = given_layout(degrees, tp);
-            kept.point = priced(*kept.lowering, tp, around);
-        }
-    }
-    return kept;
+const CurvePoint& degree_point(Degrees& degrees, int tp, const Circumstance& around) {
+    return worked_degree(degrees, tp, around, false).point;
+}
+
+std::shared_ptr<const DegreeLayout> degree_layout(Degrees& degrees, int tp,
+                                                  const Circumstance& around) {
+    auto& kept = worked_degree(degrees, tp, around, true);
+    if (kept.lowering) return kept.lowering;
+    const auto& worked = *kept.found.worked;
+    auto made = std::make_shared<DegreeLayout>();
+    made->plan = worked.laid_out.plan;
+    made->program = worked.program;
+    made->layout = worked.layout;
+    made->certificate = kept.found.certificate;
+    kept.lowering = std::move(made);
+    return kept.lowering;
+}
+
+CompiledProgram degree_compiled(Degrees& degrees, int tp, const Circumstance& around) {
+    const auto& kept = worked_degree(degrees, tp, around, false);
+    if (kept.found.worked) return kept.found.worked->compiled;
+    return compile(kept.lowering->program.value(), *around.hardware, around.cost);
 }
 
 }  // namespace tplan

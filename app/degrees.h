@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "planner/document.h"
+#include "planner/search.h"
 
 /// The degrees of one model, worked out when first asked for and then kept.
 
@@ -31,8 +32,10 @@ struct CurvePoint {
     Seconds work, transfer, launch;  // of the step: compute and collectives without their launches
 };
 
-/// A degree in the layout that is best for it over one link.
+/// A degree in the layout that is best for it over one link. Most degrees are only priced:
+/// `lowering` is null, and the search has no proof, until it is asked for.
 struct WorkedDegree {
+    FoundLayout found;  // of the search; empty for hf and plans by hand
     std::shared_ptr<const DegreeLayout> lowering;
     CurvePoint point;
 };
@@ -45,7 +48,7 @@ struct Circumstance {
 };
 
 /// A model with its degrees. Moving the degree or the link reads what is there; moving the workload
-/// searches anew in the spaces that are there.
+/// searches anew, with what the searches of the machine have lowered and folded.
 struct Degrees {
     std::shared_ptr<const ModelConfig> config;
     std::shared_ptr<const Model> model;
@@ -55,7 +58,8 @@ struct Degrees {
     std::map<int, std::shared_ptr<const DegreeLayout>> given;  // see given_layout()
 
     Circumstance around;  // that `worked` holds under: another one empties it
-    std::map<std::pair<int, std::string>, WorkedDegree> worked;  // by degree and link
+    std::map<std::pair<int, std::string>, WorkedDegree> worked;    // by degree and link
+    std::map<std::pair<int, std::string>, LayoutSearch> searches;  // of the machine of `around`
 };
 
 /// Throws Error for a model without an op graph.
@@ -70,7 +74,14 @@ Degrees degrees_of(const PlanDocument& plan, std::shared_ptr<const HardwareProfi
 std::shared_ptr<const DegreeLayout> given_layout(Degrees& degrees, int tp);
 
 /// A degree in the layout that the options ask for, priced over `around.cost.link`.
-const WorkedDegree& worked_degree(Degrees& degrees, int tp, const Circumstance& around);
+const CurvePoint& degree_point(Degrees& degrees, int tp, const Circumstance& around);
+
+/// The layout of that point, lowered, with its proof.
+std::shared_ptr<const DegreeLayout> degree_layout(Degrees& degrees, int tp,
+                                                  const Circumstance& around);
+
+/// Its program folded with the machine. Requires a degree that works.
+CompiledProgram degree_compiled(Degrees& degrees, int tp, const Circumstance& around);
 
 /// Calls `each(section, step, repeats)` for every step of the program.
 template <class Each>

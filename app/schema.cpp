@@ -4,6 +4,7 @@
 #include "app/bench.h"
 #include "app/detect.h"
 #include "app/export/export.h"
+#include "app/gui_launch.h"
 #include "app/hardware_text.h"
 #include "app/inspect.h"
 #include "app/layer_rows.h"
@@ -50,6 +51,7 @@ std::vector<Kind> kinds() {
         {"`tplan hardware --json`", schema_of<HardwareList>()},
         {"`tplan hardware --detect --json`", schema_of<DetectedMachine>()},
         {"`tplan report --json`", schema_of<ReportWritten>()},
+        {"`tplan gui --json`", schema_of<GuiEnded>()},
         {"`tplan export --json`", schema_of<ExportDocument>()},
         {"`tplan predict --json`", schema_of<PredictDocument>()},
         {"`tplan accuracy --json`", schema_of<AccuracyDocument>()},

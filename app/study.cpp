@@ -32,7 +32,7 @@ Curve make_curve(Degrees& degrees, const Circumstance& asked, const std::string&
     auto around = asked;
     around.cost.link = link;
     for (const int degree : degrees_to_show(most, tp)) {
-        const auto& point = curve.points.emplace_back(worked_degree(degrees, degree, around).point);
+        const auto& point = curve.points.emplace_back(degree_point(degrees, degree, around));
         if (!point.feasible || !point.totals.memory.fits) continue;
         const auto faster = [&](int than) {
             return than < 0 || point.totals.step < curve.points[at(than)].totals.step;
@@ -176,12 +176,11 @@ Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardwa
     }
 
     const Circumstance around{study.hardware, study.request.cost, request.workload};
-    const auto& worked = worked_degree(degrees, tp, around);
-    study.lowered = worked.lowering;
+    study.lowered = degree_layout(degrees, tp, around);
     const auto& workload = request.workload;
     if (const auto& program = study.lowered->program) {
-        study.compiled = compile(*program, *study.hardware, study.request.cost);
-        study.totals = worked.point.totals;
+        study.compiled = degree_compiled(degrees, tp, around);
+        study.totals = degree_point(degrees, tp, around).totals;
         study.steps.resize(program->sections.size());
         for_each_step(*program, study.compiled, [&](int section, int step, double repeats) {
             study.steps[at(section)].push_back(

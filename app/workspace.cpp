@@ -252,6 +252,11 @@ void start_worker(Workspace& workspace, std::vector<std::string> arguments, std:
     workspace.run_done = 0;
 }
 
+/// Where `tplan run` leaves what a run that was cut short had measured.
+std::string partial_output(const Workspace& workspace) {
+    return workspace.run_output + ".partial.json";
+}
+
 void start_run(Workspace& workspace) {
     if (const auto refusal = run_refusal(workspace); !refusal.empty()) throw Error("run", refusal);
     const auto folder =
@@ -260,9 +265,23 @@ void start_run(Workspace& workspace) {
     const auto plan = (folder / "plan.json").string();
     workspace.run_output = (folder / "validated.json").string();
     std::filesystem::remove(workspace.run_output);
+    std::filesystem::remove(partial_output(workspace));
+    workspace.partial.reset();
     write_file(plan, json_text(plan_of(workspace)));
     workspace.validated = workspace.inputs;
     start_worker(workspace, {"run", plan, "-o", workspace.run_output}, "run");
+}
+
+/// Takes in what a run that ended early has left; none when it had not begun to measure.
+void read_partial(Workspace& workspace) {
+    std::error_code ignored;
+    const auto path = partial_output(workspace);
+    if (workspace.run_output.empty() || !std::filesystem::exists(path, ignored)) return;
+    try {
+        workspace.partial = read_plan_file(path).validation;
+    } catch (const Error&) {
+        workspace.partial.reset();  // cut short while it was written
+    }
 }
 
 void save(Workspace& workspace, const std::string& path) {
@@ -347,6 +366,7 @@ bool poll_run(Workspace& workspace) {
     const auto last = worker.last_line();
     workspace.worker.reset();
     std::error_code ignored;
+    if (cancelled || code > 1) read_partial(workspace);
     if (cancelled) {
         workspace.run = RunState::failed;
         workspace.run_what = "cancelled";

@@ -100,6 +100,7 @@ struct Workspace {
     std::string run_output;                // where the worker writes
     std::optional<Validation> validation;  // of the study's plan, from a run or a file
     Inputs validated;                      // the inputs it belongs to
+    std::optional<Validation> partial;     // of a run that was cut short: what it had until then
 
     std::shared_ptr<Degrees> degrees;  // lowered degrees of the present model
 };

@@ -8,6 +8,7 @@
 #include "app/gui_launch.h"
 #include "core/files.h"
 #include "gui/png.h"
+#include "gui/reduce.h"
 #include "gui/screenshot.h"
 #include "gui/settings.h"
 #include "gui/window.h"
@@ -34,11 +35,18 @@ void open(App& app, const GuiLaunch& launch) {
 void screenshot(App& app, const GuiLaunch& launch) {
     app.view.still = true;
     const bool real = launch.renderer == "window";
-    const auto picture = real
-                             ? window_screenshot(app, launch.width, launch.height, launch.frames)
-                             : software_screenshot(app, launch.width, launch.height, launch.frames);
+    constexpr std::size_t kColours = 256;  // what a palette of a PNG holds
+    const auto picture =
+        real ? window_screenshot(app, launch.width, launch.height, launch.frames)
+             : with_colours(software_screenshot(app, launch.width, launch.height, launch.frames),
+                            kColours);
     write_file(launch.screenshot, png_bytes(picture));
-    fmt::print("written: {}\n", launch.screenshot);
+    if (!launch.json) return fmt::print("written: {}\n", launch.screenshot);
+    fmt::print("{}", json_text(GuiEnded{
+                         .screenshot = {launch.screenshot},
+                         .width = picture.width,
+                         .height = picture.height,
+                     }));
 }
 
 int run(const GuiLaunch& launch) {
@@ -84,6 +92,9 @@ int run(const GuiLaunch& launch) {
     settings.details = app.view.details;
     settings.recent = app.view.recent;
     save_settings(settings_path(), settings);
+    if (launch.json)
+        fmt::print("{}", json_text(GuiEnded{
+                             .screenshot = {}, .width = size.width, .height = size.height}));
     return 0;
 }
 

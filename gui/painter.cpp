@@ -32,7 +32,8 @@ std::vector<ImVec2> outline_of(const Canvas& to, const Shape& shape) {
     return points;
 }
 
-/// Lines x + sign y = c through a convex polygon, `pitch` pixels apart.
+/// Lines x + sign y = c through a convex polygon, `pitch` pixels apart. They end inside of it:
+/// AddLine() draws half a pixel further, with soft ends.
 void hatch(const Canvas& to, const std::vector<ImVec2>& polygon, float sign, float pitch,
            ImU32 ink) {
     float low = 1e9f, high = -1e9f;
@@ -50,7 +51,14 @@ void hatch(const Canvas& to, const std::vector<ImVec2>& polygon, float sign, flo
             const float t = va / (va - vb);
             hits[count++] = {a.x + t * (b.x - a.x), a.y + t * (b.y - a.y)};
         }
-        if (count == 2) to.draw.AddLine(hits[0], hits[1], ink, 1.2f);
+        if (count < 2) continue;
+        const auto [a, b] = hits;
+        constexpr float kInside = 1.2f, kHalf = 0.5f;
+        const float dx = b.x - a.x, dy = b.y - a.y, length = std::hypot(dx, dy);
+        if (length < 3 * kInside) continue;
+        const float x = kInside * dx / length, y = kInside * dy / length;
+        to.draw.AddLine({a.x + x - kHalf, a.y + y - kHalf}, {b.x - x - kHalf, b.y - y - kHalf}, ink,
+                        kInside);
     }
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "gui/widgets.h"
+
 namespace tplan::gui {
 namespace {
 
@@ -16,7 +18,8 @@ struct Frame {
 
 /// Lines that a text takes in a width, in pixels.
 float text_height(const Fonts::Face& face, const std::string& text, float width) {
-    return face.font->CalcTextSizeA(face.size, 1e9f, width, text.c_str()).y;
+    const auto lines = broken_at_spaces(face, text, width);
+    return face.font->CalcTextSizeA(face.size, 1e9f, 0, lines.c_str()).y;
 }
 
 /// What the answer and the sentence below it take.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <vector>
 
 namespace tplan::gui {
@@ -153,23 +154,66 @@ std::string chunk(const std::string& kind, const std::string& data) {
            big_endian(crc32(kind + data));
 }
 
+/// The colours of a picture, when there are so few that a byte names each.
+struct Palette {
+    std::vector<std::uint32_t> colours;  // 0xRRGGBB, ascending
+    std::string rows;                    // one byte a pixel, a filter byte before each row
+};
+
+std::uint32_t colour_at(const Picture& picture, std::size_t pixel) {
+    const auto* at = &picture.rgb[3 * pixel];
+    return static_cast<std::uint32_t>(at[0]) << 16 | static_cast<std::uint32_t>(at[1]) << 8 | at[2];
+}
+
+std::optional<Palette> palette_of(const Picture& picture) {
+    constexpr std::size_t kMost = 256;
+    const auto width = static_cast<std::size_t>(picture.width);
+    Palette palette;
+    auto& colours = palette.colours;
+    for (std::size_t i = 0; i < picture.rgb.size() / 3; ++i) {
+        const auto colour = colour_at(picture, i);
+        const auto place = std::ranges::lower_bound(colours, colour);
+        if (place != colours.end() && *place == colour) continue;
+        if (colours.size() == kMost) return std::nullopt;
+        colours.insert(place, colour);
+    }
+    for (std::size_t i = 0; i < picture.rgb.size() / 3; ++i) {
+        if (i % width == 0) palette.rows += '\0';
+        const auto place = std::ranges::lower_bound(colours, colour_at(picture, i));
+        palette.rows += static_cast<char>(place - colours.begin());
+    }
+    return palette;
+}
+
+std::string zlib(const std::string& rows) {
+    return "\x78\x01" + deflate(rows) + big_endian(adler32(rows));
+}
+
 }  // namespace
 
 std::string png_bytes(const Picture& picture) {
-    const auto row = 3 * static_cast<std::size_t>(picture.width);
+    const auto size = big_endian(static_cast<std::uint32_t>(picture.width)) +
+                      big_endian(static_cast<std::uint32_t>(picture.height));
+    const auto file = [&](char kind, const std::string& before, const std::string& rows) {
+        return std::string("\x89PNG\r\n\x1a\n", 8) +
+               chunk("IHDR", size + "\x08" + kind + std::string(3, '\0')) + before +
+               chunk("IDAT", zlib(rows)) + chunk("IEND", "");
+    };
+    constexpr char kTrueColour = 2, kIndexed = 3;
+    if (const auto palette = palette_of(picture)) {
+        std::string colours;
+        for (const auto colour : palette->colours) colours += big_endian(colour).substr(1);
+        return file(kIndexed, chunk("PLTE", colours), palette->rows);
+    }
     // Rows as they are: what a window repeats, it repeats exactly.
+    const auto row = 3 * static_cast<std::size_t>(picture.width);
     std::string rows;
     rows.reserve(picture.rgb.size() + static_cast<std::size_t>(picture.height));
     for (std::size_t y = 0; y < static_cast<std::size_t>(picture.height); ++y) {
         rows += '\0';
         rows.append(reinterpret_cast<const char*>(&picture.rgb[y * row]), row);
     }
-    const auto size = big_endian(static_cast<std::uint32_t>(picture.width)) +
-                      big_endian(static_cast<std::uint32_t>(picture.height));
-    return std::string("\x89PNG\r\n\x1a\n", 8) +
-           chunk("IHDR", size + std::string("\x08\x02\0\0\0", 5)) +
-           chunk("IDAT", "\x78\x01" + deflate(rows) + big_endian(adler32(rows))) +
-           chunk("IEND", "");
+    return file(kTrueColour, {}, rows);
 }
 
 }  // namespace tplan::gui

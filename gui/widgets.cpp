@@ -83,11 +83,37 @@ ImVec4 colour4(Theme theme, Role role) {
     return ImGui::ColorConvertU32ToFloat4(colour(theme, {role}));
 }
 
+std::string broken_at_spaces(const Fonts::Face& face, std::string_view text, float width) {
+    const auto wide = [&](std::string_view part) {
+        return face.font->CalcTextSizeA(face.size, 1e9f, 0, part.data(), part.data() + part.size())
+            .x;
+    };
+    // Widths of words add up: these fonts have no kerning.
+    const float gap = wide(" ");
+    std::string lines;
+    float used = 0;  // of the line
+    for (std::size_t at = 0; at <= text.size();) {
+        const auto end = std::min(text.find_first_of(" \n", at), text.size());
+        const auto word = text.substr(at, end - at);
+        const float own = wide(word);
+        const bool first = lines.empty() || lines.back() == '\n';
+        const bool fits = first || used + gap + own <= width;
+        if (!first) lines += fits ? ' ' : '\n';
+        used = first || !fits ? own : used + gap + own;
+        lines += word;
+        if (end < text.size() && text[end] == '\n') lines += '\n';
+        at = end + 1;
+    }
+    return lines;
+}
+
 void say(Ui& ui, std::string_view text, Role role, bool bold) {
     ImGui::PushStyleColor(ImGuiCol_Text, colour4(ui.view.theme, role));
-    if (bold) push_face(face_for(ui.fonts, ui.em, true));
-    ImGui::PushTextWrapPos(0);
-    ImGui::TextUnformatted(text.data(), text.data() + text.size());
+    const auto& face = face_for(ui.fonts, ui.em, bold);
+    if (bold) push_face(face);
+    const auto lines = broken_at_spaces(face, text, ImGui::GetContentRegionAvail().x);
+    ImGui::PushTextWrapPos(0);  // a word that is wider than the panel
+    ImGui::TextUnformatted(lines.c_str());
     ImGui::PopTextWrapPos();
     if (bold) ImGui::PopFont();
     ImGui::PopStyleColor();

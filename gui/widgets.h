@@ -15,6 +15,10 @@ void note_item(Ui& ui, std::string_view name);
 
 ImVec4 colour4(Theme theme, Role role);
 
+/// The text with line ends in place of spaces, so that a line is at most `width` pixels wide; a
+/// wider word stands alone. (ImGui breaks after points and commas too: "1." and "09 ms".)
+std::string broken_at_spaces(const Fonts::Face& face, std::string_view text, float width);
+
 /// Text in a role's colour, wrapped at the panel's edge.
 void say(Ui& ui, std::string_view text, Role role = Role::text, bool bold = false);
 void heading(Ui& ui, std::string_view text);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <utility>
 
 #include "core/text.h"
 #include "planner/choice_memory.h"
@@ -53,7 +54,7 @@ bool keep_better(Value& best, const Value& other) {
 constexpr Value kNone{kIllegal, kIllegal, 0};
 
 struct BlockSolution {
-    Elimination elimination;
+    const Elimination* elimination = nullptr;
     std::vector<std::vector<Value>> messages;  // per step
     std::vector<std::vector<int>> chosen;      // per step and entry: the best alternative
     std::vector<Value> table;                  // [entry][exit]
@@ -63,6 +64,7 @@ struct BlockSolution {
 struct Minimised {
     bool bytes_first = false;
     double rate = 0;
+    bool proof = true;  // potentials are wanted; never with bytes first
 
     Value of(double seconds, double bytes) const {
         if (seconds == kIllegal) return {kIllegal, kIllegal, 0};
@@ -104,11 +106,12 @@ std::vector<int> ends_of(const ChoiceBlock& block) {
     return ends;
 }
 
-BlockSolution solve_block(const ChoiceBlock& block, const Minimised& objective) {
-    BlockSolution solution{plan_elimination(block), {}, {}, {}};
+BlockSolution solve_block(const ChoiceBlock& block, const Elimination& elimination,
+                          const Minimised& objective) {
+    BlockSolution solution{&elimination, {}, {}, {}};
     std::vector<int> chosen(block.decisions.size(), 0);
-    const Factors factors{block, solution.elimination, solution.messages, objective};
-    for (const auto& step : solution.elimination.steps) {
+    const Factors factors{block, elimination, solution.messages, objective};
+    for (const auto& step : elimination.steps) {
         std::vector<Value> message(step.scope.entries);
         std::vector<int> picked(step.scope.entries, 0);
         for_each_entry(block, step.scope, chosen, [&](std::size_t entry) {
@@ -130,7 +133,7 @@ BlockSolution solve_block(const ChoiceBlock& block, const Minimised& objective) 
     solution.table.resize(ends.entries);
     for_each_entry(block, ends, chosen, [&](std::size_t entry) {
         Value sum;
-        for (const int f : solution.elimination.left) sum = sum + factors(f, chosen);
+        for (const int f : elimination.left) sum = sum + factors(f, chosen);
         solution.table[entry] = sum;
     });
     return solution;
@@ -146,7 +149,7 @@ std::vector<int> unwind(const ChoiceBlock& block, const BlockSolution& solution,
     std::vector<int> chosen(block.decisions.size(), 0);
     if (block.entry >= 0) chosen[at(block.entry)] = entry;
     if (block.exit >= 0) chosen[at(block.exit)] = exit;
-    const auto& steps = solution.elimination.steps;
+    const auto& steps = solution.elimination->steps;
     for (auto s = steps.size(); s-- > 0;) {
         chosen[at(steps[s].decision)] = solution.chosen[s][entry_of(block, steps[s].scope, chosen)];
     }
@@ -178,7 +181,7 @@ std::vector<std::vector<Value>> costs_to_go(const ChoiceChain& chain,
 Assignment follow(const ChoiceChain& chain, const std::vector<BlockSolution>& solved,
                   const std::vector<std::vector<Value>>& to_go) {
     Assignment assignment;
-    int entry = 0;
+    int entry = 0, before = -1;  // states in which this place and the last one begin
     for (std::size_t place = 0; place < chain.sequence.size(); ++place) {
         const auto b = at(chain.sequence[place]);
         const auto& block = chain.blocks[b];
@@ -189,8 +192,11 @@ Assignment follow(const ChoiceChain& chain, const std::vector<BlockSolution>& so
             const auto sum = solved[b].table[at(entry * exits + e)] + to_go[place + 1][at(e)];
             if (sum.first != kIllegal && keep_better(best, sum)) exit = e;
         }
-        assignment.push_back(unwind(block, solved[b], entry, exit));
-        entry = exit;
+        // Most layers are as the one before.
+        const bool again =
+            place > 0 && b == at(chain.sequence[place - 1]) && entry == before && exit == entry;
+        assignment.push_back(again ? assignment.back() : unwind(block, solved[b], entry, exit));
+        before = std::exchange(entry, exit);
     }
     return assignment;
 }
@@ -209,7 +215,7 @@ Potentials potentials_of(const std::vector<BlockSolution>& solved,
     for (const auto& block : solved) {
         auto& own = potentials.blocks.emplace_back();
         for (std::size_t s = 0; s < block.messages.size(); ++s) {
-            const auto& step = block.elimination.steps[s];
+            const auto& step = block.elimination->steps[s];
             own.messages.push_back({step.decision, step.scope.over, finite(block.messages[s])});
         }
         own.table = finite(block.table);
@@ -222,15 +228,17 @@ Potentials potentials_of(const std::vector<BlockSolution>& solved,
 
 std::optional<ChoiceSolution> solve_for(const ChoiceChain& chain, const Minimised& objective,
                                         double cap) {
+    const auto eliminations = eliminations_of(chain);
     std::vector<BlockSolution> solved;
-    for (const auto& block : chain.blocks) solved.push_back(solve_block(block, objective));
+    for (std::size_t b = 0; b < chain.blocks.size(); ++b)
+        solved.push_back(solve_block(chain.blocks[b], (*eliminations)[b], objective));
     const auto to_go = costs_to_go(chain, solved);
     if (to_go.front().front().first == kIllegal) return std::nullopt;
     ChoiceSolution solution;
     solution.assignment = follow(chain, solved, to_go);
     solution.cost = evaluate(chain, solution.assignment);
     solution.optima = to_go.front().front().count;
-    if (!objective.bytes_first)
+    if (objective.proof && !objective.bytes_first)
         solution.potentials = potentials_of(solved, to_go, objective.rate, cap);
     return solution;
 }
@@ -359,8 +367,8 @@ ChoiceCost evaluate(const ChoiceChain& chain, const Assignment& assignment) {
     return cost;
 }
 
-std::optional<ChoiceEnds> solve_ends(const ChoiceChain& chain) {
-    auto fastest = solve_for(chain, {}, kIllegal);
+std::optional<ChoiceEnds> solve_ends(const ChoiceChain& chain, bool proof) {
+    auto fastest = solve_for(chain, {.proof = proof}, kIllegal);
     if (!fastest) return std::nullopt;
     auto smallest = solve_for(chain, {.bytes_first = true}, kIllegal);
     return ChoiceEnds{std::move(*fastest), std::move(*smallest)};
@@ -372,8 +380,11 @@ std::optional<ChoiceSolution> solve(const ChoiceChain& chain, const ChoiceEnds& 
     if (ends.smallest.cost.bytes > bytes_cap) return std::nullopt;
     auto feasible = ends.smallest;
     auto bound = best_multiplier(chain, ends.fastest, ends.smallest, bytes_cap, feasible);
-    LabelSearch labels{.assignment = {}, .complete = false};
-    if (effort == Effort::exact)
+    // Of the smallest, `ends` has the fastest: there is nothing to look for.
+    const bool settled = ends.smallest.cost.bytes == bytes_cap;
+    LabelSearch labels{.assignment = {}, .complete = settled};
+    if (settled) feasible = ends.smallest;
+    if (!settled && effort == Effort::exact)
         labels = solve_within(chain, bytes_cap, feasible.cost.seconds, bound.potentials);
     ChoiceSolution solution;
     solution.assignment =

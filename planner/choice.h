@@ -1,5 +1,6 @@
 #pragma once
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,9 +42,14 @@ struct ChoiceBlock {
     int entry = -1, exit = -1;
 };
 
+struct Elimination;  // planner/eliminate.h
+
 struct ChoiceChain {
     std::vector<ChoiceBlock> blocks;
     std::vector<int> sequence;  // block at each place
+    /// Of each block, for chains that are solved again with other costs; else null. It depends on
+    /// what is coupled and on the numbers of alternatives alone.
+    std::shared_ptr<const std::vector<Elimination>> eliminations{};
 };
 
 /// The alternative taken: [place][decision].
@@ -119,12 +125,13 @@ enum class Effort { exact, quick };
 struct ChoiceEnds {
     ChoiceSolution fastest, smallest;
 };
-/// nullopt when no assignment is legal.
-std::optional<ChoiceEnds> solve_ends(const ChoiceChain& chain);
+/// nullopt when no assignment is legal. Without `proof` neither has potentials.
+std::optional<ChoiceEnds> solve_ends(const ChoiceChain& chain, bool proof = true);
 
 /// The cheapest assignment within `bytes_cap`; nullopt when none is. `ends` are the chain's. With a
 /// cap that binds, the potentials are those of the best multiplier: their bound may lie below the
-/// cost, though the cost is the optimum.
+/// cost, though the cost is the optimum. A cap that only the smallest keep leaves the fastest of
+/// them, `ends.smallest`. Of the ends, `fastest` must have its potentials.
 std::optional<ChoiceSolution> solve(const ChoiceChain& chain, const ChoiceEnds& ends,
                                     double bytes_cap, Effort effort = Effort::exact);
 

@@ -50,7 +50,7 @@ struct LabelBlock {
     double cap;
     std::vector<Trace> traces;
     std::vector<std::vector<Front>> messages;
-    Elimination elimination = plan_elimination(block);
+    const Elimination& elimination;
 
     int record(const Trace& trace) {
         traces.push_back(trace);
@@ -169,10 +169,11 @@ struct Dual {
 
 LabelSearch solve_within(const ChoiceChain& chain, double bytes_cap, double best_known,
                          const Potentials& potentials) {
+    const auto eliminations = eliminations_of(chain);
     std::vector<LabelBlock> blocks;
     std::vector<std::vector<Front>> tables;
-    for (const auto& block : chain.blocks) {
-        blocks.push_back({block, bytes_cap, {}, {}});
+    for (std::size_t b = 0; b < chain.blocks.size(); ++b) {
+        blocks.push_back({chain.blocks[b], bytes_cap, {}, {}, (*eliminations)[b]});
         tables.push_back(blocks.back().solve());
     }
     const Dual dual{potentials, bytes_cap, best_known};

@@ -90,6 +90,13 @@ Elimination plan_elimination(const ChoiceBlock& block) {
     return elimination;
 }
 
+std::shared_ptr<const std::vector<Elimination>> eliminations_of(const ChoiceChain& chain) {
+    if (chain.eliminations) return chain.eliminations;
+    auto made = std::make_shared<std::vector<Elimination>>();
+    for (const auto& block : chain.blocks) made->push_back(plan_elimination(block));
+    return made;
+}
+
 FactorScope scope_of(const ChoiceBlock& block, const Elimination& elimination, int factor) {
     const auto own = static_cast<int>(block.decisions.size());
     const auto pairs = static_cast<int>(block.couplings.size());

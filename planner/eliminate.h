@@ -53,6 +53,9 @@ struct Elimination {
 /// All decisions but entry and exit, each time the one whose message has fewest entries.
 Elimination plan_elimination(const ChoiceBlock& block);
 
+/// That of every block of a chain: the ones it has, or made here.
+std::shared_ptr<const std::vector<Elimination>> eliminations_of(const ChoiceChain& chain);
+
 /// Scope of a numbered factor.
 FactorScope scope_of(const ChoiceBlock& block, const Elimination& elimination, int factor);
 

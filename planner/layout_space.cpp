@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "planner/eliminate.h"
 #include "planner/space_block.h"
 
 namespace tplan {
@@ -34,6 +35,7 @@ LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DT
     SpaceBuilder builder(space, sampled, dtype);
     for (std::size_t i = 0; i < sampled.blocks.size(); ++i) BlockSpace(builder, i).build();
     for (const auto& use : sampled.sequence) space.chain.sequence.push_back(use.block);
+    space.chain.eliminations = eliminations_of(space.chain);
     space.catalogue = std::move(builder.lowering.program);
     return space;
 }
@@ -41,7 +43,12 @@ LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DT
 ChoiceChain price_layouts(const LayoutSpace& space, const HardwareProfile& hardware,
                           const CostOptions& cost, const Workload& workload) {
     auto chain = space.chain;
-    const auto compiled = compile(space.catalogue, hardware, cost);
+    price_layouts(space, compile(space.catalogue, hardware, cost), workload, chain);
+    return chain;
+}
+
+void price_layouts(const LayoutSpace& space, const CompiledProgram& compiled,
+                   const Workload& workload, ChoiceChain& chain) {
     std::vector<double> seconds;
     for (std::size_t s = 0; s < space.catalogue.sections.size(); ++s) {
         double sum = 0;
@@ -60,21 +67,24 @@ ChoiceChain price_layouts(const LayoutSpace& space, const HardwareProfile& hardw
     for (std::size_t b = 0; b < chain.blocks.size(); ++b) {
         auto& block = chain.blocks[b];
         const auto& meaning = space.blocks[b];
+        const auto& unpriced = space.chain.blocks[b];
         for (std::size_t d = 0; d < block.decisions.size(); ++d) {
             const auto& from = meaning.decisions[d];
+            const auto& without = unpriced.decisions[d];
             const double tokens = from.kv_window > 0 ? std::min(from.kv_window, cached) : cached;
             for (std::size_t a = 0; a < from.sections.size(); ++a) {
-                block.decisions[d].seconds[a] += total(from.sections[a]);
-                block.decisions[d].bytes[a] += from.kv_columns[a] * tokens * element;
+                block.decisions[d].seconds[a] = without.seconds[a] + total(from.sections[a]);
+                block.decisions[d].bytes[a] =
+                    without.bytes[a] + from.kv_columns[a] * tokens * element;
             }
         }
         for (std::size_t c = 0; c < block.couplings.size(); ++c) {
             auto& numbers = block.couplings[c].seconds;
+            const auto& without = unpriced.couplings[c].seconds;
             for (std::size_t i = 0; i < numbers.size(); ++i)
-                numbers[i] += total(meaning.couplings[c].sections[i]);
+                numbers[i] = without[i] + total(meaning.couplings[c].sections[i]);
         }
     }
-    return chain;
 }
 
 std::vector<BlockLayout> layout_of(const LayoutSpace& space, const Assignment& assignment) {

@@ -56,6 +56,11 @@ LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DT
 ChoiceChain price_layouts(const LayoutSpace& space, const HardwareProfile& hardware,
                           const CostOptions& cost, const Workload& workload);
 
+/// The same into `chain`, a copy of the space's, priced or not. `compiled` is the space's
+/// catalogue, folded with the hardware and the options.
+void price_layouts(const LayoutSpace& space, const CompiledProgram& compiled,
+                   const Workload& workload, ChoiceChain& chain);
+
 /// The layout an assignment stands for.
 std::vector<BlockLayout> layout_of(const LayoutSpace& space, const Assignment& assignment);
 

@@ -14,6 +14,9 @@ constexpr int kMemoryRounds = 6;
 /// Sums of the same numbers in another order.
 constexpr double kRounding = 1e-9;
 
+/// Layouts of one link that are kept: as many as moving one field to and fro may visit.
+constexpr std::size_t kMostKnown = 8;
+
 double log10_layouts(const ChoiceChain& chain) {
     double digits = 0;
     for (const int b : chain.sequence) {
@@ -23,21 +26,43 @@ double log10_layouts(const ChoiceChain& chain) {
     return digits;
 }
 
-LayoutResult realise(const LayoutSpace& space, const ChoiceSolution& solution,
-                     const HardwareProfile& hardware, const CostOptions& cost,
-                     const Workload& workload) {
-    LayoutResult result;
-    result.layout = layout_of(space, solution.assignment);
-    result.laid_out = apply_layout(*space.model, space.options, result.layout);
-    result.program = lower(result.laid_out.model, result.laid_out.plan, workload.dtype);
-    const auto compiled = compile(result.program, hardware, cost);
-    result.totals = price(compiled, workload);
-    result.link = compiled.link;
-    result.notes = compiled.notes;
-    return result;
+std::shared_ptr<const WorkedLayout> work_out(const LayoutSearch& search,
+                                             const Assignment& assignment, DType dtype) {
+    auto worked = std::make_shared<WorkedLayout>();
+    worked->assignment = assignment;
+    worked->layout = layout_of(*search.space, assignment);
+    worked->laid_out = apply_layout(*search.space->model, search.space->options, worked->layout);
+    worked->program = lower(worked->laid_out.model, worked->laid_out.plan, dtype);
+    worked->compiled = compile(worked->program, *search.hardware, search.cost);
+    return worked;
 }
 
-Certificate certify(const ChoiceChain& chain, const ChoiceSolution& solution, Seconds step,
+/// The layout of an assignment, worked out or known; it then is the latest.
+std::shared_ptr<const WorkedLayout> worked_layout(LayoutSearch& search,
+                                                  const Assignment& assignment, DType dtype) {
+    auto& known = search.known;
+    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& worked) {
+        return worked->assignment == assignment;
+    });
+    if (found != known.end()) {
+        std::rotate(known.begin(), found, found + 1);
+        return known.front();
+    }
+    if (known.size() == kMostKnown) known.pop_back();
+    known.insert(known.begin(), work_out(search, assignment, dtype));
+    return known.front();
+}
+
+/// The solution's layout with its price, without a certificate.
+FoundLayout realise(LayoutSearch& search, const ChoiceSolution& solution,
+                    const Workload& workload) {
+    FoundLayout found;
+    found.worked = worked_layout(search, solution.assignment, workload.dtype);
+    found.totals = price(found.worked->compiled, workload);
+    return found;
+}
+
+Certificate certify(const LayoutSearch& search, const ChoiceSolution& solution, Seconds step,
                     Nullable<double> bytes_cap) {
     Certificate certificate;
     certificate.step = step;
@@ -46,46 +71,95 @@ Certificate certify(const ChoiceChain& chain, const ChoiceSolution& solution, Se
     if (certificate.gap < kRounding) certificate.gap = 0;
     certificate.exact = solution.exact;
     certificate.bytes_cap = bytes_cap;
-    certificate.log10_layouts = log10_layouts(chain);
+    certificate.log10_layouts = search.log10_layouts;
     certificate.potentials = solution.potentials;
     return certificate;
 }
 
 }  // namespace
 
-LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
-                           const CostOptions& cost, const Workload& workload,
-                           const SearchGoal& goal) {
-    const auto chain = price_layouts(space, hardware, cost, workload);
-    // Everything replicated is always legal.
-    const auto ends = solve_ends(chain).value();
-    const auto made = [&](const ChoiceSolution& solution, Nullable<double> bytes_cap = {}) {
-        auto result = realise(space, solution, hardware, cost, workload);
-        result.certificate = certify(chain, solution, result.totals.step, bytes_cap);
-        return result;
-    };
-    const double least = ends.smallest.cost.bytes;
-    auto solution =
-        goal.least_memory ? solve(chain, ends, least, goal.effort).value() : ends.fastest;
-    auto result =
-        made(solution, goal.least_memory ? Nullable{std::optional(least)} : Nullable<double>{});
-    for (int round = 0; !result.totals.memory.fits && solution.cost.bytes > least; ++round) {
-        const auto& memory = result.totals.memory;
-        const double over = std::max(1.0, memory.total.value - memory.capacity.value);
-        const double cap =
-            round < kMemoryRounds ? std::max(least, solution.cost.bytes - over) : least;
-        solution = solve(chain, ends, cap, goal.effort).value();
-        result = made(solution, {cap});
+LayoutSearch make_layout_search(const LayoutSpace& space, const HardwareProfile& hardware,
+                                const CostOptions& cost) {
+    LayoutSearch search;
+    search.space = &space;
+    search.hardware = &hardware;
+    search.cost = cost;
+    search.catalogue = compile(space.catalogue, hardware, cost);
+    search.chain = space.chain;
+    search.log10_layouts = log10_layouts(space.chain);
+    return search;
+}
+
+namespace {
+
+/// What a search has come to: the fastest assignment, or another one where memory or the goal asks
+/// for it.
+struct SearchState {
+    ChoiceEnds ends;
+    std::optional<ChoiceSolution> other;
+    Nullable<double> bytes_cap;  // that made it another
+
+    const ChoiceSolution& solution() const { return other ? *other : ends.fastest; }
+};
+
+/// Takes the cheapest within a cap on bytes. The smallest is known: only its proof takes solving.
+void take_within(SearchState& state, const LayoutSearch& search, const SearchGoal& goal,
+                 double cap) {
+    auto& ends = state.ends;
+    state.bytes_cap = {cap};
+    if (!goal.proof && cap == ends.smallest.cost.bytes) {
+        state.other = ends.smallest;
+        return;
     }
-    if (solution.cost.bytes > least) {
-        const auto smallest_memory =
-            realise(space, ends.smallest, hardware, cost, workload).totals.memory;
-        auto& memory = result.totals.memory;
+    if (!goal.proof && ends.fastest.potentials.blocks.empty())
+        ends = solve_ends(search.chain).value();
+    state.other = solve(search.chain, ends, cap, goal.effort).value();
+}
+
+}  // namespace
+
+FoundLayout search_layout(LayoutSearch& search, const Workload& workload, const SearchGoal& goal) {
+    price_layouts(*search.space, search.catalogue, workload, search.chain);
+    // Everything replicated is always legal.
+    SearchState best{solve_ends(search.chain, goal.proof).value(), {}, {}};
+    const double least = best.ends.smallest.cost.bytes;
+    if (goal.least_memory) take_within(best, search, goal, least);
+    auto found = realise(search, best.solution(), workload);
+    for (int round = 0; !found.totals.memory.fits && best.solution().cost.bytes > least; ++round) {
+        const auto& memory = found.totals.memory;
+        const double over = std::max(1.0, memory.total.value - memory.capacity.value);
+        take_within(
+            best, search, goal,
+            round < kMemoryRounds ? std::max(least, best.solution().cost.bytes - over) : least);
+        found = realise(search, best.solution(), workload);
+    }
+    if (goal.proof)
+        found.certificate = certify(search, best.solution(), found.totals.step, best.bytes_cap);
+    if (best.solution().cost.bytes > least) {
+        const auto smallest_memory = realise(search, best.ends.smallest, workload).totals.memory;
+        auto& memory = found.totals.memory;
         memory.max_batch = std::max(smallest_memory.max_batch, memory.fits ? workload.batch : 0);
         memory.max_context =
             std::max(smallest_memory.max_context, memory.fits ? workload.cached_tokens() : 0);
     }
-    return result;
+    return found;
+}
+
+LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
+                           const CostOptions& cost, const Workload& workload,
+                           const SearchGoal& goal) {
+    auto search = make_layout_search(space, hardware, cost);
+    auto proven = goal;
+    proven.proof = true;
+    auto found = search_layout(search, workload, proven);
+    const auto& worked = *found.worked;
+    return {.layout = worked.layout,
+            .laid_out = worked.laid_out,
+            .program = worked.program,
+            .totals = std::move(found.totals),
+            .link = worked.compiled.link,
+            .notes = worked.compiled.notes,
+            .certificate = std::move(found.certificate.value())};
 }
 
 LayoutResult search_layout(const Model& model, const PlanOptions& options,

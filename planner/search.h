@@ -42,18 +42,55 @@ struct LayoutResult {
     Certificate certificate;
 };
 
+/// A layout on one machine, with all of it that no batch and no length changes.
+struct WorkedLayout {
+    Assignment assignment;
+    std::vector<BlockLayout> layout;
+    LaidOut laid_out;
+    Program program;
+    CompiledProgram compiled;
+};
+
+/// A space on one machine over one link, searched for one workload after the other: what was
+/// lowered and folded is used again. Finds what search_layout() finds from the start.
+struct LayoutSearch {
+    const LayoutSpace* space = nullptr;
+    const HardwareProfile* hardware = nullptr;
+    CostOptions cost;
+    CompiledProgram catalogue;                               // the space's
+    ChoiceChain chain;                                       // priced for the last workload
+    double log10_layouts = 0;                                // of the space
+    std::vector<std::shared_ptr<const WorkedLayout>> known;  // the latest first
+};
+
+/// `space` and `hardware` must outlive the result. Throws Error as compile() does.
+LayoutSearch make_layout_search(const LayoutSpace& space, const HardwareProfile& hardware,
+                                const CostOptions& cost);
+
+/// What a search finds, as LayoutResult has it.
+struct FoundLayout {
+    std::shared_ptr<const WorkedLayout> worked;
+    Totals totals;
+    std::optional<Certificate> certificate;  // where the goal asks for a proof
+};
+
 /// What a search is for: the fastest layout that fits in memory, or of those whose weights and
 /// cache take least memory the fastest.
 struct SearchGoal {
     bool least_memory = false;
     Effort effort = Effort::exact;
+    bool proof = true;  // false: the same layout without its certificate
 };
 
 /// The layout that the goal asks for; where none fits in memory, the one that takes least
 /// (`totals.memory.fits` says so). `max_batch` and `max_context` are those of the degree: so much
-/// fits in a layout with least weights and cache, which need not be this one. Throws Error as
-/// compile() does. The space must outlive the call only: one lowering serves every link, batch and
-/// context.
+/// fits in a layout with least weights and cache, which need not be this one. `workload.dtype` is
+/// the space's.
+FoundLayout search_layout(LayoutSearch& search, const Workload& workload,
+                          const SearchGoal& goal = {});
+
+/// The same for one workload, with a certificate. Throws Error as compile() does. The space must
+/// outlive the call only: one lowering serves every link, batch and context.
 LayoutResult search_layout(const LayoutSpace& space, const HardwareProfile& hardware,
                            const CostOptions& cost, const Workload& workload,
                            const SearchGoal& goal = {});

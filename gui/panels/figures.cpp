@@ -48,10 +48,10 @@ void draw_answer(Ui& ui) {
         return;
     }
     const auto& study = *ui.work.study;
-    push_face(face_for(ui.fonts, ui.em * 1.2f, true));
-    ImGui::PushTextWrapPos(0);
-    ImGui::TextUnformatted(study.answer.c_str());
-    ImGui::PopTextWrapPos();
+    const auto& strong = face_for(ui.fonts, ui.em * 1.2f, true);
+    push_face(strong);
+    const float width = ImGui::GetContentRegionAvail().x;
+    ImGui::TextUnformatted(broken_at_spaces(strong, study.answer, width).c_str());
     ImGui::PopFont();
     note_item(ui, "answer");
     say(ui, second_sentence(ui), Role::muted);
@@ -131,7 +131,9 @@ void draw_details(Ui& ui) {
     const auto& study = *ui.work.study;
     if (ui.view.selected.empty() || !study.lowered->program) {
         heading(ui, "THE STEP");
-        if (study.totals) {
+        if (!study.totals) {
+            say(ui, "This degree does not work: it has no times and no memory.", Role::muted);
+        } else {
             const auto* before =
                 ui.work.baseline && ui.work.baseline->totals ? &*ui.work.baseline->totals : nullptr;
             for (const auto& line : explain_totals(study)) {
@@ -154,7 +156,7 @@ void draw_details(Ui& ui) {
             heading(ui, "LAYOUT");
             for (const auto& line : lines) say(ui, line, Role::text);
         }
-        heading(ui, "MEMORY OF A GPU");
+        if (study.totals) heading(ui, "MEMORY OF A GPU");
         for (const auto& line : explain_memory(study)) {
             say(ui, line.name + ": " + format_bytes(line.bytes), Role::text);
             tooltip(ui, line.how);

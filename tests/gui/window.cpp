@@ -1,10 +1,13 @@
 // The real window under a virtual display, and the program that starts it.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
 #include "app/gui_launch.h"
 #include "core/files.h"
+#include "tests/gui/png_reader.h"
 #include "tests/support/catch.h"
 #include "tests/support/process.h"
 #include "tests/support/skip.h"
@@ -51,6 +54,21 @@ TEST_CASE("gui: a screenshot needs no display and is the same twice") {
     }
 }
 
+TEST_CASE("gui: with --json the screenshot is one document") {
+    TempDir folder;
+    const auto path = folder / "a.png";
+    const auto result = run_tplan({"gui", "qwen3-0.6b", "--hw", "h100-sxm", "--screenshot", path,
+                                   "--size", "1024x700", "--json"});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    const auto document = parse_json(result.out, "gui");
+    CHECK(document["schema"] == "tplan.gui/1");
+    CHECK(document["screenshot"] == path);
+    CHECK(document["width"] == 1024);
+    CHECK(document["height"] == 700);
+    CHECK(read_png(read_file(path, 10'000'000)).width == 1024);
+}
+
 TEST_CASE("gui: without a display the window says what works instead") {
     ProcessOptions options;
     options.environment = {{"DISPLAY", std::nullopt}, {"WAYLAND_DISPLAY", std::nullopt}};
@@ -77,7 +95,13 @@ TEST_CASE("gui: the real window draws under a virtual display") {
     REQUIRE(result.exit_code == 0);
     const auto bytes = read_file(path, 20'000'000);
     CHECK(png_size(bytes) == std::pair{1600, 1000});
-    CHECK(bytes.size() > 20'000);  // a window of one colour compresses to less
+    std::map<std::array<std::uint8_t, 3>, std::size_t> colours;
+    const auto picture = read_png(bytes);
+    for (std::size_t i = 0; i < picture.rgb.size(); i += 3)
+        ++colours[{picture.rgb[i], picture.rgb[i + 1], picture.rgb[i + 2]}];
+    CHECK(colours.size() > 50);
+    const std::size_t pixels = 1600 * 1000;
+    for (const auto& [colour, times] : colours) CHECK(times < pixels * 95 / 100);
 }
 
 TEST_CASE("gui: a window that nobody touches draws nothing") {

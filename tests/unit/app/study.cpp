@@ -59,15 +59,15 @@ TEST_CASE("study: a degree is worked out once; another workload works it out ane
     auto degrees = degrees_of(load_model_config("qwen3-0.6b"), {}, DType::bf16);
     Circumstance around{std::make_shared<const HardwareProfile>(load_hardware("h100-sxm")), {}, {}};
     around.cost.link = "nvlink";
-    const auto first = worked_degree(degrees, 2, around).lowering;
-    CHECK(worked_degree(degrees, 2, around).lowering == first);
+    const auto first = degree_layout(degrees, 2, around);
+    CHECK(degree_layout(degrees, 2, around) == first);
     around.cost.link = "pcie";
-    CHECK(worked_degree(degrees, 2, around).lowering != first);
+    CHECK(degree_layout(degrees, 2, around) != first);
     around.cost.link = "nvlink";
-    CHECK(worked_degree(degrees, 2, around).lowering == first);
+    CHECK(degree_layout(degrees, 2, around) == first);
     around.workload.batch = 64;
     const auto space = degrees.spaces.at(2);
-    CHECK(worked_degree(degrees, 2, around).lowering != first);
+    CHECK(degree_layout(degrees, 2, around) != first);
     CHECK(degrees.spaces.at(2) == space);
 }
 

@@ -241,3 +241,37 @@ TEST_CASE("search: an edited certificate is found out") {
     edited.bound = edited.bound * 1.01;
     CHECK_FALSE(fault(edited).empty());
 }
+
+TEST_CASE("search: one that is used again finds what one from the start finds") {
+    // TP 1 holds nothing of it, TP 2 only small batches, TP 8 all: memory binds, or does not.
+    const auto config = load_model_config("llama-3.1-70b");
+    const auto model = build_model(config);
+    const auto hardware = load_hardware("h100-sxm");
+    for (const int tp : {1, 2, 8}) {
+        const auto options = options_for(tp, LayoutChoice::best, Kernels::served);
+        const auto space = make_layout_space(model, options, config.dtype);
+        auto kept = make_layout_search(space, hardware, {}),
+             unproven = make_layout_search(space, hardware, {});
+        for (const auto& workload : {decode(1), decode(96), prefill(4096), decode(1)}) {
+            INFO("TP " << tp << ", batch " << workload.batch);
+            const auto fresh = search_layout(space, hardware, {}, workload);
+            const auto found = search_layout(kept, workload);
+            CHECK(found.worked->layout == fresh.layout);
+            CHECK(found.totals.step == fresh.totals.step);
+            CHECK(found.totals.memory == fresh.totals.memory);
+            REQUIRE(found.certificate);
+            CHECK(found.certificate->bound == fresh.certificate.bound);
+            CHECK(found.certificate->potentials == fresh.certificate.potentials);
+            const auto quick = search_layout(unproven, workload, {.proof = false});
+            CHECK_FALSE(quick.certificate);
+            CHECK(quick.worked->layout == fresh.layout);
+            CHECK(quick.totals.step == fresh.totals.step);
+            CHECK(quick.totals.memory == fresh.totals.memory);
+        }
+        // The last workload was the first: its layout was not lowered a second time.
+        const auto before = kept.known.size();
+        const auto again = search_layout(kept, decode(1)).worked;
+        CHECK(search_layout(kept, decode(1)).worked == again);
+        CHECK(kept.known.size() == before);
+    }
+}
