@@ -71,7 +71,7 @@ std::string shard_map_text(const Model& model, const Plan& plan) {
         std::vector<std::vector<std::string>> rows{{"parameter", "shape", "ranks", "cut"}};
         for (std::size_t t = 0; t < block.tensors.size(); ++t) {
             const auto& tensor = block.tensors[t];
-            if (tensor.buffer) continue;
+            if (tensor.buffer && !tensor.scales_of) continue;
             const auto& split = plan.tensors[at][t].split;
             rows.push_back({tensor.name + (tensor.tied ? " (tied to the embedding)" : ""),
                             fmt::format("[{}]", fmt::join(tensor.shape, ", ")),

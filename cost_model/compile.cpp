@@ -76,8 +76,15 @@ void compile_collective(CompiledProgram& out, CompiledStep& step, const Context&
     if (!table.empty()) step.collective_table = push(out.collective_tables, std::move(table));
 }
 
+/// Are the weights unpacked to the type they are multiplied in, by a kernel that no parameters were
+/// fitted to?
+bool unpacks(const Step& source) {
+    return source.weight_dtype == DType::int4 || source.weight_dtype == DType::int8;
+}
+
 /// A product by its tiles, where the profile has parameters for it.
-void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, DType compute) {
+void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, const Step& source,
+                  DType compute) {
     const auto* parameters = gemm_parameters(c.hardware, compute);
     const double n = step.shape.n, k = step.shape.k;
     if (parameters == nullptr || n < 1) return;
@@ -85,14 +92,16 @@ void compile_gemm(CompiledProgram& out, CompiledStep& step, const Context& c, DT
     const auto& sides = parameters->sides;
     // As with sizes of tables, a factor of two beyond what was fitted is not far.
     const bool inside = std::min(n, k) >= sides[0] / 2 && std::max(n, k) <= sides[1] * 2;
-    step.gemm = push(out.gemms, CompiledGemm{.kernel = gemm_kernel(gemm_device(c.hardware, compute),
-                                                                   *parameters, n, k, elements),
-                                             .width = gemm_widths(*parameters),
-                                             .harness = parameters->harness_width,
-                                             .least_rows = parameters->rows[0],
-                                             .most_rows = parameters->rows[1],
-                                             .fitted = inside && !borrows(*parameters, compute),
-                                             .transferred = parameters->transferred});
+    step.gemm = push(
+        out.gemms,
+        CompiledGemm{
+            .kernel = gemm_kernel(gemm_device(c.hardware, compute), *parameters, n, k, elements),
+            .width = gemm_widths(*parameters),
+            .harness = parameters->harness_width,
+            .least_rows = parameters->rows[0],
+            .most_rows = parameters->rows[1],
+            .fitted = inside && !borrows(*parameters, compute) && !unpacks(source),
+            .transferred = parameters->transferred || unpacks(source)});
 }
 
 /// The gradient of a weight by its tiles, where the profile has parameters for it.
@@ -126,7 +135,8 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
         return;
     }
     if (step.shape.k <= 0) return;
-    compile_gemm(out, step, c, compute);
+    compile_gemm(out, step, c, source, compute);
+    if (unpacks(source)) return;
     const auto residency = c.options.residency;
     const auto analytic = [&](double m) {
         const double quantise = step.quantises ? step.quantiser.seconds(m) : 0;
@@ -186,6 +196,11 @@ void compile_pass(CompiledProgram& out, CompiledStep& step, const Context& c) {
 /// Says where a device has no arithmetic of the type that was asked for.
 void note_dtype(CompiledProgram& out, const Context& c, const Step& source, DType compute) {
     const auto asked = source.weight_dtype == DType::fp8 ? DType::fp8 : compute;
+    if (unpacks(source)) {
+        note(out, fmt::format("{} weights are unpacked and multiplied in {}: priced as that "
+                              "product with their bytes, no such kernel was measured",
+                              name_of(source.weight_dtype), name_of(compute)));
+    }
     const auto used = usable_dtype(c.hardware, compute);
     if (used == asked) return;
     note(out, fmt::format("{} has no {} arithmetic: products run in {}", c.hardware.name,

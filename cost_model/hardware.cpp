@@ -15,12 +15,15 @@ namespace {
 constexpr std::string_view kFolder = "data/hardware";
 
 /// The dtypes a product may run in instead, nearest first: each holds every value of the one asked.
-constexpr std::array<std::array<DType, 4>, 5> kWider{{
+constexpr std::array<std::array<DType, 4>, 8> kWider{{
     {DType::fp32, DType::fp32, DType::fp32, DType::fp32},   // fp32
     {DType::fp16, DType::fp32, DType::fp32, DType::fp32},   // fp16
     {DType::bf16, DType::fp32, DType::fp32, DType::fp32},   // bf16
     {DType::fp8, DType::bf16, DType::fp16, DType::fp32},    // fp8
     {DType::mxfp4, DType::bf16, DType::fp16, DType::fp32},  // mxfp4
+    {DType::int4, DType::bf16, DType::fp16, DType::fp32},   // int4: multiplied as bf16
+    {DType::int8, DType::bf16, DType::fp16, DType::fp32},   // int8
+    {DType::int32, DType::fp32, DType::fp32, DType::fp32},  // int32
 }};
 static_assert(kWider.size() == enum_names(DType{}).size());
 

@@ -168,7 +168,7 @@ WorkSize work_size(const Workload& workload) {
 }
 
 DType stored_dtype(DType activation) {
-    return activation == DType::fp8 || activation == DType::mxfp4 ? DType::bf16 : activation;
+    return activation == DType::fp8 || is_stored_only(activation) ? DType::bf16 : activation;
 }
 
 StepShape step_shape(const Step& step, const Program& program) {
@@ -180,6 +180,9 @@ StepShape step_shape(const Step& step, const Program& program) {
                 .weight_bytes = step.weight_bytes,
                 .weight_element = bytes_of(step.weight_dtype),
                 .activation = bytes_of(stored_dtype(step.dtype))};
+    // Scales and zero points are read with the integers: a tenth and more of them in small groups.
+    const bool integers = step.weight_dtype == DType::int4 || step.weight_dtype == DType::int8;
+    if (integers && s.n * s.k > 0) s.weight_element = s.weight_bytes / (s.n * s.k);
     for (const int b : step.inputs) s.in_columns += local_columns(program, b);
     for (const int b : step.outputs) s.out_columns += local_columns(program, b);
     s.row_parts = std::max(row_parts(program, step.inputs), row_parts(program, step.outputs));

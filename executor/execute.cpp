@@ -159,7 +159,15 @@ MemoryNeeds require_runnable(const Program& program, const Workload& workload,
                              const Program* beside) {
     for (const auto& section : program.sections) {
         for (const auto& step : section.steps) {
-            const auto reason = backend.refusal(step, options.dtype);
+            // Of integers the prediction is of kernels that no backend has.
+            const bool integers =
+                step.weight_dtype == DType::int4 || step.weight_dtype == DType::int8;
+            const auto reason = integers
+                                    ? fmt::format(
+                                          "no backend multiplies {} weights; run the model without "
+                                          "its quantization_config",
+                                          name_of(step.weight_dtype))
+                                    : backend.refusal(step, options.dtype);
             if (reason.empty()) continue;
             throw Error(section.name + "/" + step.name,
                         fmt::format("{} cannot run: {}", name_of(step.kind), reason));

@@ -80,12 +80,11 @@ void swap_layout(Ui& ui) {
 }
 
 DType after(DType now) {
-    // mxfp4 is a checkpoint's, not one to choose.
     constexpr auto kNames = enum_names(DType{});
     auto next = now;
     do {
         next = static_cast<DType>((static_cast<std::size_t>(next) + 1) % kNames.size());
-    } while (name_of(next) == "mxfp4");
+    } while (is_stored_only(next));
     return next;
 }
 

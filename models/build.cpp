@@ -128,11 +128,18 @@ void refuse_huge(const ModelConfig& config, const Model& model) {
 void require_known_quantisation(const ModelConfig& config) {
     const auto where = config.source + "/quantization_config/";
     if (config.quant_method.empty() || config.quant_method == "mxfp4") return;
+    if (config.groups.bits > 0) {
+        if (!config.traits.transposed && !config.traits.experts_in_out) return;
+        throw Error(where + "quant_method",
+                    fmt::format("{} with integer weights has no graph: its weights are [in, out]",
+                                config.model_type),
+                    "drop quantization_config to plan the unquantised model");
+    }
     if (config.quant_method != "fp8") {
-        throw Error(
-            where + "quant_method",
-            fmt::format("\"{}\" has no graph; known: fp8, mxfp4", shown(config.quant_method)),
-            "drop quantization_config to plan the unquantised model");
+        throw Error(where + "quant_method",
+                    fmt::format("\"{}\" has no graph; known: fp8, mxfp4, awq, gptq",
+                                shown(config.quant_method)),
+                    "drop quantization_config to plan the unquantised model");
     }
     if (config.quant_block[0] == 0) {
         throw Error(where + "weight_block_size",

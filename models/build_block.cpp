@@ -64,25 +64,77 @@ int add_op(BlockDraft& draft, OpKind kind, const std::string& name, std::vector<
     return out;
 }
 
-void add_scales(BlockDraft& draft, const std::string& module, int tensor) {
-    const auto& config = draft.config;
-    if (config.quant_method != "fp8" || !is_quantised(draft, module)) return;
-    auto& weight = draft.block.tensors[static_cast<std::size_t>(tensor)];
-    weight.dtype = DType::fp8;
-    weight.quant_block = config.quant_block;
-    Tensor scales{.name = weight.name + "_scale_inv",
+namespace {
+
+/// A tensor beside `weight` with an entry for each of its blocks of rows x columns.
+Tensor beside(const Tensor& weight, const std::string& name, std::array<std::int64_t, 2> block,
+              DType dtype) {
+    Tensor scales{.name = name,
                   .shape = weight.shape,
                   .axes = weight.axes,
-                  .dtype = DType::fp32,
+                  .dtype = dtype,
                   .packed_halves = weight.packed_halves,
                   .scales_of = weight.name};
     const auto rank = scales.shape.size();
     for (std::size_t i = 0; i < 2; ++i) {
         const auto dim = rank - 2 + i;
-        scales.shape[dim] = (scales.shape[dim] + config.quant_block[i] - 1) / config.quant_block[i];
+        if (block[i] == 1) continue;
+        scales.shape[dim] = (scales.shape[dim] + block[i] - 1) / block[i];
         scales.axes[dim] = Axis::block;
     }
+    return scales;
+}
+
+void add_block_scales(BlockDraft& draft, int tensor) {
+    const auto& config = draft.config;
+    auto& weight = draft.block.tensors[static_cast<std::size_t>(tensor)];
+    weight.dtype = DType::fp8;
+    weight.quant_block = config.quant_block;
+    add_tensor(draft, beside(weight, weight.name + "_scale_inv", config.quant_block, DType::fp32));
+}
+
+/// AutoAWQ and GPTQModel: int32 words of packed weights and zero points, fp16 scales, and for
+/// reordered columns the number of each one's group. What is whole on every rank is not
+/// Axis::block.
+void add_group_scales(BlockDraft& draft, const std::string& module, int tensor) {
+    const auto& config = draft.config;
+    const auto& groups = config.groups;
+    auto& weight = draft.block.tensors[static_cast<std::size_t>(tensor)];
+    const bool experts = weight.shape.size() == 3;
+    const auto stem = module + (experts ? "_" : ".");
+    if (!experts) weight.name = stem + "qweight";
+    weight.dtype = groups.bits == 4 ? DType::int4 : DType::int8;
+    weight.quant_block = config.quant_block;
+    const auto columns = weight.shape.back();
+    const std::array<std::int64_t, 2> group{1, groups.size > 0 ? groups.size : columns};
+    auto scales = beside(weight, stem + "scales", group, DType::fp16);
+    auto zeros = beside(weight, stem + "qzeros", group, weight.dtype);
+    if (groups.reordered) scales.axes.back() = zeros.axes.back() = Axis::other;
+    std::optional<Tensor> order;
+    if (config.quant_method == "gptq") {
+        order = Tensor{.name = stem + "g_idx", .dtype = DType::int32, .scales_of = weight.name};
+        order->shape = {columns};
+        order->axes = {weight.axes.back()};
+        if (experts) {
+            order->shape.insert(order->shape.begin(), {weight.shape[0], 1});
+            order->axes.insert(order->axes.begin(), {weight.axes[0], Axis::other});
+        }
+    }
+    for (auto* one : {&scales, &zeros}) one->buffer = true;
     add_tensor(draft, std::move(scales));
+    add_tensor(draft, std::move(zeros));
+    if (!order) return;
+    order->buffer = true;
+    add_tensor(draft, std::move(*order));
+}
+
+}  // namespace
+
+void add_scales(BlockDraft& draft, const std::string& module, int tensor) {
+    const bool blocks = draft.config.quant_method == "fp8", groups = draft.config.groups.bits > 0;
+    if (!(blocks || groups) || !is_quantised(draft, module)) return;
+    if (blocks) add_block_scales(draft, tensor);
+    if (groups) add_group_scales(draft, module, tensor);
 }
 
 int add_linear(BlockDraft& draft, const std::string& module, int input, const Columns& out,

@@ -55,8 +55,8 @@ int add_norm(BlockDraft& draft, const std::string& module, int input, double eps
 /// modules to leave alone does not name. Throws Error when the list names it in some layers only.
 bool is_quantised(const BlockDraft& draft, const std::string& module);
 
-/// Turns a weight [.., out, in] to fp8 with a tensor of scales, one per block, where the checkpoint
-/// is block-quantised.
+/// Turns a weight [.., out, in] to fp8 with a tensor of scales, one per block, or to integers with
+/// the scales and zero points of their groups, where the checkpoint is quantised so.
 void add_scales(BlockDraft& draft, const std::string& module, int tensor);
 
 /// Fills Tensor::checkpoint_names where a checkpoint names or cuts a parameter differently.

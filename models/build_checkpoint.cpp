@@ -7,14 +7,35 @@
 namespace tplan {
 namespace {
 
+/// What a weight in integers, or a tensor beside one, is called below its module on disk:
+/// "qweight", "scales", "qzeros", "g_idx". Empty for any other tensor.
+std::string group_part(const ModelConfig& config, const Tensor& tensor) {
+    if (config.groups.bits == 0) return {};
+    if (tensor.scales_of) {
+        for (const auto* part : {"scales", "qzeros", "g_idx"}) {
+            if (tensor.name.ends_with(part)) return part;
+        }
+    }
+    return is_stored_only(tensor.dtype) ? "qweight" : "";
+}
+
+/// The same name with another last word.
+std::string with_last(const std::string& name, const std::string& word) {
+    return name.substr(0, name.rfind('.') + 1) + word;
+}
+
 /// The block's own names of what is on disk in place of `tensor`.
 std::vector<std::string> parts(const ModelConfig& config, const Tensor& tensor) {
-    const auto& whole = tensor.scales_of ? *tensor.scales_of : tensor.name;
+    const auto part = group_part(config, tensor);
+    auto whole = tensor.scales_of ? *tensor.scales_of : tensor.name;
+    if (whole.ends_with(".qweight")) whole = with_last(whole, "weight");
     const auto row = std::find_if(config.checkpoint.begin(), config.checkpoint.end(),
                                   [&](const auto& entry) { return entry.first == whole; });
     if (row != config.checkpoint.end()) {
         auto names = row->second;
-        if (tensor.scales_of) {
+        if (!part.empty()) {
+            for (auto& name : names) name = with_last(name, part);
+        } else if (tensor.scales_of) {
             for (auto& name : names) name += "_scale_inv";
         }
         return names;

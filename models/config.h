@@ -68,6 +68,15 @@ struct Settings {
     bool operator==(const Settings&) const = default;
 };
 
+/// Integer weights with a scale and a zero point for each group of `size` input columns of a row.
+/// bits 0: the checkpoint has none.
+struct GroupQuantisation {
+    std::int64_t bits = 0;   // of a weight; 32 / bits are packed into a word
+    std::int64_t size = 0;   // 0: one group, the whole row
+    bool reordered = false;  // desc_act: the columns of a group lie anywhere in the row
+    bool operator==(const GroupQuantisation&) const = default;
+};
+
 /// The shape of a model. Everything the graph, the planner's divisibility rules and reports need.
 struct ModelConfig {
     std::string source;      // where it came from: a preset's name or a path
@@ -90,8 +99,9 @@ struct ModelConfig {
     std::int64_t q_lora_rank = 0, kv_lora_rank = 0, qk_nope_dim = 0, qk_rope_dim = 0,
                  v_head_dim = 0;
     // quantisation
-    std::string quant_method;  // "" , "fp8", "mxfp4", ..
-    std::array<std::int64_t, 2> quant_block{0, 0};
+    std::string quant_method;                       // "" , "fp8", "mxfp4", "awq", "gptq", ..
+    std::array<std::int64_t, 2> quant_block{0, 0};  // Tensor::quant_block of its weights
+    GroupQuantisation groups;                       // of awq and gptq
     bool device_map = false;  // the document carries a device_map: conflicts with a TP plan
 
     // of the family, for build_model; unset without one

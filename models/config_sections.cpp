@@ -130,12 +130,65 @@ void read_layer_traits(KeyReader& reader, ModelConfig& config) {
     }
 }
 
+namespace {
+
+/// A key of quantization_config that must have one of these values, or be left out.
+void require_one_of(const Json& in, const std::string& where, const char* key,
+                    const std::vector<Json>& known) {
+    const auto found = in.find(key);
+    if (found == in.end() || std::ranges::find(known, *found) != known.end()) return;
+    std::vector<std::string> names;
+    for (const auto& value : known) names.push_back(value.dump());
+    throw Error(where + "/" + key, fmt::format("{} has no graph; known: {}", shown(found->dump()),
+                                               fmt::join(names, ", ")));
+}
+
+/// A key that may be there and say nothing.
+void require_empty(const Json& in, const std::string& where, const char* key) {
+    const auto found = in.find(key);
+    if (found == in.end() || found->is_null() || found->empty()) return;
+    throw Error(where + "/" + key, "modules that are quantised apart have no graph",
+                "drop quantization_config to plan the unquantised model");
+}
+
+/// AutoAWQ's and GPTQModel's keys. Layouts on disk: WQLinear_GEMM packs along the output columns,
+/// GPTQ's qweight along the input; zero points are packed along the output by both.
+void read_groups(const Json& in, const std::string& where, ModelConfig& config) {
+    const bool awq = config.quant_method == "awq";
+    auto& groups = config.groups;
+    for (const auto* key : {"bits", "group_size"}) {
+        if (!in.contains(key)) throw Error(where + "/" + key, "missing key");
+    }
+    require_one_of(in, where, "bits", awq ? std::vector<Json>{4} : std::vector<Json>{4, 8});
+    require_one_of(in, where, "group_size", {-1, 32, 64, 128});
+    groups.bits = in["bits"].get<std::int64_t>();
+    groups.size = std::max<std::int64_t>(0, in["group_size"].get<std::int64_t>());
+    if (awq) {
+        require_one_of(in, where, "version", {"gemm", "GEMM"});
+    } else {
+        if (const auto order = in.find("desc_act"); order != in.end() && !order->is_null())
+            groups.reordered = from_json<bool>(*order, where + "/desc_act");
+        require_one_of(in, where, "checkpoint_format", {"gptq", "gptq_v2", nullptr});
+        require_one_of(in, where, "lm_head", {false, nullptr});
+        require_one_of(in, where, "is_marlin_format", {false, nullptr});
+        require_empty(in, where, "dynamic");
+        require_empty(in, where, "modules_in_block_to_quantize");
+    }
+    const auto word = 32 / groups.bits;
+    const bool cut_by_group = groups.size > 0 && !groups.reordered;
+    config.quant_block = {word, cut_by_group ? groups.size : awq ? 1 : word};
+}
+
+}  // namespace
+
 void read_quantisation(const Json& in, const std::string& where, ModelConfig& config) {
     if (in.is_null()) return;
     if (!in.is_object()) wrong_type(where, "an object or null", in);
     const auto method = in.find("quant_method");
     if (method == in.end()) throw Error(where + "/quant_method", "missing key");
     config.quant_method = from_json<std::string>(*method, where + "/quant_method");
+    if (config.quant_method == "awq" || config.quant_method == "gptq")
+        read_groups(in, where, config);
     if (const auto block = in.find("weight_block_size"); block != in.end() && !block->is_null()) {
         const auto path = where + "/weight_block_size";
         if (!block->is_array() || block->size() != 2) wrong_type(path, "[rows, columns]", *block);

@@ -51,7 +51,7 @@ double weight_bytes(const Model& model) {
     double bytes = 0;
     for (const auto& use : model.sequence) {
         for (const auto& tensor : model.blocks[static_cast<std::size_t>(use.block)].tensors) {
-            if (!tensor.tied && !tensor.buffer)
+            if (!tensor.tied && (!tensor.buffer || tensor.scales_of))
                 bytes += static_cast<double>(tensor.elements()) * bytes_of(tensor.dtype);
         }
     }

@@ -14,17 +14,24 @@
 
 namespace tplan {
 
-enum class DType { fp32, fp16, bf16, fp8, mxfp4 };
+enum class DType { fp32, fp16, bf16, fp8, mxfp4, int4, int8, int32 };
 constexpr auto enum_names(DType) {
-    return std::array<std::string_view, 5>{"fp32", "fp16", "bf16", "fp8", "mxfp4"};
+    return std::array<std::string_view, 8>{"fp32",  "fp16", "bf16", "fp8",
+                                           "mxfp4", "int4", "int8", "int32"};
 }
 /// Bytes per element. mxfp4 carries one scale byte per 32 four-bit elements inside the format: 4.25
-/// bits.
+/// bits. int4 and int8 are packed into words; their scales and zero points are tensors of their
+/// own.
 constexpr double bytes_of(DType dtype) {
-    constexpr std::array<double, 5> kBytes{4, 2, 2, 1, 4.25 / 8};
+    constexpr std::array<double, 8> kBytes{4, 2, 2, 1, 4.25 / 8, 0.5, 1, 4};
     const auto at = static_cast<std::size_t>(dtype);
     assert(at < kBytes.size());
     return kBytes[at];
+}
+
+/// Is it a format of stored weights alone, nothing that is computed or cached in?
+constexpr bool is_stored_only(DType dtype) {
+    return dtype >= DType::mxfp4;
 }
 
 /// What a tensor's dimension counts. Divisibility rules and the shard map are by axis.
@@ -59,13 +66,15 @@ struct Tensor {
     int packed_halves = 1;  // 2: gate over up along the out dimension (split half by half)
     bool tied = false;      // shares storage with the embedding: counted once, there
     bool buffer = false;    // in checkpoints, yet no parameter to transformers: not counted
-    std::optional<std::string>
-        scales_of{};  // name of the block-quantised weight these are the scales of
+    /// Name of the block-quantised weight that these are scales, zero points or group numbers of.
+    /// Their dimensions are the weight's last ones: as many entries, or one for each block.
+    std::optional<std::string> scales_of{};
     /// Patterns of the tensors on disk that make up this one, full and with '*' for layer and
     /// expert; empty when a checkpoint has it under its own name.
     std::vector<std::string> checkpoint_names{};
-    std::array<std::int64_t, 2> quant_block{
-        0, 0};  // [rows, cols] of one scale's block; 0 = not block-quantised
+    /// [rows, cols] that only whole multiples of can be cut: of one scale's block, or of the groups
+    /// and packed words of an integer weight; 0 = not block-quantised.
+    std::array<std::int64_t, 2> quant_block{0, 0};
 
     std::int64_t elements() const {
         std::int64_t n = 1;
@@ -370,11 +379,13 @@ std::string of_layer(std::string name, int layer);
 /// keeps the '*'.
 std::string full_name(const Block& block, const Tensor& tensor, int layer);
 
-/// Number of parameters, tied tensors once (with the embedding), buffers not. Scales of
-/// block-quantised weights are parameters.
+/// Number of parameters, tied tensors once (with the embedding), buffers not. Scales of fp8 blocks
+/// are parameters; those of integer weights are buffers, as the weights themselves are where
+/// transformers loads them, so that the count is the model's own.
 std::int64_t parameter_count(const Model& model);
 
-/// Bytes of all parameters on one device, unsharded; tied tensors once.
+/// Bytes of all parameters on one device, unsharded, with all that integer weights need beside
+/// them; tied tensors once.
 double weight_bytes(const Model& model);
 
 }  // namespace tplan

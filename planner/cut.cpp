@@ -158,17 +158,23 @@ Cut cut_weight(const Style& style, const WeightPlace& place, int parts, bool cop
 
 Split scales_split(const Split& weight, const Tensor& scaled, const Tensor& scales) {
     auto split = weight;
-    const auto dim = static_cast<std::size_t>(weight.dim);
+    const auto of_weight = static_cast<std::size_t>(weight.dim);
+    const auto left_out = scaled.shape.size() - scales.shape.size();
+    if (of_weight < left_out) return {};
+    const auto dim = of_weight - left_out;
+    split.dim = static_cast<int>(dim);
     const bool units = weight.kind == SplitKind::grouped || weight.kind == SplitKind::balanced ||
                        weight.kind == SplitKind::covering || weight.kind == SplitKind::qkv ||
                        (weight.kind == SplitKind::packed && weight.unit > 1);
     if (units) {
         const auto first = scaled.shape.size() - 2;
-        const auto block = dim >= first ? scaled.quant_block[dim - first] : 1;
+        const bool blocks = of_weight >= first && scales.shape[dim] != scaled.shape[of_weight];
+        const auto block = blocks ? scaled.quant_block[of_weight - first] : 1;
         split.unit = std::max<std::int64_t>(1, weight.unit / std::max<std::int64_t>(1, block));
     }
-    // A dimension with one entry per slice of the weight stays whole when there is nothing to cut.
-    if (scales.shape[dim] == 1) return {};
+    // A dimension stays whole when there is nothing to cut, and when its entries serve columns that
+    // lie anywhere in the weight.
+    if (scales.shape[dim] == 1 || scales.axes[dim] == Axis::other) return {};
     return split;
 }
 

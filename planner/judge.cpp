@@ -203,15 +203,17 @@ void judge_block(Judgement& judgement, const std::string& pattern, std::int64_t 
     const auto tp = judgement.tp();
     const auto shard = ceil_div(n, tp);
     if (shard % block == 0) return;
+    const auto& groups = judgement.config.groups;
+    const auto* unit = groups.bits == 0 ? "blocks" : block == groups.size ? "groups" : "words";
     judgement.result.violations.push_back(
         {.code = "quant_block_split",
          .subject = pattern,
          .need = fmt::format("shard of {} {} % {} == 0", n, what, block),
          .have = fmt::format("{} % {} = {}", shard, block, shard % block),
-         .message = fmt::format("a shard of {} {} of {} cuts the {}-wide quantisation blocks, so "
+         .message = fmt::format("a shard of {} {} of {} cuts the {}-wide quantisation {}, so "
                                 "weights and scales would be cut at different places; use a degree "
-                                "that leaves whole blocks",
-                                shard, what, pattern, block)});
+                                "that leaves whole {}",
+                                shard, what, pattern, block, unit, unit)});
     // Attention needs whole heads as well; padding alone mends only what has no heads.
     if (!attention) judgement.remedy("block_padding");
     judgement.remedy("replicate_module");
@@ -320,6 +322,16 @@ void judge_head_norms(Judgement& judgement, const TpPlan& rules) {
     judgement.remedy("replicate_module");
 }
 
+void note_integers(Judgement& judgement) {
+    const auto& config = judgement.config;
+    if (config.groups.bits == 0) return;
+    judgement.note(
+        fmt::format("transformers updates no tensor-parallel plan for {} checkpoints: slices of "
+                    "packed weights are right only where they end on whole groups and words, and "
+                    "its releases from 5.16 on leave them whole on every rank; vLLM shards them",
+                    config.quant_method));
+}
+
 void judge_without_plan(Judgement& judgement, const Verdict& verdict) {
     const auto& type = judgement.config.model_type;
     const bool expert_parallel = verdict.supports_tp == SupportsTp::expert_parallel_only;
@@ -359,6 +371,7 @@ Feasibility judge(const ModelConfig& config, const Verdict& verdict, const PlanO
     const auto rules = rules_in_effect(config, verdict, options.tp_plan);
     if (rules.empty()) judge_without_plan(judgement, verdict);
     note_lost_rules(judgement, verdict, rules);
+    note_integers(judgement);
     for (const auto& [pattern, spelling] : rules) {
         judge_rule(judgement, pattern, find_style(shared_styles(), spelling));
     }

@@ -35,7 +35,7 @@ int Lowering::add_buffer(Buffer buffer) {
 }
 
 DType Lowering::weight_dtype(const Tensor& tensor, OpKind reader, bool in_layer) const {
-    const bool quantised = tensor.dtype == DType::fp8 || tensor.dtype == DType::mxfp4;
+    const bool quantised = tensor.dtype == DType::fp8 || is_stored_only(tensor.dtype);
     if (quantised || tensor.scales_of) return tensor.dtype;
     const bool product = reader == OpKind::linear || reader == OpKind::moe_experts;
     const bool matrix = product && in_layer && tensor.shape.size() > 1;

@@ -55,7 +55,7 @@ bool contains(std::string_view text, std::string_view part) {
 
 /// The key without a trailing parameter name, and its last component.
 std::string_view module_of(std::string_view pattern) {
-    for (const std::string_view tail : {".weight_scale_inv", ".weight", ".bias"}) {
+    for (const std::string_view tail : {".weight_scale_inv", ".weight", ".qweight", ".bias"}) {
         if (pattern.ends_with(tail)) return pattern.substr(0, pattern.size() - tail.size());
     }
     return pattern;

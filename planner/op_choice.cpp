@@ -180,7 +180,8 @@ void choose_experts(const Scene& scene, Choices& choices) {
         for (auto& weight : choices.back().weights) weight = {"grouped_gemm", by_expert};
     }
     const auto shard = spec.ffn / scene.tp;
-    const auto block = std::max<std::int64_t>(1, gate_up.quant_block[0]);
+    const auto& down = scene.weight(1);
+    const auto block = std::max({std::int64_t{1}, gate_up.quant_block[0], down.quant_block[1]});
     const bool inner = spec.ffn % scene.tp == 0 && shard % block == 0;
     // The bias of the down projection would be added once per rank.
     if (inner && scene.op.weights.size() == 2) {

@@ -64,6 +64,14 @@ void require_ranges(const PlanRequest& request, const std::string& where) {
     size("workload", "input", request.workload.input, kLargest);
     size("workload", "context", request.workload.context, kLargest);
     const bool decode = request.workload.phase == Phase::decode;
+    const auto computed = [&](const char* key, DType dtype) {
+        if (is_stored_only(dtype))
+            throw Error(place(where, "workload", key),
+                        fmt::format("{} is a format of stored weights", name_of(dtype)),
+                        "give one to compute in: fp32, fp16, bf16 or fp8");
+    };
+    computed("dtype", request.workload.dtype);
+    computed("kv_dtype", request.workload.kv_dtype);
     const auto bound = [&](const char* key, const Nullable<Seconds>& seconds, bool applies,
                            const char* instead) {
         if (!seconds.value) return;

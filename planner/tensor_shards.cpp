@@ -32,7 +32,7 @@ std::vector<TensorShards> shard_tensors(const Model& model, const Plan& plan) {
         const auto& block = model.blocks[at];
         for (std::size_t t = 0; t < block.tensors.size(); ++t) {
             const auto& tensor = block.tensors[t];
-            if (tensor.tied || tensor.buffer) continue;
+            if (tensor.tied || (tensor.buffer && !tensor.scales_of)) continue;
             const auto& cut = plan.tensors[at][t];
             auto& entry = all.emplace_back();
             entry.name = full_name(block, tensor, use.layer);
@@ -58,7 +58,7 @@ double weight_bytes_per_rank(const Model& model, const Plan& plan) {
         const auto at = static_cast<std::size_t>(use.block);
         const auto& tensors = model.blocks[at].tensors;
         for (std::size_t t = 0; t < tensors.size(); ++t) {
-            if (tensors[t].tied || tensors[t].buffer) continue;
+            if (tensors[t].tied || (tensors[t].buffer && !tensors[t].scales_of)) continue;
             const auto& split = plan.tensors[at][t].split;
             const auto whole =
                 static_cast<double>(tensors[t].elements()) * bytes_of(tensors[t].dtype);

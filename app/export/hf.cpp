@@ -195,6 +195,13 @@ TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
             "plan with --sampling logits";
         return {};
     }
+    if (exported.config.groups.bits > 0) {
+        out.refusal = fmt::format(
+            "transformers shards parameters, and the packed weights of {} are buffers to it, which "
+            "stay whole; --to vllm serves them",
+            exported.config.quant_method);
+        return {};
+    }
     auto options = plan.request.plan;
     options.tp = plan.tp;
     const auto verdict = tp_verdict(exported.config, options.transformers);

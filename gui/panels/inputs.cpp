@@ -19,6 +19,15 @@ std::vector<std::string> names_of() {
     return names;
 }
 
+/// What a workload can run and cache in.
+std::vector<std::string> computed_dtypes() {
+    auto names = names_of<DType>();
+    std::erase_if(names, [](const std::string& name) {
+        return is_stored_only(parse_enum<DType>(name, "dtype"));
+    });
+    return names;
+}
+
 void choose_into(Ui& ui, std::string_view name, const char* title, const std::string& now,
                  const std::vector<std::string>& choices, ActionKind kind) {
     if (auto chosen = choose(ui, name, title, now, choices)) ui.act(kind, std::move(*chosen));
@@ -75,10 +84,10 @@ void draw_inputs(Ui& ui) {
     const bool decode = work.phase == Phase::decode;
     number_field(ui, "length", decode ? "context" : "input", decode ? work.context : work.input,
                  ActionKind::set_length);
-    choose_into(ui, "dtype", "dtype", std::string(name_of(work.dtype)),
-                names_without(names_of<DType>(), "mxfp4"), ActionKind::set_dtype);
-    choose_into(ui, "kv_dtype", "KV cache", std::string(name_of(work.kv_dtype)),
-                names_without(names_of<DType>(), "mxfp4"), ActionKind::set_kv_dtype);
+    choose_into(ui, "dtype", "dtype", std::string(name_of(work.dtype)), computed_dtypes(),
+                ActionKind::set_dtype);
+    choose_into(ui, "kv_dtype", "KV cache", std::string(name_of(work.kv_dtype)), computed_dtypes(),
+                ActionKind::set_kv_dtype);
     heading(ui, "HARDWARE AND LINK");
     auto profiles = hardware_names();
     profiles.emplace_back("this");

@@ -2,7 +2,7 @@
 #include <filesystem>
 #include <set>
 
-#include "planner/document.h"
+#include "planner/check.h"
 #include "tests/e2e/commands.h"
 #include "tests/support/skip.h"
 #include "tests/support/tiny_configs.h"
@@ -36,13 +36,10 @@ Facts facts_of(const Json& in, const std::string& where) {
 std::string python() {
     const auto* named = std::getenv("TPLAN_PYTHON");
     const std::string program = named && *named ? named : "python3";
-    const auto tried = run_process({program, "-c", "import torch, transformers, accelerate"},
-                                   {.environment = {},
-                                    .directory = {},
-                                    .input = {},
-                                    .limit = std::chrono::seconds{120},
-                                    .signal_at = {},
-                                    .signal = 0});
+    ProcessOptions options;
+    options.limit = std::chrono::seconds{120};  // torch from a cold disk
+    const auto tried = run_process(
+        {"sh", "-c", "exec \"$0\" -c 'import torch, transformers, accelerate'", program}, options);
     return tried.exit_code == 0 ? program : std::string();
 }
 
@@ -137,6 +134,14 @@ std::int64_t runs_of(const Program& program, OpKind kind) {
     return times;
 }
 
+template <class T>
+const T* find_entry(const Named<T>& entries, const std::string& name) {
+    for (const auto& entry : entries) {
+        if (entry.first == name) return &entry.second;
+    }
+    return nullptr;
+}
+
 void check_rank(const Job& job, std::size_t rank, const Facts& facts) {
     INFO(fmt::format("{}, rank {}: {}", job.name, rank, facts.error));
     REQUIRE(facts.error.empty());
@@ -174,15 +179,13 @@ TEST_CASE("transformers takes exported plans: shapes, collectives and logits of 
         list.push_back({{"name", job.name}, {"folder", job.folder}, {"exported", job.exported}});
     }
     const auto facts = root / "facts.json";
+    ProcessOptions options;
+    options.environment = {{"OMP_NUM_THREADS", "1"}};
+    options.limit = std::chrono::seconds{600};
     const auto ran = run_process({program, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                                   TPLAN_ROOT "/tests/support/transformers_tp.py",
                                   root.file("jobs.json", list.dump()), facts},
-                                 {.environment = {{"OMP_NUM_THREADS", "1"}},
-                                  .directory = {},
-                                  .input = {},
-                                  .limit = std::chrono::seconds{600},
-                                  .signal_at = {},
-                                  .signal = 0});
+                                 options);
     INFO(ran.err);
     REQUIRE(ran.exit_code == 0);
     const auto document = load_json(facts);

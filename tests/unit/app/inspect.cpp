@@ -35,6 +35,7 @@ const std::vector<Works> kWorks = {
     Works{"llama-3.1-405b", {1, 2, 4, 8}},  // 128 heads, 8 KV heads, 128256 vocabulary
     Works{"llama-3.1-70b", {1, 2, 4, 8}},  // 64 heads, 8 KV heads, 128256 vocabulary
     Works{"llama-3.1-8b", {1, 2, 4, 8}},  // 32 heads, 8 KV heads, 128256 vocabulary
+    Works{"llama-3.1-8b-awq", {1, 2, 4, 8}},  // the same; 14336 / 8 = 14 groups of 128
     Works{"llama-3.2-1b", {1, 2, 4, 8}},  // 32 heads, 8 KV heads, 128256 vocabulary
     Works{"llama-3.2-3b", {1, 2, 4, 8}},  // 24 heads, 8 KV heads, 128256 vocabulary
     Works{"mistral-7b", {1, 2, 4, 8}},  // 32 heads, 8 KV heads, 32000 vocabulary
@@ -45,6 +46,7 @@ const std::vector<Works> kWorks = {
     Works{"qwen2.5-32b", {1, 2, 4, 8}},  // 40 heads, 8 KV heads, 152064 vocabulary
     Works{"qwen2.5-72b", {1, 2, 4, 8}},  // 64 heads, 8 KV heads, 152064 vocabulary
     Works{"qwen2.5-7b", {1, 2, 4}},  // 28 heads, 4 KV heads, 152064 vocabulary
+    Works{"qwen2.5-7b-gptq", {1, 2, 4}},  // the same; 18944 / 4 = 37 groups of 128
     Works{"qwen3-0.6b", {1, 2, 4, 8}},  // 16 heads, 8 KV heads, 151936 vocabulary
     Works{"qwen3-235b-a22b", {1, 2, 4}},  // 64 heads, 4 KV heads, 151936 vocabulary
     Works{"qwen3-30b-a3b", {1, 2, 4}},  // 32 heads, 4 KV heads, 151936 vocabulary
@@ -117,7 +119,8 @@ TEST_CASE("every preset works at the degrees that transformers' rules allow, and
 }
 
 TEST_CASE("the bytes of the fullest rank are those of its shards, even cuts or not") {
-    for (const char* preset : {"qwen3-0.6b", "llama-3.1-8b", "mixtral-8x7b", "qwen3-32b-fp8"}) {
+    for (const char* preset :
+         {"qwen3-0.6b", "llama-3.1-8b", "mixtral-8x7b", "qwen3-32b-fp8", "llama-3.1-8b-awq"}) {
         for (const auto& degree : inspected(load_model_config(preset), {1, 3, 4, 5}).tp) {
             INFO(preset << " at TP " << degree.tp);
             CHECK(fullest_rank(degree.tensors) ==

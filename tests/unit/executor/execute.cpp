@@ -4,6 +4,7 @@
 
 #include "tests/support/catch.h"
 #include "tests/unit/executor/tiny_run.h"
+#include "tests/unit/planner/programs.h"
 
 using namespace tplan;
 using namespace tplan::test;
@@ -58,4 +59,12 @@ TEST_CASE("memory that does not suffice is refused before loading, unless it is 
     CHECK_THROWS_WITH(require_runnable(two, huge, {}, *backend, &one),
                       Catch::Matchers::Contains("the run, with one rank beside it, needs "));
     CHECK(require_runnable(two, huge, {.force = true}, *backend).total() == of(two, huge));
+}
+
+TEST_CASE("a program of integer weights is refused: its prediction is of kernels not here") {
+    const Json awq = {{"quant_method", "awq"}, {"bits", 4}, {"group_size", 32}};
+    const auto program = lowered(tiny("llama", {{"quantization_config", awq}}), options_for(2));
+    const auto backend = make_backend("cpu", 2);
+    CHECK_THROWS_WITH(require_runnable(program, {}, {}, *backend, nullptr),
+                      Catch::Matchers::Contains("no backend multiplies int4 weights"));
 }

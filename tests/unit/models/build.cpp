@@ -181,8 +181,10 @@ void check_block(const Block& block) {
         CHECK(weights.count(static_cast<int>(i)) == (entry.scales_of ? 0 : 1));
         if (!entry.scales_of) continue;
         const auto& weight = find_tensor(block, *entry.scales_of);
-        CHECK(scaled.insert(weight.name).second);
-        CHECK(weight.dtype == DType::fp8);
+        const bool integers = is_stored_only(weight.dtype);
+        CHECK((integers || weight.dtype == DType::fp8));
+        CHECK(entry.buffer == integers);  // beside fp8 one tensor of parameters, else several
+        CHECK((scaled.insert(weight.name).second || integers));
         CHECK(weight.quant_block[0] > 0);
     }
 }

@@ -102,12 +102,14 @@ TEST_CASE("sinks are one value per head") {
 TEST_CASE("scales are cut where their weight is") {
     // [1024, 512] in blocks of 128 x 128: scales [8, 4]
     const Tensor weight{.name = "w", .shape = {1024, 512}, .quant_block = {128, 128}};
-    const Tensor scales{.name = "s", .shape = {8, 4}};
+    const Tensor scales{.name = "s", .shape = {8, 4}, .axes = {Axis::block, Axis::block}};
     CHECK(scales_split(chunk(0, 4), weight, scales) == chunk(0, 4));
     CHECK(scales_split(chunk(1, 4), weight, scales) == chunk(1, 4));
     const Split heads{.kind = SplitKind::grouped, .dim = 0, .parts = 16, .blocks = 2, .unit = 128};
     CHECK(scales_split(heads, weight, scales).unit == 1);
-    CHECK(scales_split(chunk(0, 4), weight, {.name = "s", .shape = {1, 4}}) == Split{});
+    CHECK(scales_split(chunk(0, 4), weight,
+                       {.name = "s", .shape = {1, 4}, .axes = {Axis::block, Axis::block}}) ==
+          Split{});
 }
 
 TEST_CASE("styles that an op cannot run") {
@@ -129,4 +131,33 @@ TEST_CASE("styles that an op cannot run") {
     CHECK(op_problem(experts, style("moe_tp_experts"), cuts).empty());
     down = {.style = "grouped_gemm", .split = chunk(0, 2)};
     CHECK(holds(op_problem(experts, style("moe_tp_experts"), cuts), {"do not fit together"}));
+}
+
+TEST_CASE("scales of integers follow the weight, whole where columns are reordered") {
+    const auto split_of = [](const Json& quantisation, const std::string& name, int dim) {
+        const auto model = build_model(tiny("llama", {{"quantization_config", quantisation}}));
+        const auto& layer = model.blocks[1];
+        std::vector<TensorPlan> cuts(layer.tensors.size());
+        const auto at = [&](const std::string& tensor) {
+            return static_cast<std::size_t>(
+                std::ranges::find(layer.tensors, tensor, &Tensor::name) - layer.tensors.begin());
+        };
+        cuts[at("mlp.down_proj.qweight")] = {"rowwise", chunk(dim, 2)};
+        cut_scales(layer, cuts);
+        return cuts[at("mlp.down_proj." + name)].split;
+    };
+    const Json awq = {{"quant_method", "awq"}, {"bits", 4}, {"group_size", 32}};
+    CHECK(split_of(awq, "scales", 1) == chunk(1, 2));
+    CHECK(split_of(awq, "qzeros", 0) == chunk(0, 2));
+    Json gptq = {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 32}};
+    CHECK(split_of(gptq, "g_idx", 1) == chunk(0, 2));  // one entry for each column
+    CHECK(split_of(gptq, "g_idx", 0) == Split{});
+    CHECK(split_of(gptq, "scales", 1) == chunk(1, 2));
+    gptq["desc_act"] = true;
+    CHECK(split_of(gptq, "scales", 1) == Split{});
+    CHECK(split_of(gptq, "scales", 0) == chunk(0, 2));
+    CHECK(split_of(gptq, "g_idx", 1) == chunk(0, 2));
+    gptq["desc_act"] = false;
+    gptq["group_size"] = -1;  // one group: nothing to cut
+    CHECK(split_of(gptq, "scales", 1) == Split{});
 }

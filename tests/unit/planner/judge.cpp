@@ -250,3 +250,31 @@ TEST_CASE("llama4's experts are packed though their styles look swapped") {
     REQUIRE(codes(at4) == Codes{"ffn_not_divisible"});
     CHECK(at4.violations[0].subject == "layers.*.feed_forward.experts.gate_up_proj");
 }
+
+TEST_CASE("integer weights are cut between groups and words") {
+    // 29568 = 231 x 128 columns of down_proj: half of them is 115.5 groups. Known of this model:
+    // vLLM says "the input size is not aligned with the quantized weight shape" at 2, 4 and 8.
+    const Json awq = {{"quant_method", "awq"}, {"bits", 4}, {"group_size", 128}};
+    auto document = load_model_config("qwen2.5-72b").document;
+    document["quantization_config"] = awq;
+    const auto config = read_model_config(document, "72b awq");
+    for (const int tp : {2, 4, 8}) {
+        const auto cut = judged(config, options_for(tp));
+        REQUIRE(codes(cut) == Codes{"quant_block_split"});
+        CHECK(cut.violations[0].subject == "layers.*.mlp.down_proj");
+        CHECK(mentions(cut.notes, "transformers updates no tensor-parallel plan for awq"));
+    }
+    CHECK(judged(config, options_for(2)).violations[0].have == "14784 % 128 = 64");
+    CHECK(mentions({judged(config, options_for(2)).violations[0].message}, "128-wide"));
+
+    // Qwen's own awq checkpoint pads the inner width to 29696 = 232 x 128: whole groups at 2, 4, 8.
+    document["intermediate_size"] = 29696;
+    const auto padded = read_model_config(document, "72b awq padded");
+    for (const int tp : {2, 4, 8}) CHECK(judged(padded, options_for(tp)).feasible);
+
+    // Reordered columns need whole words only; their scales are whole on every rank.
+    document["intermediate_size"] = 29568;
+    document["quantization_config"] = {
+        {"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}, {"desc_act", true}};
+    CHECK(judged(read_model_config(document, "72b gptq"), options_for(8)).feasible);
+}
