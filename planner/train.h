@@ -12,7 +12,8 @@ namespace tplan {
 /// The model with every position going through the head, as the loss wants it.
 Model training_model(Model model);
 
-/// Why a program cannot be trained: quantised weights, copies of KV heads. Empty: it can.
+/// Why a program cannot be trained: quantised weights, copies of KV heads, a table cut in two ways.
+/// Empty: it can.
 std::string training_fault(const Program& forward);
 
 /// Derives the whole step from a forward program of training_model(). `kernels` says who runs it:
