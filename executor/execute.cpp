@@ -369,6 +369,24 @@ std::size_t Runner::parameters() const {
     return training == nullptr ? 0 : training->parameters().shards().size();
 }
 
+std::vector<float> Runner::initial_parameter(std::size_t index) const {
+    const auto& s = *state_;
+    const auto& shard = s.ranks[0]->training()->parameters().shards()[index];
+    const auto& shape =
+        s.program.tensors[static_cast<std::size_t>(shard.use.instance.tensor)].shape;
+    TrainedTensor like(shard.name, shape);
+    WeightPart part;
+    part.name = shard.name;
+    part.shape = shape;
+    part.role = shard.use.role;
+    part.fan_in = fan_in_of(shape, shard.use.transposed);
+    part.rows = {0, like.rows};
+    part.columns = {0, like.columns};
+    part.stride = like.columns;
+    s.options.weights(part, like.value.data());
+    return like.value;
+}
+
 TrainedTensor Runner::parameter(std::size_t index) const {
     auto& s = *state_;
     const auto& tensors = s.program.tensors;

@@ -120,6 +120,9 @@ class Runner {
     std::size_t parameters() const;
     TrainedTensor parameter(std::size_t index) const;
 
+    /// The same parameter as it was loaded, whole; from the weight source.
+    std::vector<float> initial_parameter(std::size_t index) const;
+
     /// The last steps of the ranks: what to look at when one has failed.
     std::vector<RankTrail> trails() const;
 

@@ -17,4 +17,12 @@ constexpr double kLearningRate = 1e-3, kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 
 std::vector<float> first_update(Optimizer optimizer, const std::vector<float>& value,
                                 const std::vector<float>& gradient);
 
+/// How far updated parameters lie from first_update() beyond what rounding to floats explains, and
+/// how far that moves them, in the Euclidean norm. Requires equal sizes.
+struct UpdateDistance {
+    double apart = 0, moved = 0;
+};
+UpdateDistance update_distance(Optimizer optimizer, const std::vector<float>& before,
+                               const std::vector<float>& gradient, const std::vector<float>& after);
+
 }  // namespace tplan

@@ -309,18 +309,11 @@ class Trainer {
     }
 
     void add_update() {
-        double elements = 0;
-        for (std::size_t s = 0; s < forward_sections_; ++s) {
-            const auto runs = static_cast<double>(program_.sections[s].layers.size());
-            if (is_layer(program_.sections[s]) || is_first(s))
-                elements += units_[s].elements * runs;
-        }
-        Step step{
-            .kind = OpKind::add,
-            .name = fmt::format("optimizer.{}", name_of(training_.optimizer)),
-            .weight_bytes = elements / training_.mesh.dp_shard * update_bytes(training_.optimizer),
-            .weight_dtype = DType::fp32,
-            .dtype = DType::fp32};
+        Step step{.kind = OpKind::add,
+                  .name = fmt::format("optimizer.{}", name_of(training_.optimizer)),
+                  .weight_bytes = updated_bytes(program_, training_.optimizer),
+                  .weight_dtype = DType::fp32,
+                  .dtype = DType::fp32};
         step.pass = Pass::update;
         step.optimizer = training_.optimizer;
         run_section({.name = "update", .layers = {-1}, .steps = {std::move(step)}}, {-1});
@@ -344,6 +337,19 @@ double local_elements(const ShardedTensor& tensor) {
                                             : tensor.shape[d]);
     }
     return elements;
+}
+
+double updated_bytes(const Program& program, Optimizer optimizer) {
+    double elements = root_unit(program).elements;
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        const auto& section = program.sections[s];
+        if (section.steps.empty() || section.steps.back().pass == Pass::loss) break;
+        if (!is_layer(section)) continue;
+        const auto runs = std::count(program.order.begin(), program.order.end(), int(s));
+        elements += layer_unit(program, section).elements * static_cast<double>(runs);
+    }
+    const auto mesh = program.mesh.value_or(Mesh{});
+    return elements / mesh.dp_shard * update_bytes(optimizer);
 }
 
 std::string training_fault(const Program& program) {

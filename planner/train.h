@@ -27,6 +27,10 @@ std::string training_fault(const Program& forward);
 /// Requires that training_fault() finds nothing.
 Program training_program(const Program& forward, const Training& training, Kernels kernels);
 
+/// What the update of a training program reads and writes on the fullest rank: of the layers in its
+/// order.
+double updated_bytes(const Program& program, Optimizer optimizer);
+
 /// Local elements of a tensor on the fullest rank.
 double local_elements(const ShardedTensor& tensor);
 
