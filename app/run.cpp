@@ -5,11 +5,13 @@
 
 #include "app/detect.h"
 #include "app/drift.h"
+#include "app/run_training.h"
 #include "app/small_copy.h"
 #include "executor/backend.h"
 #include "executor/numerics.h"
 #include "executor/reference.h"
 #include "planner/lower.h"
+#include "planner/train_plan.h"
 
 namespace tplan {
 namespace {
@@ -51,12 +53,13 @@ RunOptions options_of_one(const PlanDocument& plan, const RunRequest& request) {
 /// The same plan on one rank.
 Program one_rank_program(const PlanDocument& plan) {
     const auto config = read_model_config(plan.model, "plan/model");
-    const auto model = build_model(config);
+    const auto model = planned_model(config, plan.request);
     auto options = plan.request.plan;
     options.tp = 1;
     const auto planned = make_plan(config, model, options);
     if (!planned.plan) throw Error("plan", "one rank cannot run this plan");
-    return lower(model, *planned.plan, plan.workload.dtype);
+    auto program = lower(model, *planned.plan, plan.workload.dtype);
+    return plan.request.training ? training_program_of(plan, program, 1) : program;
 }
 
 /// The rest of the check follows from these: derive().
@@ -92,14 +95,16 @@ Program small_program(const PlanDocument& plan, const ModelConfig& small, const 
 /// reference.
 NumericsCheck against_reference(const PlanDocument& plan, const RunRequest& request) {
     const auto small = small_copy(read_model_config(plan.model, "plan/model"), plan.tp);
-    const auto model = build_model(small);
-    const auto program = small_program(plan, small, model);
+    const auto model = planned_model(small, plan.request);
+    auto program = small_program(plan, small, model);
+    if (plan.request.training) program = training_program_of(plan, program, plan.tp);
     auto workload = plan.workload;
     workload.batch = std::min<std::int64_t>(workload.batch, 2);
     workload.input = std::min<std::int64_t>(workload.input, 12);
     workload.context = std::min<std::int64_t>(workload.context, 12);
     auto run = options_of(plan, request, true);
     run.dtype = DType::fp32;
+    if (plan.request.training) return against_slopes(program, model, workload, run);
     Runner runner(program, workload, run);
     runner.run();
     const auto outputs = runner.outputs();
@@ -185,10 +190,8 @@ Validation run_program(const PlanDocument& plan, const Program& program,
     const auto tell = [&](double done, const std::string& what) {
         if (request.progress) request.progress(done, what);
     };
-    if (plan.workload.phase == Phase::train) {
-        throw Error("workload/phase", "the executor does not run training steps",
-                    "run a plan of --phase prefill or decode; `tplan check` recomputes this one");
-    }
+    const bool training = plan.request.training.has_value();
+    if (training) require_one_batch(plan);
     const int all_layers = 1 + *std::ranges::max_element(plan.program.order_layer);
     const int layers = request.layers > 0 ? std::min(request.layers, all_layers) : all_layers;
     Validation result;
@@ -229,9 +232,12 @@ Validation run_program(const PlanDocument& plan, const Program& program,
         } else if (!agreement.ranks_agree) {
             numerics.disagreement = "the ranks' results differ after " + agreement.disagreement;
         }
-        const auto outputs = runner.outputs();
-        if (one) {
-            one->run();
+        if (one) one->run();
+        if (training) {
+            for (auto& check : training_checks(plan, runner, one ? &*one : nullptr))
+                numerics.reference.push_back(std::move(check));
+        } else if (one) {
+            const auto outputs = runner.outputs();
             const auto* what = outputs.chosen ? "tokens and their logits" : "logits";
             result.numerics.reference.push_back(check_of(
                 fmt::format("{} of TP {} against TP 1", what, plan.tp), outputs, one->outputs()));

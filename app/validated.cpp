@@ -8,6 +8,7 @@
 #include "app/drift.h"
 #include "core/statistics.h"
 #include "executor/numerics.h"
+#include "planner/train.h"
 
 namespace tplan {
 namespace {
@@ -60,10 +61,29 @@ std::vector<std::string> parameters_of(const Program& program, const Section& se
     return names;
 }
 
+/// A training program cut short goes back through the layers it came through: its last layer must
+/// hand on to the head as it is.
+void end_training_as_the_head_begins(Program& program) {
+    std::size_t head = 0;
+    while (head + 1 < program.order.size() && program.order_layer[head] < 0) ++head;
+    while (head + 1 < program.order.size() && program.order_layer[head] >= 0) ++head;
+    const auto section = [&](std::size_t place) -> Section& {
+        return program.sections[static_cast<std::size_t>(program.order[place])];
+    };
+    if (head == 0 || !hands_on(section(head - 1), section(head), true)) {
+        throw Error("--layers", "the plan cannot be cut to this many layers",
+                    "its last layer lies otherwise than the first ones: run all of them");
+    }
+    for (auto& step : section(program.order.size() - 1).steps) {
+        if (step.optimizer) step.weight_bytes = updated_bytes(program, *step.optimizer);
+    }
+}
+
 /// The last layer may lie otherwise than those before it (the head needs every row on every
 /// rank): a program cut short ends with the layout of its kind that the head can begin with.
 void end_as_the_head_begins(Program& program) {
     if (program.order.size() < 3) return;
+    if (program.mesh) return end_training_as_the_head_begins(program);
     const auto section = [&](std::size_t place) -> const Section& {
         return program.sections[static_cast<std::size_t>(program.order[place])];
     };
@@ -143,7 +163,9 @@ void derive_numerics(const PlanDocument& plan, Numerics& numerics) {
     numerics.pass = numerics.ranks_agree && !numerics.reference.empty();
     for (std::size_t i = 0; i < numerics.reference.size(); ++i) {
         auto& check = numerics.reference[i];
-        check.tolerance = i == 0 ? small_copy_tolerance() : tolerance_of(plan.workload.dtype);
+        check.tolerance = plan.request.training ? kToleranceGradient
+                          : i == 0              ? small_copy_tolerance()
+                                                : tolerance_of(plan.workload.dtype);
         check.max_rel_diff = check.max_abs_diff == 0 ? 0
                              : check.largest > 0
                                  ? std::min(check.max_abs_diff / check.largest, kWorst)
@@ -323,7 +345,7 @@ Estimate estimate_of_layers(const PlanDocument& plan, int layers) {
     auto options = plan.request.plan;
     options.tp = plan.tp;
     return make_estimate(plan.model_source, first_layers(plan.program, layers), plan.hardware,
-                         options, plan.request.cost, plan.workload);
+                         options, plan.request.cost, plan.workload, plan.request.training);
 }
 
 Json write_validated(const PlanDocument& plan, const Validation& validation) {

@@ -120,7 +120,9 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
                      DType compute) {
     if (source.pass == Pass::weight_gradient) {
         compile_gradient_product(out, step, c, compute);
-        return;
+        // Without a model of its tiles it multiplies as much as the product of the forward pass,
+        // which tables may have measured.
+        if (step.gradient_product >= 0) return;
     }
     step.quantises = quantises(c.hardware, source.weight_dtype, c.options.quant_dynamic);
     if (step.quantises) {

@@ -28,7 +28,7 @@ double local_columns(const Program& program, int b) {
 }
 
 bool is_gradient(const Program& program, int b) {
-    return program.buffers[index(b)].name.ends_with(".gradient");
+    return program.buffers[index(b)].name.find(".gradient") != std::string::npos;
 }
 
 bool is_backward(const Section& section) {
@@ -144,7 +144,7 @@ double logits_bytes(const Program& program, const std::set<int>& logits, double 
     for (const int b : logits) {
         if (is_gradient(program, b)) continue;
         const auto& buffer = program.buffers[index(b)];
-        if (buffer.width == 1) continue;  // sums of a split vocabulary
+        if (buffer.width <= program.tp) continue;  // of a row, not of its columns
         if (buffer.name == "logits.fp32") {
             whole = local_columns(program, b);
         } else {

@@ -62,7 +62,8 @@ double run_collective(Backend& backend, int rank, const BoundStep& step) {
     double waited = 0;
     switch (step.step->kind) {
         case OpKind::all_reduce:
-            waited = group.all_reduce(in, out, tag);
+            for (std::size_t i = 0; i < step.inputs.size(); ++i)  // of parameters: one of each
+                waited += group.all_reduce(step.inputs[i], step.outputs[i], tag);
             break;
         case OpKind::all_gather:
             waited = group.all_gather(in, step.from, out, tag);
@@ -77,6 +78,9 @@ double run_collective(Backend& backend, int rank, const BoundStep& step) {
             assert(!"not a collective");
     }
     if (step.bias.data != nullptr) backend.add_bias(rank, out, step.bias);
+    for (const auto& bias : step.biases) {
+        if (bias.data != nullptr) backend.add_bias(rank, out, bias);
+    }
     return waited;
 }
 

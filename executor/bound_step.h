@@ -26,6 +26,14 @@ struct PackedWeights {
     double bytes = 0;
 };
 
+/// A parameter as a training step works on it, [out, in]; a vector is one row.
+struct TrainedWeight {
+    Matrix value, gradient;
+    Matrix mean, variance;  // AdamW's moments of the gradient; no data where the optimizer has none
+    /// The step is the first of a repetition to write the gradient: over what is there.
+    bool first = false;
+};
+
 /// One executed step of one rank: the step of the program joined with the memory it works on.
 /// Local shapes, bound once, launched many times.
 struct BoundStep {
@@ -56,7 +64,12 @@ struct BoundStep {
 
     Split from, to;              // collectives and slice: how input and output are cut
     std::int64_t width = 0;      // their full columns
-    std::vector<Slice> columns;  // slice, largest: those of the whole that are kept, or held
+    std::vector<Slice> columns;  // slice, largest, loss: those of the whole that are kept, or held
+
+    // Of a training program, whose linears have plain weights and no `linear`.
+    std::vector<Matrix> biases;          // one per output, collectives: all of the one output
+    std::vector<TrainedWeight> trained;  // of the step's weights; of an update: all of the rank
+    int rank = 0;
 };
 
 }  // namespace tplan

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <type_traits>
 
 #include "core/error.h"
@@ -157,6 +158,13 @@ std::optional<Interval> replayed(Backend& backend, int rank, const std::vector<B
 MemoryNeeds require_runnable(const Program& program, const Workload& workload,
                              const RunOptions& options, const Backend& backend,
                              const Program* beside) {
+    if (workload.phase == Phase::train) {
+        require_trainable(program, workload, options.dtype);
+        if (options.world != nullptr) {
+            throw Error("--launcher", "training steps are run by threads of one process",
+                        "use --launcher threads");
+        }
+    }
     for (const auto& section : program.sections) {
         for (const auto& step : section.steps) {
             // Of integers the prediction is of kernels that no backend has.
@@ -191,10 +199,6 @@ Runner::Runner(const Program& program, const Workload& workload, const RunOption
     : state_(new State{
           program, workload, options, executed_steps(program), nullptr, {}, {}, {}, false, {}}) {
     auto& s = *state_;
-    if (workload.phase == Phase::train) {
-        throw Error("workload/phase", "training steps are priced but not executed yet",
-                    "run prefill or decode");
-    }
     if (!s.options.weights) s.options.weights = synthetic_weights(options.seed);
     s.backend = make_backend(options.backend, program.tp, options.world);
     s.memory = require_runnable(s.program, workload, options, *s.backend);
@@ -380,6 +384,68 @@ Outputs Runner::outputs(int rank) const {
         outputs.greedy.push_back(static_cast<std::int32_t>(best - begin));
     }
     return outputs;
+}
+
+double Runner::loss() const {
+    auto& s = *state_;
+    const auto index = loss_buffer(s.program);
+    std::vector<float> rows;
+    s.backend->on_ranks([&](int rank) {
+        if (rank != s.first_local()) return;
+        const auto local = s.rank(rank).buffer(index);
+        rows.resize(static_cast<std::size_t>(local.elements()));
+        s.backend->download(rank, rows.data(), local);
+    });
+    const auto labels = s.workload.batch * (s.workload.input - 1);
+    return std::accumulate(rows.begin(), rows.end(), 0.0) / static_cast<double>(labels);
+}
+
+std::size_t Runner::parameters() const {
+    const auto* training = state_->rank(0).training();
+    return training == nullptr ? 0 : training->parameters().shards().size();
+}
+
+std::vector<float> Runner::initial_parameter(std::size_t index) const {
+    const auto& s = *state_;
+    const auto& shard = s.ranks[0]->training()->parameters().shards()[index];
+    const auto& shape =
+        s.program.tensors[static_cast<std::size_t>(shard.use.instance.tensor)].shape;
+    TrainedTensor like(shard.name, shape);
+    WeightPart part;
+    part.name = shard.name;
+    part.shape = shape;
+    part.role = shard.use.role;
+    part.fan_in = fan_in_of(shape, shard.use.transposed);
+    part.rows = {0, like.rows};
+    part.columns = {0, like.columns};
+    part.stride = like.columns;
+    s.options.weights(part, like.value.data());
+    return like.value;
+}
+
+TrainedTensor Runner::parameter(std::size_t index) const {
+    auto& s = *state_;
+    const auto& tensors = s.program.tensors;
+    const auto shard_of = [&](int rank) -> const ParameterShard& {
+        return s.rank(rank).training()->parameters().shards()[index];
+    };
+    std::vector<std::vector<float>> gradients(s.ranks.size()), values(s.ranks.size());
+    s.backend->on_ranks([&](int rank) {
+        const auto& weight = s.rank(rank).training()->parameters().all()[index];
+        const auto own = static_cast<std::size_t>(rank);
+        for (const auto& [to, from] : {std::pair{&gradients[own], &weight.gradient},
+                                       std::pair{&values[own], &weight.value}}) {
+            to->resize(static_cast<std::size_t>(from->elements()));
+            s.backend->download(rank, to->data(), *from);
+        }
+    });
+    TrainedTensor joined(shard_of(0).name,
+                         tensors[static_cast<std::size_t>(shard_of(0).use.instance.tensor)].shape);
+    for (int r = 0; r < ranks(); ++r) {
+        const auto own = static_cast<std::size_t>(r);
+        joined.join(shard_of(r), gradients[own], values[own]);
+    }
+    return joined;
 }
 
 }  // namespace tplan

@@ -9,6 +9,7 @@
 #include "executor/local.h"
 #include "executor/memory_needs.h"
 #include "executor/trail.h"
+#include "executor/trained_tensor.h"
 #include "executor/weights.h"
 #include "models/program.h"
 
@@ -79,13 +80,15 @@ struct RankChecks {
 };
 
 /// A program loaded on its ranks. Repetitions do not change its state: a decode step writes the
-/// same place of the cache every time. In a run of several processes each makes the same Runner and
-/// the same calls, and each gets the results of all ranks.
+/// same place of the cache every time. Those of a training program do: each is one more update. In
+/// a run of several processes each makes the same Runner and the same calls, and each gets the
+/// results of all ranks.
 class Runner {
   public:
-    /// Makes the ranks and loads everything. Throws Error for a training workload, a step the
-    /// backend refuses (naming it and the reason), memory that does not suffice (with the table of
-    /// needs), shapes that do not fit, a stop request, and what the weight source throws.
+    /// Makes the ranks and loads everything. Throws Error for a training step that the executor
+    /// does not run (require_trainable()), a step the backend refuses (naming it and the reason),
+    /// memory that does not suffice (with the table of needs), shapes that do not fit, a stop
+    /// request, and what the weight source throws.
     Runner(const Program& program, const Workload& workload, const RunOptions& options);
     ~Runner();
     Runner(Runner&&) noexcept;
@@ -109,6 +112,17 @@ class Runner {
     /// The result of the last repetition as `rank` sees it (in another process: as the own one
     /// does); all ranks together where it is cut.
     Outputs outputs(int rank = 0) const;
+
+    /// Of a training program, after a repetition: the mean loss of a token, before the update.
+    double loss() const;
+
+    /// How many parameters are trained, and one of them joined over the ranks: the gradient of the
+    /// last repetition and the updated value. The order is the same at every degree.
+    std::size_t parameters() const;
+    TrainedTensor parameter(std::size_t index) const;
+
+    /// The same parameter as it was loaded, whole; from the weight source.
+    std::vector<float> initial_parameter(std::size_t index) const;
 
     /// The last steps of the ranks: what to look at when one has failed.
     std::vector<RankTrail> trails() const;

@@ -5,7 +5,9 @@
 
 #include "core/text.h"
 #include "executor/local.h"
+#include "executor/rank_parameters.h"
 #include "executor/rank_weights.h"
+#include "executor/value_places.h"
 
 namespace tplan {
 namespace {
@@ -74,6 +76,36 @@ double experts_workspace(const Program& program, const Workload& workload, const
     return static_cast<double>(workload.rows(input.rows) * (2 * input.width + 3 * ffn)) * kFloat;
 }
 
+std::string training_text(const RankNeeds& own) {
+    if (own.gradients == 0) return {};
+    return fmt::format("gradients {}, optimizer {}, ", format_bytes(Bytes(own.gradients)),
+                       format_bytes(Bytes(own.optimizer)));
+}
+
+/// Parameters in fp32 with their gradients and moments; values of every layer.
+RankNeeds training_needs(const Program& program, const Workload& workload,
+                         const std::vector<ExecutedStep>& steps, int rank) {
+    RankNeeds needs;
+    for (const auto& shard : parameter_shards(program, steps, rank))
+        needs.weights += kFloat * static_cast<double>(shard.use.local.elements());
+    needs.gradients = needs.weights;
+    if (optimizer_of(program) == Optimizer::adamw) needs.optimizer = 2 * needs.weights;
+    const auto places = place_values(program, steps, rank);
+    for (const int allocation : places.allocations) {
+        const auto a = static_cast<std::size_t>(allocation);
+        const auto& like = buffer_of(program, places.buffers.first[a]);
+        needs.activations += kFloat * static_cast<double>(owned_rows(like, workload, rank).extent *
+                                                          places.buffers.widths[a]);
+    }
+    for (const auto& at : steps) {
+        const auto& step = program.sections[static_cast<std::size_t>(at.section)]
+                               .steps[static_cast<std::size_t>(at.step)];
+        if (step.kind == OpKind::attention && !step.pass)
+            add_cache(program, workload, step, rank, kFloat, needs);
+    }
+    return needs;
+}
+
 }  // namespace
 
 double MemoryNeeds::total() const {
@@ -89,11 +121,12 @@ std::string MemoryNeeds::text() const {
         while (last + 1 < ranks.size() && ranks[last + 1] == ranks[first]) ++last;
         const auto& own = ranks[first];
         parts.push_back(
-            fmt::format("{}: weights {}, KV cache {}, activations {}, while loading {}",
+            fmt::format("{}: weights {}, KV cache {}, activations {}, {}while loading {}",
                         first == last ? fmt::format("rank {}", first)
                                       : fmt::format("ranks {} to {}, each", first, last),
                         format_bytes(Bytes(own.weights)), format_bytes(Bytes(own.cache)),
-                        format_bytes(Bytes(own.activations)), format_bytes(Bytes(own.loading))));
+                        format_bytes(Bytes(own.activations)), training_text(own),
+                        format_bytes(Bytes(own.loading))));
     }
     return join(parts, "; ");
 }
@@ -105,6 +138,10 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
     const auto steps = executed_steps(program);
     const double element = bytes_of(backend.activation_dtype(dtype));
     for (int rank = 0; rank < program.tp; ++rank) {
+        if (workload.phase == Phase::train) {
+            needs.ranks.push_back(training_needs(program, workload, steps, rank));
+            continue;
+        }
         auto& own = needs.ranks.emplace_back();
         std::set<std::string> seen;
         double workspace = 0;

@@ -12,8 +12,9 @@ struct RankNeeds {
     double weights = 0;
     double cache = 0;
     double activations = 0;
+    double gradients = 0, optimizer = 0;  // of a training program
     double loading = 0;  // for a while, when weights are brought into the backend's form
-    double total() const { return weights + cache + activations + loading; }
+    double total() const { return weights + cache + activations + gradients + optimizer + loading; }
     bool operator==(const RankNeeds&) const = default;
 };
 

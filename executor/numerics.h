@@ -19,4 +19,8 @@ Deviation deviation(const Outputs& got, const Outputs& reference);
 constexpr double kToleranceFp32 = 1e-5;
 constexpr double kToleranceBf16 = 2e-2;
 
+/// For what a training step leaves, relative to its length in the Euclidean norm: gradients of
+/// fp32 sums in another order, and of differences of the reference's loss.
+constexpr double kToleranceGradient = 1e-4;
+
 }  // namespace tplan

@@ -57,7 +57,13 @@ RankProgram::RankProgram(Backend& backend, int rank, const RankSetup& setup,
       rank_(rank),
       setup_(setup),
       weights_(backend, rank, setup_.program, setup_.weights) {
-    place();
+    if (setup_.workload.phase == Phase::train) {
+        training_ = std::make_unique<RankTraining>(backend, rank, setup_.program, setup_.workload,
+                                                   setup_.steps, weights_);
+    } else {
+        place();
+    }
+    place_tokens();
     for (const auto& at : setup_.steps) {
         bind(at);
         after_step(rank_);
@@ -85,7 +91,10 @@ void RankProgram::place() {
         view.columns = local_width(program.buffers[b], rank_);
         buffers_.push_back(view);
     }
-    const auto vocab = vocabulary(program);
+}
+
+void RankProgram::place_tokens() {
+    const auto vocab = vocabulary(setup_.program);
     if (vocab == 0) return;
     const auto rows = setup_.workload.rows(Rows::tokens);
     auto ids = setup_.tokens;
@@ -109,16 +118,33 @@ void RankProgram::bind(const ExecutedStep& at) {
     bound.query_tokens = workload.query_tokens();
     bound.first_position = workload.cached_tokens() - workload.query_tokens();
     bound.token_ids = token_ids_;
-    const auto& made = buffer_of(setup_.program, bound.step->outputs[0]);
-    bound.first_row = owned_rows(made, workload, rank_).offset;
-    for (const int b : bound.step->inputs) bound.inputs.push_back(buffer(b));
-    for (const int b : bound.step->outputs) bound.outputs.push_back(buffer(b));
-    bind_weights(bound, at);
-    if (bound.step->kind == OpKind::attention) bind_attention(bound);
-    if (bound.step->kind == OpKind::largest)
-        bound.columns = owned_columns(buffer_of(setup_.program, bound.step->inputs[0]), rank_);
-    if (is_collective(bound.step->kind) || bound.step->kind == OpKind::slice) bind_reshard(bound);
+    bind_buffers(bound);
+    if (training_) {
+        training_->bind_weights(bound, at);
+    } else {
+        bind_weights(bound, at);
+    }
+    const auto& step = *bound.step;
+    if (step.kind == OpKind::attention && step.pass)
+        bound.kv_of_head = kv_of_heads(setup_.program, step, rank_);
+    if (step.kind == OpKind::attention && !step.pass) bind_attention(bound);
+    if (step.kind == OpKind::largest)
+        bound.columns = owned_columns(buffer_of(setup_.program, step.inputs[0]), rank_);
+    const bool moves = is_collective(step.kind) || step.kind == OpKind::slice;
+    if (moves && !step.inputs.empty()) bind_reshard(bound);
     steps_.push_back(std::move(bound));
+}
+
+void RankProgram::bind_buffers(BoundStep& bound) {
+    const auto& step = *bound.step;
+    const auto& shaped = step.outputs.empty() ? step.inputs : step.outputs;
+    if (!shaped.empty()) {
+        const auto& buffer = buffer_of(setup_.program, shaped[0]);
+        bound.first_row = owned_rows(buffer, setup_.workload, rank_).offset;
+    }
+    if (training_) return training_->bind_values(bound, steps_.size());
+    for (const int b : step.inputs) bound.inputs.push_back(buffer(b));
+    for (const int b : step.outputs) bound.outputs.push_back(buffer(b));
 }
 
 void RankProgram::bind_weights(BoundStep& bound, const ExecutedStep& at) {

@@ -6,6 +6,7 @@
 
 #include "executor/backend.h"
 #include "executor/local.h"
+#include "executor/rank_training.h"
 #include "executor/rank_weights.h"
 
 namespace tplan {
@@ -34,10 +35,17 @@ class RankProgram {
     const std::vector<BoundStep>& steps() const { return steps_; }
 
     /// The rank's view of a buffer.
-    Matrix buffer(int index) const { return buffers_[static_cast<std::size_t>(index)]; }
+    Matrix buffer(int index) const {
+        return training_ ? training_->buffer(index) : buffers_[static_cast<std::size_t>(index)];
+    }
+
+    /// Null where the program does not train. Its parameters are those of all its steps.
+    const RankTraining* training() const { return training_.get(); }
 
   private:
     void place();
+    void place_tokens();
+    void bind_buffers(BoundStep& bound);
     void bind(const ExecutedStep& at);
     void bind_weights(BoundStep& bound, const ExecutedStep& at);
     void bind_experts(BoundStep& bound, const std::vector<WeightUse>& uses);
@@ -50,6 +58,7 @@ class RankProgram {
     int rank_;
     const RankSetup setup_;
     RankWeights weights_;
+    std::unique_ptr<RankTraining> training_;
     std::vector<std::shared_ptr<void>> memory_;  // buffers, caches, plain weights
     std::vector<Matrix> buffers_;
     std::int32_t* token_ids_ = nullptr;

@@ -376,17 +376,16 @@ std::vector<std::int32_t> greedy_of(const Value& value) {
     return best;
 }
 
-}  // namespace
-
-Outputs run_reference(const Model& model, const Workload& workload, const WeightSource& weights,
-                      const std::vector<std::int32_t>& tokens, std::uint64_t seed) {
-    if (workload.phase == Phase::train) {
-        throw Error("workload/phase", "training steps are priced but not executed yet",
-                    "run prefill or decode");
-    }
-    const auto rows = workload.rows(Rows::tokens);
+std::vector<std::int32_t> ids_of(const Model& model, const Workload& workload,
+                                 const std::vector<std::int32_t>& tokens, std::uint64_t seed) {
+    if (!tokens.empty()) return tokens;
     const auto vocab = model.blocks.front().tensors.front().shape[0];
-    const auto ids = tokens.empty() ? synthetic_tokens(seed, rows, vocab) : tokens;
+    return synthetic_tokens(seed, workload.rows(Rows::tokens), vocab);
+}
+
+/// What the last block leaves.
+Value run_blocks(const Model& model, const Workload& workload, const WeightSource& weights,
+                 const std::vector<std::int32_t>& ids, std::uint64_t seed) {
     Value stream;
     for (const auto& use : model.sequence) {
         const auto& block = model.blocks[at(use.block)];
@@ -405,6 +404,33 @@ Outputs run_reference(const Model& model, const Workload& workload, const Weight
         }
         stream = std::move(values[at(block.output)]);
     }
+    return stream;
+}
+
+}  // namespace
+
+double reference_loss(const Model& model, const Workload& workload, const WeightSource& weights,
+                      const std::vector<std::int32_t>& tokens, std::uint64_t seed) {
+    const auto ids = ids_of(model, workload, tokens, seed);
+    const auto logits = run_blocks(model, workload, weights, ids, seed);
+    double sum = 0;
+    std::int64_t labels = 0;
+    for (std::int64_t r = 0; r < logits.rows; ++r) {
+        if ((r + 1) % workload.input == 0) continue;
+        const auto row = logits.data.begin() + r * logits.columns;
+        const double top = *std::max_element(row, row + logits.columns);
+        double total = 0;
+        for (std::int64_t i = 0; i < logits.columns; ++i) total += std::exp(row[i] - top);
+        sum += std::log(total) + top - row[ids[at(r + 1)]];
+        ++labels;
+    }
+    return sum / static_cast<double>(labels);
+}
+
+Outputs run_reference(const Model& model, const Workload& workload, const WeightSource& weights,
+                      const std::vector<std::int32_t>& tokens, std::uint64_t seed) {
+    const auto ids = ids_of(model, workload, tokens, seed);
+    const auto stream = run_blocks(model, workload, weights, ids, seed);
     const auto& ops = model.blocks[at(model.sequence.back().block)].ops;
     Outputs outputs{stream.rows, stream.columns, {}, {}};
     for (const double x : stream.data) outputs.values.push_back(static_cast<float>(x));

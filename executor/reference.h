@@ -13,9 +13,14 @@ namespace tplan {
 /// sharding are held against.
 ///
 /// Weights as WeightSource gives them; `tokens` one per row, empty: synthetic_tokens(seed). A
-/// decode step reads the same synthetic cache as the executor. Throws Error for a training
-/// workload.
+/// decode step reads the same synthetic cache as the executor.
 Outputs run_reference(const Model& model, const Workload& workload, const WeightSource& weights,
+                      const std::vector<std::int32_t>& tokens, std::uint64_t seed);
+
+/// The mean cross entropy of every token with the one that follows it in its sequence, in doubles.
+/// The model must put every position through the head (training_model()), `workload` have at least
+/// two tokens a sequence. Parameters as run_reference().
+double reference_loss(const Model& model, const Workload& workload, const WeightSource& weights,
                       const std::vector<std::int32_t>& tokens, std::uint64_t seed);
 
 }  // namespace tplan

@@ -136,8 +136,10 @@ struct Step {
     int stream = 0;  // 0 compute, 1 communication
     std::vector<int>
         after{};  // steps of the same section that must have finished; empty = the step before
-    std::optional<Pass> pass{};      // of a training program; none: the forward pass
-    std::optional<MeshAxis> over{};  // collective: the ranks it joins; none: the TP group
+    std::optional<Pass> pass{};            // of a training program; none: the forward pass
+    std::optional<MeshAxis> over{};        // collective: the ranks it joins; none: the TP group
+    std::optional<LossPart> loss{};        // of a pass over the logits
+    std::optional<Optimizer> optimizer{};  // of an update
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
@@ -158,6 +160,8 @@ struct Step {
         field("after", self.after);
         field("pass", self.pass);
         field("over", self.over);
+        field("loss", self.loss);
+        field("optimizer", self.optimizer);
     }
     bool operator==(const Step&) const = default;
 };
@@ -205,5 +209,8 @@ struct Program {
 /// Identity of an executed step in every document: "layers.3.self_attn.q_proj", "embed_tokens",
 /// "lm_head".
 std::string step_id(const Step& step, int layer);
+
+/// The section whose steps a section of a training program differentiates; -1 for any other.
+int differentiated_section(const Program& program, int section);
 
 }  // namespace tplan

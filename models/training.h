@@ -44,7 +44,7 @@ constexpr auto enum_names(Optimizer) {
 }
 
 struct Training {
-    Mesh mesh;
+    Mesh mesh{};
     std::int64_t accumulate = 1;  // micro-batches of a step
     Recompute recompute = Recompute::none;
     Optimizer optimizer = Optimizer::adamw;
@@ -73,6 +73,18 @@ constexpr auto enum_names(Pass) {
     return std::array<std::string_view, 7>{"recompute", "input_gradient", "weight_gradient",
                                            "gradient",  "loss",           "parameters",
                                            "update"};
+}
+
+/// What a pass over the logits does. The loss of a token is the logarithm of the sum of the
+/// exponentials less the logit of the token that follows; the last token of a sequence has none.
+enum class LossPart {
+    upcast,        // in {logits}; out {logits in fp32, the largest of the own columns of each row}
+    exponentials,  // in {logits, maxima}; out {exp(logit - maximum), logit of the label, their sum}
+    gradient,      // in {exponentials, label, sum}; out {gradient of the mean loss, loss of a row}
+    downcast       // in {gradient in fp32}; out {gradient of the logits}
+};
+constexpr auto enum_names(LossPart) {
+    return std::array<std::string_view, 4>{"upcast", "exponentials", "gradient", "downcast"};
 }
 
 }  // namespace tplan

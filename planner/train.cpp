@@ -77,11 +77,12 @@ void give_values_buffers(Program& program, Section& section, const std::set<int>
     }
 }
 
-Step loss_step(const std::string& name, OpKind kind, int from, int to, std::int64_t columns) {
+Step loss_step(const std::string& name, OpKind kind, std::vector<int> from, std::vector<int> to,
+               std::int64_t columns) {
     Step step{.kind = kind,
               .name = "loss." + name,
-              .inputs = {from},
-              .outputs = {to},
+              .inputs = std::move(from),
+              .outputs = std::move(to),
               .n = columns,
               .weight_dtype = DType::fp32,
               .dtype = DType::fp32};
@@ -94,30 +95,41 @@ Step loss_step(const std::string& name, OpKind kind, int from, int to, std::int6
 }
 
 /// Cross entropy in fp32 and its gradient, four passes over the logits. Over a split vocabulary
-/// three reductions of one number a token join the ranks: the maximum, the logit of the label, the
-/// sum of exponentials.
+/// three reductions join the ranks: the maxima, one column a rank; the logit of the label; the sum
+/// of exponentials.
 Section loss_section(Program& program, int logits) {
     const auto like = program.buffers[at(logits)];
+    const bool split = like.layout.splits_columns();
     const auto add = [&](const std::string& name, std::int64_t width, const Layout& layout) {
         program.buffers.push_back({.name = name, .width = width, .layout = layout});
         return static_cast<int>(program.buffers.size()) - 1;
     };
+    const auto one = Layout::replicated();
     const int wide = add("logits.fp32", like.width, like.layout);
     const int gradient = add("logits.fp32.gradient", like.width, like.layout);
+    const int maxima = add("loss.max", split ? program.tp : 1, one);
+    const int label = add("loss.label", 1, one), sum = add("loss.sum", 1, one);
+    const int rows = add("loss.rows", 1, one);
     const auto columns = largest_width(like.layout, like.width);
     Section loss{.name = "loss", .layers = {-1}, .steps = {}};
-    loss.steps.push_back(loss_step("upcast", OpKind::scale, logits, wide, columns));
-    if (like.layout.splits_columns()) {
-        for (const auto* name : {"max", "label", "sum"}) {
-            const int value = add(fmt::format("loss.{}", name), 1, Layout::replicated());
-            loss.steps.push_back(
-                loss_step(fmt::format("{}.all_reduce", name), OpKind::all_reduce, value, value, 1));
-        }
-    }
-    loss.steps.push_back(loss_step("log_softmax", OpKind::scale, wide, wide, columns));
-    loss.steps.push_back(loss_step("log_softmax.gradient", OpKind::scale, wide, gradient, columns));
-    loss.steps.push_back(
-        loss_step("downcast", OpKind::scale, gradient, gradient_buffer(program, logits), columns));
+    const auto pass = [&](LossPart part, const std::string& name, std::vector<int> from,
+                          std::vector<int> to) {
+        auto step = loss_step(name, OpKind::scale, std::move(from), std::move(to), columns);
+        step.loss = part;
+        loss.steps.push_back(std::move(step));
+    };
+    const auto reduce = [&](const char* name, int value) {
+        if (!split) return;
+        loss.steps.push_back(loss_step(fmt::format("{}.all_reduce", name), OpKind::all_reduce,
+                                       {value}, {value}, program.buffers[at(value)].width));
+    };
+    pass(LossPart::upcast, "upcast", {logits}, {wide, maxima});
+    reduce("max", maxima);
+    pass(LossPart::exponentials, "log_softmax", {wide, maxima}, {wide, label, sum});
+    reduce("label", label);
+    reduce("sum", sum);
+    pass(LossPart::gradient, "log_softmax.gradient", {wide, label, sum}, {gradient, rows});
+    pass(LossPart::downcast, "downcast", {gradient}, {gradient_buffer(program, logits)});
     return loss;
 }
 
@@ -297,19 +309,13 @@ class Trainer {
     }
 
     void add_update() {
-        double elements = 0;
-        for (std::size_t s = 0; s < forward_sections_; ++s) {
-            const auto runs = static_cast<double>(program_.sections[s].layers.size());
-            if (is_layer(program_.sections[s]) || is_first(s))
-                elements += units_[s].elements * runs;
-        }
-        Step step{
-            .kind = OpKind::add,
-            .name = fmt::format("optimizer.{}", name_of(training_.optimizer)),
-            .weight_bytes = elements / training_.mesh.dp_shard * update_bytes(training_.optimizer),
-            .weight_dtype = DType::fp32,
-            .dtype = DType::fp32};
+        Step step{.kind = OpKind::add,
+                  .name = fmt::format("optimizer.{}", name_of(training_.optimizer)),
+                  .weight_bytes = updated_bytes(program_, training_.optimizer),
+                  .weight_dtype = DType::fp32,
+                  .dtype = DType::fp32};
         step.pass = Pass::update;
+        step.optimizer = training_.optimizer;
         run_section({.name = "update", .layers = {-1}, .steps = {std::move(step)}}, {-1});
     }
 
@@ -333,11 +339,35 @@ double local_elements(const ShardedTensor& tensor) {
     return elements;
 }
 
+double updated_bytes(const Program& program, Optimizer optimizer) {
+    double elements = root_unit(program).elements;
+    for (std::size_t s = 0; s < program.sections.size(); ++s) {
+        const auto& section = program.sections[s];
+        if (section.steps.empty() || section.steps.back().pass == Pass::loss) break;
+        if (!is_layer(section)) continue;
+        const auto runs = std::count(program.order.begin(), program.order.end(), int(s));
+        elements += layer_unit(program, section).elements * static_cast<double>(runs);
+    }
+    const auto mesh = program.mesh.value_or(Mesh{});
+    return elements / mesh.dp_shard * update_bytes(optimizer);
+}
+
 std::string training_fault(const Program& program) {
     for (const auto& tensor : program.tensors) {
         if (bytes_of(tensor.dtype) < 2)
             return fmt::format("{} is {}: quantised weights are not trained here", tensor.name,
                                name_of(tensor.dtype));
+    }
+    for (const auto& tensor : program.tensors) {
+        const auto owner =
+            std::find_if(program.tensors.begin(), program.tensors.end(),
+                         [&](const ShardedTensor& t) { return t.name == tensor.tied_to; });
+        if (!tensor.tied || owner == program.tensors.end() || owner->split == tensor.split)
+            continue;
+        return fmt::format(
+            "{} is cut otherwise than {}, whose storage it shares: the sum of "
+            "their gradients is not modelled",
+            tensor.name, owner->name);
     }
     for (const auto& buffer : program.buffers) {
         const auto& split = buffer.layout.split;

@@ -12,7 +12,8 @@ namespace tplan {
 /// The model with every position going through the head, as the loss wants it.
 Model training_model(Model model);
 
-/// Why a program cannot be trained: quantised weights, copies of KV heads. Empty: it can.
+/// Why a program cannot be trained: quantised weights, copies of KV heads, a table cut in two ways.
+/// Empty: it can.
 std::string training_fault(const Program& forward);
 
 /// Derives the whole step from a forward program of training_model(). `kernels` says who runs it:
@@ -25,6 +26,10 @@ std::string training_fault(const Program& forward);
 /// the mesh where it has shards or replicas.
 /// Requires that training_fault() finds nothing.
 Program training_program(const Program& forward, const Training& training, Kernels kernels);
+
+/// What the update of a training program reads and writes on the fullest rank: of the layers in its
+/// order.
+double updated_bytes(const Program& program, Optimizer optimizer);
 
 /// Local elements of a tensor on the fullest rank.
 double local_elements(const ShardedTensor& tensor);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/text.h"
+#include "planner/train_rules.h"
 
 namespace tplan {
 namespace {
@@ -19,49 +20,29 @@ std::size_t at(int i) {
     return static_cast<std::size_t>(i);
 }
 
-class Backward {
-  public:
-    Backward(Program& program, const Section& forward, Recompute recompute)
-        : program_(program), forward_(forward), recompute_(recompute) {
-        section_.name = forward.name + " backward";
-        section_.layers.assign(forward.layers.rbegin(), forward.layers.rend());
-    }
+/// A collective of the transposed kind on gradients.
+Step collective(OpKind kind, const std::string& name, const Step& like, std::int64_t columns) {
+    Step step{.kind = kind,
+              .name = name,
+              .rows = like.rows,
+              .n = columns,
+              .dtype = like.dtype,
+              .algorithm = kind == OpKind::slice ? "" : "auto",
+              .stream = kind == OpKind::slice ? 0 : 1};
+    step.pass = Pass::gradient;
+    return step;
+}
 
-    Section run(const std::vector<int>& outgoing);
-
-    // What rules are made of.
-    const Step& step() const { return *step_; }
-    const Buffer& buffer(int i) const { return program_.buffers[at(i)]; }
-    GradientState out(std::size_t output) { return outs_[output]; }
-    Step& append(const std::string& suffix, Pass pass);
-    void give(std::size_t input, GradientState gradient);
-    int gradient_of(std::size_t input) { return gradient_buffer(program_, step_->inputs[input]); }
-    bool partial_from(std::size_t input) const;
-    int kept(int value);
-    void add_bias_gradients();
-    void reduce_whole_weights();
-
-  private:
-    GradientState& state(int value) {
-        if (at(value) >= states_.size()) states_.resize(at(value) + 1);
-        return states_[at(value)];
-    }
-    const Step* producer(int value) const;
-    void recompute_values();
-    void reduce(int value, GradientState& gradient);
-    void add_to(int value, GradientState gradient);
-    void run_collective();
-
-    Program& program_;
-    const Section& forward_;
-    Recompute recompute_;
-    Section section_;
-    std::vector<GradientState> states_;  // by buffer of the value
-    const Step* step_ = nullptr;
-    std::size_t position_ = 0;
-    std::vector<GradientState> outs_;  // of the outputs of `step_`
-    std::vector<int> again_;           // gathered values that were gathered again
+/// The transpose of what moved the value; of a whole gradient where each rank keeps a part, a
+/// slice.
+constexpr std::array kTransposed = {
+    std::pair{OpKind::all_gather, OpKind::reduce_scatter},
+    std::pair{OpKind::reduce_scatter, OpKind::all_gather},
+    std::pair{OpKind::all_to_all, OpKind::all_to_all},
+    std::pair{OpKind::slice, OpKind::all_gather},
 };
+
+}  // namespace
 
 /// The step of the section that made the value as it stands before `step_`.
 const Step* Backward::producer(int value) const {
@@ -69,6 +50,31 @@ const Step* Backward::producer(int value) const {
         if (contains(forward_.steps[i].outputs, value)) return &forward_.steps[i];
     }
     return nullptr;
+}
+
+/// Whether a value has its gradient there.
+bool Backward::is_held(int gradient) const {
+    return std::any_of(states_.begin(), states_.end(),
+                       [&](const GradientState& s) { return s.buffer == gradient; });
+}
+
+/// A buffer for one more contribution to the gradient of a value, that nobody needs any more.
+int Backward::fresh(int value) {
+    for (int contribution = 0;; ++contribution) {
+        const int buffer = gradient_buffer(program_, value, contribution);
+        const bool read = std::any_of(outs_.begin(), outs_.end(),
+                                      [&](const GradientState& s) { return s.buffer == buffer; });
+        if (!read && !is_held(buffer)) return buffer;
+    }
+}
+
+/// Where the sum of the value's gradients so far and one more may go: over that sum, unless another
+/// value has it too.
+int Backward::target(int value) {
+    const auto own = std::exchange(state(value), {});
+    const int buffer = fresh(value);
+    state(value) = own;
+    return buffer;
 }
 
 Step& Backward::append(const std::string& suffix, Pass pass) {
@@ -84,19 +90,6 @@ Step& Backward::append(const std::string& suffix, Pass pass) {
     made.n = step_->n;
     made.pass = pass;
     return made;
-}
-
-/// A collective of the transposed kind on gradients.
-Step collective(OpKind kind, const std::string& name, const Step& like, std::int64_t columns) {
-    Step step{.kind = kind,
-              .name = name,
-              .rows = like.rows,
-              .n = columns,
-              .dtype = like.dtype,
-              .algorithm = kind == OpKind::slice ? "" : "auto",
-              .stream = kind == OpKind::slice ? 0 : 1};
-    step.pass = Pass::gradient;
-    return step;
 }
 
 void Backward::reduce(int value, GradientState& gradient) {
@@ -124,7 +117,7 @@ void Backward::add_to(int value, GradientState gradient) {
         return;
     }
     if (sum.partial != gradient.partial) reduce(value, sum.partial ? sum : gradient);
-    const int into = gradient_buffer(program_, value);
+    const int into = target(value);
     Step add{.kind = OpKind::add,
              .name = buffer(value).name + ".gradient_sum." + step_->name,
              .inputs = {sum.buffer, gradient.buffer},
@@ -173,18 +166,36 @@ int Backward::kept(int value) {
     return value;
 }
 
-void Backward::add_bias_gradients() {
-    for (std::size_t i = 0; i < step_->biases.size() && i < outs_.size(); ++i) {
-        if (step_->biases[i].tensor < 0 || outs_[i].buffer < 0) continue;
+/// A collective adds all its biases to its one output.
+void Backward::add_bias_gradients(bool of_collective) {
+    for (std::size_t i = 0; i < step_->biases.size(); ++i) {
+        const std::size_t output = of_collective ? 0 : i;
+        if (step_->biases[i].tensor < 0 || outs_[output].buffer < 0) continue;
         auto& sum =
             append(step_->biases.size() > 1 ? fmt::format("bias_gradient.{}", i) : "bias_gradient",
                    Pass::gradient);
         sum.kind = OpKind::add;
         sum.weights = {step_->biases[i]};
         sum.weight_bytes = 0;
-        sum.inputs = {outs_[i].buffer};
+        sum.spec = {};
+        sum.inputs = {outs_[output].buffer};
         sum.n = 0;
     }
+}
+
+/// Adds the step that multiplies the gradient of a sum by the factor of a summand.
+void Backward::scale_gradient(std::size_t input, int gradient) {
+    const int to = gradient_of(input);
+    auto& made = append(fmt::format("gradient.{}", input), Pass::gradient);
+    made.kind = OpKind::scale;
+    made.spec = {};
+    made.spec.factor = step_->spec.factor;
+    made.weights.clear();
+    made.weight_bytes = 0;
+    made.inputs = {gradient};
+    made.outputs = {to};
+    made.n = largest_width(buffer(to).layout, buffer(to).width);
+    give(input, {to, false});
 }
 
 /// A weight that every rank holds whole while it works on a part of the values gets a partial
@@ -213,144 +224,8 @@ void Backward::reduce_whole_weights() {
     section_.steps.push_back(std::move(sum));
 }
 
-// -- rules ----------------------------------------------------------------------------------------
-
-/// The gradient of a sum is that of its parts.
-void pass_on(Backward& b) {
-    for (std::size_t i = 0; i < b.step().inputs.size(); ++i) b.give(i, b.out(0));
-}
-
-void differentiate_linear(Backward& b) {
-    const auto& step = b.step();
-    std::vector<int> gradients;
-    for (std::size_t i = 0; i < step.outputs.size(); ++i) {
-        if (b.out(i).buffer >= 0) gradients.push_back(b.out(i).buffer);
-    }
-    const bool router = step.kind == OpKind::moe_router;
-    const auto in = step.k > 0 || !router ? step.k : step.spec.moe->hidden;
-    const auto columns = step.n > 0 || !router ? step.n : step.spec.moe->experts;
-    const int x = b.kept(step.inputs[0]);
-    auto& weight = b.append("weight_gradient", Pass::weight_gradient);
-    weight.n = columns;
-    weight.k = in;
-    weight.inputs = {x};
-    weight.inputs.insert(weight.inputs.end(), gradients.begin(), gradients.end());
-    b.add_bias_gradients();
-    b.reduce_whole_weights();
-
-    const int to = b.gradient_of(0);
-    auto& input = b.append("input_gradient", Pass::input_gradient);
-    input.n = in;
-    input.k = columns;
-    input.inputs = gradients;
-    input.outputs = {to};
-    b.give(0, {to, b.partial_from(0)});
-}
-
-/// One kernel that reads what `reads_inputs` and `reads_outputs` say besides the gradients of the
-/// outputs, and leaves those of the inputs.
-void differentiate(Backward& b, bool reads_inputs, bool reads_outputs) {
-    const auto& step = b.step();
-    std::vector<int> inputs, outputs;
-    if (reads_inputs) {
-        for (const int value : step.inputs) inputs.push_back(b.kept(value));
-    }
-    if (reads_outputs) inputs.insert(inputs.end(), step.outputs.begin(), step.outputs.end());
-    for (std::size_t i = 0; i < step.outputs.size(); ++i) {
-        if (b.out(i).buffer >= 0) inputs.push_back(b.out(i).buffer);
-    }
-    for (std::size_t i = 0; i < step.inputs.size(); ++i) outputs.push_back(b.gradient_of(i));
-    auto& made = b.append("gradient", Pass::gradient);
-    made.k = step.k;
-    made.inputs = std::move(inputs);
-    made.outputs = outputs;
-    made.n = 0;
-    for (const int gradient : outputs)
-        made.n += largest_width(b.buffer(gradient).layout, b.buffer(gradient).width);
-    if (step.kind == OpKind::attention || step.kind == OpKind::moe_experts) made.n = step.n;
-    b.reduce_whole_weights();
-    for (std::size_t i = 0; i < step.inputs.size(); ++i) b.give(i, {outputs[i], b.partial_from(i)});
-}
-
-void from_inputs(Backward& b) {
-    differentiate(b, true, false);
-}
-void from_gradients(Backward& b) {
-    differentiate(b, false, false);
-}
-void from_all(Backward& b) {
-    differentiate(b, true, true);
-}
-
-/// The norm's gradient is added to that of the sum it reads; both summands get it.
-void differentiate_add_norm(Backward& b) {
-    const auto& step = b.step();
-    const int sum = step.outputs[0];
-    const int to = b.out(0).buffer >= 0 ? b.out(0).buffer : b.gradient_of(0);
-    if (b.out(1).buffer >= 0) {
-        auto& made = b.append("gradient", Pass::gradient);
-        made.kind = OpKind::norm;
-        made.inputs = {sum, b.out(1).buffer};
-        if (b.out(0).buffer >= 0) made.inputs.push_back(to);
-        made.outputs = {to};
-        made.n = largest_width(b.buffer(sum).layout, b.buffer(sum).width);
-        b.reduce_whole_weights();
-    }
-    for (std::size_t i = 0; i < step.inputs.size(); ++i) b.give(i, {to, false});
-}
-
-/// Rows of the table get the gradients of the tokens that looked them up.
-void differentiate_table(Backward& b) {
-    const auto& step = b.step();
-    auto& made = b.append("weight_gradient", Pass::gradient);
-    made.inputs = {b.out(0).buffer};
-    made.n = step.n;
-    b.reduce_whole_weights();
-    for (std::size_t i = 0; i < step.inputs.size(); ++i) b.give(i, b.out(0));
-}
-
-/// require_training() refuses what would choose tokens.
-void refuse_choice(Backward&) {
-    assert(false && "a choice has no gradient");
-}
-
-struct BackwardRow {
-    OpKind kind;
-    void (*rule)(Backward&);
-    bool cheap;  // a pass over memory whose result `selective` makes again
-};
-constexpr std::array kBackward = {
-    BackwardRow{OpKind::embedding, differentiate_table, false},
-    BackwardRow{OpKind::position_embedding, differentiate_table, false},
-    BackwardRow{OpKind::linear, differentiate_linear, false},
-    BackwardRow{OpKind::norm, from_inputs, true},
-    BackwardRow{OpKind::add, pass_on, false},
-    BackwardRow{OpKind::add_norm, differentiate_add_norm, true},
-    BackwardRow{OpKind::rope, from_gradients, false},
-    BackwardRow{OpKind::unpack_qkv, from_gradients, false},
-    BackwardRow{OpKind::attention, from_all, false},
-    BackwardRow{OpKind::activation, from_inputs, true},
-    BackwardRow{OpKind::multiply, from_inputs, true},
-    BackwardRow{OpKind::select_last, from_gradients, false},
-    BackwardRow{OpKind::scale, from_inputs, false},
-    BackwardRow{OpKind::split_columns, from_gradients, false},
-    BackwardRow{OpKind::moe_router, differentiate_linear, false},
-    BackwardRow{OpKind::moe_experts, from_inputs, false},
-    BackwardRow{OpKind::largest, refuse_choice, false},
-};
-static_assert(kBackward.size() == static_cast<std::size_t>(OpKind::all_reduce),
-              "one row per compute kind, in the order of the enumerators");
-
-/// The transpose of what moved the value; of a whole gradient where each rank keeps a part, a
-/// slice.
-constexpr std::array kTransposed = {
-    std::pair{OpKind::all_gather, OpKind::reduce_scatter},
-    std::pair{OpKind::reduce_scatter, OpKind::all_gather},
-    std::pair{OpKind::all_to_all, OpKind::all_to_all},
-    std::pair{OpKind::slice, OpKind::all_gather},
-};
-
 void Backward::run_collective() {
+    add_bias_gradients(true);
     if (step_->kind == OpKind::all_reduce) {  // the sum's gradient is that of every part
         state(step_->inputs[0]) = outs_[0];
         return;
@@ -365,7 +240,7 @@ void Backward::run_collective() {
                            buffer(source).width);
     if (kind == OpKind::slice) made.n = largest_width(buffer(source).layout, made.n);
     made.inputs = {outs_[0].buffer};
-    made.outputs = {gradient_buffer(program_, source)};
+    made.outputs = {fresh(source)};
     const GradientState moved{made.outputs[0], false};
     section_.steps.push_back(std::move(made));
     add_to(source, moved);
@@ -377,7 +252,7 @@ void Backward::recompute_values() {
     if (recompute_ == Recompute::none || !layer) return;
     for (const auto& step : forward_.steps) {
         const bool cheap = !is_collective(step.kind) && step.kind != OpKind::slice &&
-                           kBackward[static_cast<std::size_t>(step.kind)].cheap;
+                           backward_row(step.kind).cheap;
         if (recompute_ == Recompute::selective && !cheap) continue;
         auto again = step;
         again.name += ".recompute";
@@ -409,17 +284,39 @@ Section Backward::run(const std::vector<int>& outgoing) {
         if (is_collective(step_->kind) || step_->kind == OpKind::slice) {
             run_collective();
         } else {
-            kBackward[static_cast<std::size_t>(step_->kind)].rule(*this);
+            backward_row(step_->kind).rule(*this);
         }
     }
+    leave_gradients();
     return std::move(section_);
 }
 
-}  // namespace
+/// The section that runs next looks for the gradients of what came in where gradient_buffer() has
+/// them.
+void Backward::leave_gradients() {
+    outs_.clear();
+    for (std::size_t v = 0; v < states_.size(); ++v) {
+        const int value = static_cast<int>(v), from = states_[v].buffer;
+        if (from < 0) continue;
+        const int to = gradient_buffer(program_, value);
+        if (from == to) continue;
+        assert(!is_held(to) && "two incoming values, each where the other's gradient belongs");
+        auto& copy = section_.steps.emplace_back();
+        copy.kind = OpKind::scale;
+        copy.name = buffer(value).name + ".gradient_copy";
+        copy.inputs = {from};
+        copy.outputs = {to};
+        copy.rows = buffer(value).rows;
+        copy.n = largest_width(buffer(value).layout, buffer(value).width);
+        copy.weight_dtype = copy.dtype = forward_.steps.front().dtype;
+        copy.pass = Pass::gradient;
+    }
+}
 
-int gradient_buffer(Program& program, int of) {
+int gradient_buffer(Program& program, int of, int contribution) {
     auto buffer = program.buffers[at(of)];
     buffer.name += ".gradient";
+    if (contribution > 0) buffer.name += "." + std::to_string(contribution);
     const auto found = std::find(program.buffers.begin(), program.buffers.end(), buffer);
     if (found != program.buffers.end()) return static_cast<int>(found - program.buffers.begin());
     program.buffers.push_back(std::move(buffer));

@@ -11,6 +11,8 @@
 namespace tplan {
 
 /// The gradient of a value: where it lies, and whether every rank holds only a part of the sum.
+/// Values whose gradients are the same may share a buffer: nothing is written over what another
+/// value still needs.
 struct GradientState {
     int buffer = -1;  // -1: nothing has reached it yet
     bool partial = false;
@@ -25,8 +27,9 @@ struct GradientState {
 Section backward_section(Program& program, const Section& forward, const std::vector<int>& outgoing,
                          Recompute recompute);
 
-/// The buffer of the gradient of another; added when it is not there yet.
-int gradient_buffer(Program& program, int of);
+/// The buffer of the gradient of another, or that of its `contribution` to a sum; added when it is
+/// not there yet.
+int gradient_buffer(Program& program, int of, int contribution = 0);
 
 /// Is the value one of the list?
 inline bool contains(const std::vector<int>& list, int value) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/json_io.h"
+#include "executor/cpu/backward.h"
 #include "executor/cpu/experts.h"
 #include "executor/cpu/largest.h"
 #include "executor/cpu/linear.h"
@@ -20,6 +21,7 @@ namespace tplan::cpu {
 struct RopeTable {
     RopeSpec spec;
     std::int64_t first_position = 0, tokens = 0;
+    bool inverse = false;  // turned back: the gradient of a rotation
     std::vector<float> cosine, sine;
 };
 
@@ -100,8 +102,9 @@ void add_norm(const BoundStep& s, float* scratch) {
 }
 
 std::shared_ptr<RopeTable> make_rope_table(const RopeSpec& spec, std::int64_t first_position,
-                                           std::int64_t tokens) {
-    auto table = std::make_shared<RopeTable>(RopeTable{spec, first_position, tokens, {}, {}});
+                                           std::int64_t tokens, bool inverse) {
+    auto table =
+        std::make_shared<RopeTable>(RopeTable{spec, first_position, tokens, inverse, {}, {}});
     for (std::int64_t i = 0; i < tokens; ++i) {
         const double position = static_cast<double>(first_position + i) / spec.position_scale;
         for (std::int64_t p = 0; p < spec.rotary_dim / 2; ++p) {
@@ -109,7 +112,7 @@ std::shared_ptr<RopeTable> make_rope_table(const RopeSpec& spec, std::int64_t fi
                 -2.0 * static_cast<double>(p) / static_cast<double>(spec.rotary_dim);
             const double angle = position * std::pow(spec.theta, exponent);
             table->cosine.push_back(static_cast<float>(std::cos(angle)));
-            table->sine.push_back(static_cast<float>(std::sin(angle)));
+            table->sine.push_back(static_cast<float>(inverse ? -std::sin(angle) : std::sin(angle)));
         }
     }
     return table;
@@ -117,13 +120,14 @@ std::shared_ptr<RopeTable> make_rope_table(const RopeSpec& spec, std::int64_t fi
 
 std::shared_ptr<RopeTable> find_rope_table(const BoundStep& s, SharedTables& tables) {
     const auto& spec = *s.step->spec.rope;
+    const bool inverse = s.step->pass == Pass::gradient;
     for (const auto& table : tables.rope) {
         if (table->spec == spec && table->first_position == s.first_position &&
-            table->tokens == s.query_tokens) {
+            table->tokens == s.query_tokens && table->inverse == inverse) {
             return table;
         }
     }
-    tables.rope.push_back(make_rope_table(spec, s.first_position, s.query_tokens));
+    tables.rope.push_back(make_rope_table(spec, s.first_position, s.query_tokens, inverse));
     return tables.rope.back();
 }
 
@@ -357,6 +361,7 @@ const Kernel& kernel_of(OpKind kind) {
 std::string kernel_refusal(const Step& step, DType weights) {
     if (is_collective(step.kind)) return {};
     const auto& spec = step.spec;
+    if (step.pass) return backward_refusal(step);
     if (step.kind == OpKind::moe_router && !spec.routing)
         return "the step does not say how it routes";
     if (spec.activation == ActivationKind::clamped_swiglu)
@@ -365,6 +370,7 @@ std::string kernel_refusal(const Step& step, DType weights) {
 }
 
 std::int64_t prepare_kernel(BoundStep& step, SharedTables& tables) {
+    if (is_training_step(step)) return prepare_backward(step);
     switch (step.step->kind) {
         case OpKind::linear:
             step.prepared = prepare_linear(step);
@@ -383,6 +389,7 @@ std::int64_t prepare_kernel(BoundStep& step, SharedTables& tables) {
 }
 
 void run_kernel(const BoundStep& step, float* scratch) {
+    if (is_training_step(step)) return run_backward(step, scratch);
     kernel_of(step.step->kind).run(step, scratch);
 }
 

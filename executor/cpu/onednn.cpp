@@ -140,6 +140,51 @@ void onednn_run(const OneDnnProduct& product) {
     });
 }
 
+struct OneDnnPlain {
+    dnnl::stream stream;
+    dnnl::matmul matmul;
+    std::unordered_map<int, dnnl::memory> arguments;
+};
+
+std::shared_ptr<OneDnnPlain> onednn_bind_plain(const ProductCall& call) {
+    return translated([&] {
+        const auto operand = [](std::int64_t rows, std::int64_t columns, std::int64_t stride,
+                                bool transposed) {
+            const dnnl::memory::dims plain{stride, 1}, turned{1, stride};
+            return Desc({rows, columns}, Type::f32, transposed ? turned : plain);
+        };
+        const auto a = operand(call.m, call.k, call.a_stride, call.a_transposed);
+        const auto b = operand(call.k, call.n, call.b_stride, call.b_transposed);
+        const auto c = operand(call.m, call.n, call.c_stride, false);
+        dnnl::primitive_attr attributes;
+        if (call.accumulate) {
+            dnnl::post_ops sum;
+            sum.append_sum(1.0F);
+            attributes.set_post_ops(sum);
+        }
+        auto product = std::make_shared<OneDnnPlain>();
+        product->stream = dnnl::stream(engine());
+        product->matmul =
+            dnnl::matmul(dnnl::matmul::primitive_desc({a, b, c}, attributes, engine()));
+        // oneDNN takes mutable pointers and only reads the operands.
+        const auto memory = [&](const Desc& desc, const float* data) {
+            return dnnl::memory(desc, engine(), const_cast<float*>(data));
+        };
+        product->arguments = {{DNNL_ARG_SRC, memory(a, call.a)},
+                              {DNNL_ARG_WEIGHTS, memory(b, call.b)},
+                              {DNNL_ARG_DST, memory(c, call.c)}};
+        return product;
+    });
+}
+
+void onednn_run_plain(const OneDnnPlain& product) {
+    translated([&] {
+        auto stream = product.stream;
+        product.matmul.execute(stream, product.arguments);
+        stream.wait();
+    });
+}
+
 void onednn_use_one_thread() {
     omp_set_num_threads(1);
 }
@@ -150,6 +195,7 @@ void onednn_use_one_thread() {
 
 namespace tplan::cpu {
 
+struct OneDnnPlain {};
 struct OneDnnWeights {};
 struct OneDnnProduct {};
 
@@ -172,6 +218,13 @@ std::shared_ptr<OneDnnProduct> onednn_bind(std::shared_ptr<OneDnnWeights>, const
     return nullptr;
 }
 void onednn_run(const OneDnnProduct&) {
+    assert(false);
+}
+std::shared_ptr<OneDnnPlain> onednn_bind_plain(const ProductCall&) {
+    assert(false);
+    return nullptr;
+}
+void onednn_run_plain(const OneDnnPlain&) {
     assert(false);
 }
 void onednn_use_one_thread() {}

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "executor/backend.h"
+#include "executor/cpu/simd.h"
 
 namespace tplan::cpu {
 
@@ -24,6 +25,11 @@ struct OneDnnProduct;
 std::shared_ptr<OneDnnProduct> onednn_bind(std::shared_ptr<OneDnnWeights> weights, const Matrix& x,
                                            const Matrix& y, const float* bias);
 void onednn_run(const OneDnnProduct& product);
+
+/// A product of plain fp32 matrices bound to its memory. Requires sizes above 0.
+struct OneDnnPlain;
+std::shared_ptr<OneDnnPlain> onednn_bind_plain(const ProductCall& call);
+void onednn_run_plain(const OneDnnPlain& product);
 
 void onednn_use_one_thread();
 

@@ -36,8 +36,61 @@ struct AttentionCall {
     float* scratch = nullptr;      // attention_scratch() floats
 };
 
+/// c[m, n] (+)= a[m, k] b[k, n]; a transposed operand is stored the other way round. Row strides.
+struct ProductCall {
+    std::int64_t m = 0, n = 0, k = 0;
+    const float* a = nullptr;
+    std::int64_t a_stride = 0;
+    bool a_transposed = false;
+    const float* b = nullptr;
+    std::int64_t b_stride = 0;
+    bool b_transposed = false;
+    float* c = nullptr;
+    std::int64_t c_stride = 0;
+    bool accumulate = false;
+};
+
+/// What else a norm's gradient reads and writes; null where there is none.
+struct NormGradients {
+    float* weight = nullptr;     // added to
+    float* bias = nullptr;       // added to
+    const float* add = nullptr;  // joins the result
+    float* scratch = nullptr;    // as many floats as the row has
+};
+
+/// One step of AdamW with its corrections taken together.
+struct AdamWCall {
+    float beta1 = 0, beta2 = 0, epsilon = 0;
+    float decay = 1;                     // 1 - learning rate * weight decay
+    float rate = 0;                      // learning rate / (1 - beta1^t)
+    float inverse_root_correction2 = 1;  // 1 / sqrt(1 - beta2^t)
+};
+
 /// Floats of scratch space an attention call needs.
 std::int64_t attention_scratch(const AttentionCall& call);
+
+/// Rows of all tokens, heads side by side.
+struct HeadRows {
+    const float* data = nullptr;
+    std::int64_t stride = 0;
+};
+struct HeadGradients {
+    float* data = nullptr;
+    std::int64_t stride = 0;
+};
+
+/// The gradients of causal attention without a cache, [batch * tokens, heads * dim] each.
+struct AttentionGradientCall {
+    std::int64_t batch = 1, tokens = 1, heads = 1, head_dim = 1, v_dim = 1;
+    const std::int32_t* kv_of_head = nullptr;  // [heads]
+    HeadRows q, k, v, out;                     // `out`: the gradient of the output
+    HeadGradients dq, dk, dv;                  // written; those of a KV head sum its query heads'
+    float scale = 1;
+    float softcap = 0;         // 0 = none
+    std::int64_t window = 0;   // 0 = all
+    float* scratch = nullptr;  // 3 * kGradientQueries * tokens floats
+};
+constexpr std::int64_t kGradientQueries = 64;  // of one block
 
 /// One function per loop.
 struct Simd {
@@ -71,6 +124,25 @@ struct Simd {
     void (*rope)(const float* x, const float* cosine, const float* sine, float* y,
                  std::int64_t pairs, bool interleaved);
     void (*attention)(const AttentionCall& call);
+
+    // Of training.
+    void (*product)(const ProductCall& call);
+    /// dx from dy of one row (or group) x; `layer`: of a layer norm, else of an RMS norm.
+    void (*norm_gradient)(const NormCall& call, bool layer, const NormGradients& to, const float* x,
+                          const float* dy, float* dx, std::int64_t n);
+    /// Gradients of act(gate) * up; without up of act(gate), dup then null.
+    void (*activate_gradient)(ActivationKind kind, const float* gate, const float* up,
+                              const float* dy, float* dgate, float* dup, std::int64_t n);
+    /// dx of y = cap * tanh(factor * x / cap).
+    void (*softcap_gradient)(const float* x, const float* dy, float factor, float cap, float* dx,
+                             std::int64_t n);
+    /// The largest of x; n above 0.
+    float (*largest)(const float* x, std::int64_t n);
+    /// y = exp(x - top); their sum. y may be x.
+    double (*exponentials)(const float* x, float top, float* y, std::int64_t n);
+    void (*attention_gradient)(const AttentionGradientCall& call);
+    void (*adamw)(const AdamWCall& call, const float* gradient, float* weight, float* mean,
+                  float* variance, std::int64_t n);
 };
 
 /// The fastest set this processor runs.

@@ -292,6 +292,7 @@ std::shared_ptr<void> device_bytes(const Device& device, std::size_t bytes) {
 std::string step_refusal(const Step& step, DType weights) {
     if (weights == DType::fp8 || is_stored_only(weights))
         return "the cuda backend multiplies bf16, fp16 and fp32 weights";
+    if (step.pass && step.pass != Pass::recompute) return "it has no kernel of the backward pass";
     if (step.kind == OpKind::add && step.inputs.size() > 3) return "more than three terms";
     if (step.kind == OpKind::largest)
         return "choosing tokens has no device kernel; plan with --sampling logits";

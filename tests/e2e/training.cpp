@@ -45,12 +45,57 @@ TEST_CASE("a training plan prints its mesh and cost, checks clean, is exported a
     CHECK(predicted["memory"]["optimizer_bytes"] > predicted["memory"]["gradients_bytes"]);
     CHECK(predicted["exposed_collective_s"] < predicted["collective_s"]);
     CHECK(run_tplan({"check", plan}).exit_code == 0);
-    CHECK_THAT(refusal({"run", plan, "-o", folder / "v.json"}), Contains("does not run training"));
+    CHECK_THAT(refusal({"run", plan, "-o", folder / "v.json"}), Contains("trains one TP group"));
 
     auto edited = document;
     edited["request"]["training"]["mesh"]["dp_shard"] = 2;
     write_file(plan, json_text(edited));
     CHECK(run_tplan({"check", plan}).exit_code == 1);
+}
+
+TEST_CASE("a training step is run, held against one rank and against slopes, and timed") {
+    const TempDir folder;
+    const auto config = folder / "config.json";
+    write_file(config, json_text(tiny_config("qwen3")));
+    const auto plan = folder / "plan.json", validated = folder / "validated.json";
+    for (const auto* kernels : {"hf", "served"}) {
+        const auto made = run_tplan({"plan", config, "--hw", "h100-sxm", "--phase", "train",
+                                     "--layout", "hf", "--tp", "2", "--seq", "8", "--dtype", "fp32",
+                                     "--kernels", kernels, "-o", plan});
+        INFO(made.err);
+        REQUIRE(made.exit_code == 0);
+        for (const auto* layers : {"1", "2"}) {
+            INFO(kernels << ", " << layers << " layers");
+            // Of another machine than this: the step is out of the interval, never the numerics.
+            const auto run = run_tplan({"run", plan, "--backend", "cpu", "--reps", "3", "--warmup",
+                                        "1", "--layers", layers, "-o", validated});
+            INFO(run.err);
+            CHECK(run.err.find("numerics") == std::string::npos);
+            const auto document = load_json(validated);
+            const auto& numerics = document["numerics"];
+            INFO(numerics.dump());
+            CHECK(numerics["pass"] == true);
+            CHECK(numerics["ranks_agree"] == true);
+            REQUIRE(numerics["reference"].size() == 4);  // slopes, loss, gradients, update
+            for (const auto& check : numerics["reference"]) CHECK(check["largest"] > 0);
+            CHECK(document["comparison"]["ops"].size() == document["measured"]["ops"].size());
+            CHECK(document["measured"]["ops"].back()["id"] == "optimizer.adamw");
+            CHECK(document["measured"]["ops"].back()["time_s"] > 0);
+            CHECK(run_tplan({"check", validated}).exit_code == 0);
+        }
+    }
+    const auto refused = [&](std::vector<std::string> more) {
+        std::vector<std::string> all{"plan",  config,  "--hw", "h100-sxm", "--phase",
+                                     "train", "--seq", "8",    "-o",       plan};
+        all.insert(all.end(), more.begin(), more.end());
+        REQUIRE(run_tplan(all).exit_code == 0);
+        return refusal({"run", plan, "--backend", "cpu", "-o", validated});
+    };
+    CHECK_THAT(refused({"--tp", "2", "--dtype", "bf16"}), Contains("--dtype fp32"));
+    CHECK_THAT(refused({"--tp", "2", "--dtype", "fp32", "--accumulate", "2"}),
+               Contains("--accumulate 1"));
+    CHECK_THAT(refused({"--tp", "2", "--dtype", "fp32", "--recompute", "full"}),
+               Contains("--recompute none"));
 }
 
 TEST_CASE("a training plan is exported to what trains, and says what that does otherwise") {

@@ -18,6 +18,8 @@
 #define TPLAN_SIMD_TEXT(x) TPLAN_SIMD_TEXT_(x)
 
 #include "executor/cpu/simd/attention.h"
+#include "executor/cpu/simd/attention_gradient.h"
+#include "executor/cpu/simd/gradients.h"
 #include "executor/cpu/simd/linear.h"
 #include "executor/cpu/simd/rows.h"
 
@@ -38,6 +40,14 @@ const Simd& simd_set() {
         .activate = activate,
         .rope = rope,
         .attention = attention,
+        .product = product,
+        .norm_gradient = norm_gradient,
+        .activate_gradient = activate_gradient,
+        .softcap_gradient = softcap_gradient,
+        .largest = largest,
+        .exponentials = exponentials,
+        .attention_gradient = attention_gradient,
+        .adamw = adamw,
     };
     return kSet;
 }
