@@ -33,6 +33,7 @@ enum class ActionKind {
     set_layout,    // text
     set_kernels,   // text
     set_nodes,     // number
+    set_gpus,      // number: of a node, at most as many as its links join
     step_tp,       // number: +1 next larger, -1 next smaller degree that works
     best_tp,
     swap_link,  // to the next one the hardware has
@@ -48,12 +49,12 @@ enum class ActionKind {
     cancel
 };
 constexpr auto enum_names(ActionKind) {
-    return std::array<std::string_view, 25>{
-        "set_model",   "set_hardware", "set_link",  "set_tp",       "set_phase",
-        "set_batch",   "set_length",   "set_dtype", "set_kv_dtype", "set_layout",
-        "set_kernels", "set_nodes",    "step_tp",   "best_tp",      "swap_link",
-        "undo",        "redo",         "pin",       "unpin",        "open",
-        "save",        "report",       "run",       "calibrate",    "cancel"};
+    return std::array<std::string_view, 26>{
+        "set_model",  "set_hardware", "set_link",     "set_tp",     "set_phase",   "set_batch",
+        "set_length", "set_dtype",    "set_kv_dtype", "set_layout", "set_kernels", "set_nodes",
+        "set_gpus",   "step_tp",      "best_tp",      "swap_link",  "undo",        "redo",
+        "pin",        "unpin",        "open",         "save",       "report",      "run",
+        "calibrate",  "cancel"};
 }
 
 struct Action {

@@ -66,6 +66,12 @@ void scale_length(Ui& ui) {
            : scale_count<ActionKind::set_length, &Workload::input, factor>(ui);
 }
 
+void scale_gpus(Ui& ui, int factor, int divisor) {
+    if (!ui.work.inputs.hardware) return;
+    const int now = ui.work.inputs.hardware->devices;
+    ui.act(ActionKind::set_gpus, {}, std::max(1, now * factor / divisor));
+}
+
 void next_hardware(Ui& ui) {
     if (!ui.work.inputs.hardware) return;
     const auto names = hardware_names();
@@ -191,6 +197,10 @@ constexpr std::array kCommands = {
     Command{
         "nodes.fewer", "One node fewer", Key::none, false, false,
         [](Ui& ui) { ui.act(ActionKind::set_nodes, {}, ui.work.inputs.request.cost.nodes - 1); }},
+    Command{"gpus.double", "Twice the GPUs of a node", Key::none, false, false,
+            [](Ui& ui) { scale_gpus(ui, 2, 1); }},
+    Command{"gpus.halve", "Half the GPUs of a node", Key::none, false, false,
+            [](Ui& ui) { scale_gpus(ui, 1, 2); }},
     Command{"rank.next", "Only what the next rank holds", Key::none, false, false, next_rank},
     Command{"view.shard-map", "Show the shard map", Key::none, false, false,
             [](Ui& ui) { ui.view.centre = "shard-map"; }},

@@ -46,9 +46,9 @@ Frame frame_of(const Ui& ui, float width, float height) {
     return frame;
 }
 
-/// What the fields need; problems get the rest, at least a fifth.
+/// What the fields need; problems get the rest, at least a seventh.
 float inputs_height(const Ui& ui, const Frame& frame) {
-    return std::min(ui.em * 33, (frame.bottom - frame.top) * 0.8f);
+    return std::min(ui.em * 35, (frame.bottom - frame.top) * 0.85f);
 }
 
 constexpr std::array kPanels = {

@@ -97,6 +97,7 @@ void draw_inputs(Ui& ui) {
     std::vector<std::string> links;
     for (const auto& link : inputs.hardware->links) links.emplace_back(name_of(link.kind));
     choose_into(ui, "link", "link", ui.work.study->request.cost.link, links, ActionKind::set_link);
+    number_field(ui, "gpus", "GPUs", inputs.hardware->devices, ActionKind::set_gpus);
     if (inputs.hardware->network)
         number_field(ui, "nodes", "nodes", inputs.request.cost.nodes, ActionKind::set_nodes);
     heading(ui, "TENSOR PARALLEL");

@@ -71,9 +71,10 @@ void draw_mark(Ui& ui, bool good) {
 
 void draw_validation(Ui& ui, const Validation& validation) {
     const auto& comparison = validation.comparison;
-    const bool good = validation.verdict == RunVerdict::validated;
-    say(ui, fmt::format("Verdict: {}", name_of(validation.verdict)),
-        good ? Role::good : Role::error, true);
+    const auto role = validation.verdict == RunVerdict::validated      ? Role::good
+                      : validation.verdict == RunVerdict::inconclusive ? Role::warning
+                                                                       : Role::error;
+    say(ui, fmt::format("Verdict: {}", name_of(validation.verdict)), role, true);
     note_item(ui, "run.verdict");
     for (const auto& reason : validation.reasons) say(ui, reason, Role::warning);
     say(ui,

@@ -77,6 +77,25 @@ TEST_CASE("explorer: the other link raises every collective and leaves compute a
     }
 }
 
+TEST_CASE("explorer: with fewer GPUs than the profile has, the answer is for those") {
+    Driver driver;
+    driver.open_70b();
+    apply(driver.app.work, {ActionKind::set_hardware, "l40s"});
+    apply(driver.app.work, {ActionKind::set_gpus, {}, 4});
+    REQUIRE(driver.work().error.empty());
+    driver.click("best");
+    CHECK(driver.tp() == 4);
+    CHECK(driver.study().most == 4);
+    CHECK_THAT(driver.study().answer, Catch::StartsWith("Use TP 4 over pcie"));
+    CHECK_FALSE(driver.has("tp.8"));
+    apply(driver.app.work, {ActionKind::set_gpus, {}, 9});
+    CHECK_THAT(driver.work().error, Catch::Contains("GPUs: 9 is out of range"));
+    apply(driver.app.work, {ActionKind::set_gpus, {}, 8});
+    CHECK(driver.study().most == 8);
+    apply(driver.app.work, {ActionKind::undo});
+    CHECK(driver.study().most == 4);
+}
+
 TEST_CASE("explorer: pointing at a slice tells what it is") {
     Driver driver;
     driver.open_70b();
