@@ -3,6 +3,7 @@
 #include "tests/support/catch.h"
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tiny_configs.h"
 
 using namespace tplan;
 using namespace tplan::test;

@@ -121,7 +121,7 @@ TEST_CASE("train: the loss is over the split vocabulary where the layout is fuse
                                                                           "loss.sum.all_reduce"});
     for (const auto& step : section(fused, "loss").steps) {
         if (is_collective(step.kind)) {
-            CHECK(step.n == 1);
+            CHECK(step.n == (step.name == "loss.max.all_reduce" ? 2 : 1));  // a column a rank
             CHECK(step.dtype == DType::fp32);
         } else {
             CHECK(step.n == 128);
@@ -135,6 +135,33 @@ TEST_CASE("train: the loss is over the split vocabulary where the layout is fuse
     CHECK(count(back, OpKind::slice) == 1);  // the gather's gradient is a local slice
     CHECK(step(back, "lm_head.input_gradient.all_reduce").n == 64);
     for (const auto& buffer : hooks.buffers) CHECK(buffer.rows == Rows::tokens);
+}
+
+TEST_CASE("train: a contribution to a gradient never lies where another value still reads") {
+    for (const auto& family : tiny_families()) {
+        for (const auto kernels : {Kernels::hf, Kernels::served}) {
+            INFO(family << ", " << name_of(kernels));
+            const auto program = trained(tiny(family), mesh_of(1, 1, 1), kernels);
+            for (const auto& part : program.sections) {
+                for (const auto& step : part.steps) {
+                    if (step.kind != OpKind::add || step.outputs.empty() || !step.pass) continue;
+                    CHECK(step.inputs[0] != step.inputs[1]);  // a sum of one with itself
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("train: the factor of a residual sum and a bias behind a reduction have gradients") {
+    const auto granite = trained(tiny("granite"), mesh_of(1, 1, 1), Kernels::hf);
+    const auto& scaled = step(section(granite, "layer backward"), "mlp_residual.gradient.1");
+    CHECK(scaled.kind == OpKind::scale);
+    CHECK(scaled.spec.factor == 0.22);
+    const auto phi = trained(tiny("phi"), mesh_of(1, 1, 2), Kernels::served);
+    std::int64_t reduced = 0;
+    for (const auto& one : section(phi, "layer backward").steps)
+        reduced += one.name.find("all_reduce.bias_gradient") != std::string::npos ? 1 : 0;
+    CHECK(reduced == 2);  // of the attention's output and of the second product of the ffn
 }
 
 TEST_CASE("train: sequence parallelism turns gathers and scatters round, and gathers again") {
