@@ -315,3 +315,41 @@ TEST_CASE("attention over blocks and streams is softmax attention", "[executor]"
         }
     }
 }
+
+TEST_CASE("simd: products of plain and turned matrices are those of the definition, in every set") {
+    constexpr std::int64_t kM = 5, kN = 7, kK = 3;
+    std::vector<float> a(kM * kK), b(kK * kN);
+    for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 5) - 2;
+    for (std::size_t i = 0; i < b.size(); ++i) b[i] = static_cast<float>(i % 7) - 3;
+    for (const auto* set : cpu::simd_sets()) {
+        for (const int flags : {0, 1, 2, 3, 4, 5, 6, 7}) {
+            INFO(set->name << " " << flags);
+            const bool a_turned = (flags & 1) != 0, b_turned = (flags & 2) != 0;
+            std::vector<float> c(kM * kN, 1.0F);
+            cpu::ProductCall call;
+            call.m = kM;
+            call.n = kN;
+            call.k = kK;
+            call.a = a.data();
+            call.a_stride = a_turned ? kM : kK;
+            call.a_transposed = a_turned;
+            call.b = b.data();
+            call.b_stride = b_turned ? kK : kN;
+            call.b_transposed = b_turned;
+            call.c = c.data();
+            call.c_stride = kN;
+            call.accumulate = (flags & 4) != 0;
+            set->product(call);
+            for (std::int64_t i = 0; i < kM; ++i) {
+                for (std::int64_t j = 0; j < kN; ++j) {
+                    float sum = call.accumulate ? 1.0F : 0.0F;
+                    for (std::int64_t l = 0; l < kK; ++l) {
+                        sum += a[static_cast<std::size_t>(a_turned ? l * kM + i : i * kK + l)] *
+                               b[static_cast<std::size_t>(b_turned ? j * kK + l : l * kN + j)];
+                    }
+                    CHECK(c[static_cast<std::size_t>(i * kN + j)] == sum);
+                }
+            }
+        }
+    }
+}
