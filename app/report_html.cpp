@@ -50,48 +50,6 @@ std::string problems(const Study& study) {
     return items.empty() ? "" : html_section("Problems and notes", "<ul>\n" + items + "</ul>\n");
 }
 
-std::string measured(const Study& study) {
-    const auto& validation = *study.validation;
-    const auto& run = validation.measured;
-    const auto& comparison = validation.comparison;
-    const bool good = validation.verdict == RunVerdict::validated;
-    auto text = fmt::format(
-        "<p class=\"{}\"><b>{}</b>: {} ranks on {}, {} layers, {} repetitions, "
-        "{} clean</p>\n",
-        good ? "good" : "bad", name_of(validation.verdict), run.ranks, escaped(run.backend),
-        run.layers, run.samples, format_percent(run.clean_fraction));
-    text += html_table(
-        {"", "time", "note"},
-        {{word("predicted"), number(format_time(comparison.predicted_step)),
-          word(fmt::format("{} to {} in nine of ten cases", format_time(comparison.interval_90[0]),
-                           format_time(comparison.interval_90[1])))},
-         {word("measured"), number(format_time(run.step.median)),
-          word(
-              fmt::format("p10 {}, p90 {}", format_time(run.step.p10), format_time(run.step.p90)))},
-         {word("error"), number(format_percent(comparison.step_error)),
-          word(fmt::format("{} with the machine's drift of {:.3f} taken out",
-                           format_percent(comparison.step_error_recalibrated), comparison.drift))},
-         {word("speedup over one rank"), number(fmt::format("{:.2f}x", run.speedup_vs_tp1)),
-          word("measured")}});
-    std::vector<std::vector<Cell>> rows;
-    for (const auto& op : compared_sums(validation)) {
-        rows.push_back(
-            {word(op.name), number(std::to_string(op.times)), number(format_time(op.predicted)),
-             number(format_time(op.measured)),
-             number(op.measured > Seconds{} ? format_percent(error_of(op.predicted, op.measured))
-                                            : "-")});
-    }
-    text += "<p></p>" + html_table({"step", "times", "predicted", "measured", "error"}, rows);
-    for (const auto& check : validation.numerics.reference) {
-        text += fmt::format(
-            "<p class=\"{}\">numerics, {}: {:.2g} of the largest value, {:.0e} "
-            "allowed: {}</p>\n",
-            check.pass ? "good" : "bad", escaped(check.what), check.max_rel_diff, check.tolerance,
-            check.pass ? "ok" : "FAILED");
-    }
-    return html_section("Predicted and measured", text);
-}
-
 /// What the plan file says about its degree: what would change the answer, what would settle it.
 std::string decision(const DegreeDecision& decided) {
     auto text = "<p>" + escaped(decided.sentence) + "</p>\n";
@@ -206,7 +164,7 @@ std::string report_html(const Study& study) {
             rows.push_back({word(line.name), number(line.value), word(line.how)});
         text += html_section("The step", html_table({"", "", "how"}, rows));
     }
-    if (study.validation) text += measured(study);
+    if (study.validation) text += measured_section(study);
     text += problems(study);
     if (study.decision) text += decision(*study.decision);
     text += html_section("Figures", figures_of(study));

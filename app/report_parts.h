@@ -20,6 +20,9 @@ std::string parameters_table(const Study& study);
 /// Every figure of a profile with its source.
 std::string sources_table(const HardwareProfile& hardware);
 
+/// The run of a validated plan beside its prediction. Requires `study.validation`.
+std::string measured_section(const Study& study);
+
 /// The page of a training plan: its step in parts, memory, who holds what, every op. Requires
 /// `study.training`.
 std::string training_page(const Study& study);

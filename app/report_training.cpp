@@ -91,6 +91,7 @@ std::string training_page(const Study& study) {
     const auto& estimate = *study.training;
     auto text = head(study);
     text += html_section("The step", step_table(estimate));
+    if (study.validation) text += measured_section(study);
     text += html_section("Notes", html_list(estimate.notes));
     text += html_section("Memory of the fullest GPU", memory_rows(estimate));
     text += html_section("Who holds what",

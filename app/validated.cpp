@@ -237,6 +237,11 @@ void derive(const PlanDocument& plan, Validation& validation) {
         verdict_reasons(validation.measured, validation.numerics, validation.comparison);
 }
 
+std::string numerics_sentence(const NumericsCheck& check) {
+    return fmt::format("{}: relative difference {:.2g}, {:.0e} allowed: {}", check.what,
+                       check.max_rel_diff, check.tolerance, check.pass ? "ok" : "FAILED");
+}
+
 double error_of(Seconds predicted, Seconds measured) {
     return measured.value > 0 ? predicted / measured - 1 : 0;
 }
@@ -301,8 +306,7 @@ std::vector<std::string> verdict_reasons(const Measured& measured, const Numeric
             if (!numerics.ranks_agree) reasons.push_back(numerics.disagreement);
             for (const auto& check : numerics.reference) {
                 if (check.pass) continue;
-                reasons.push_back(fmt::format("{}: {:.2g} of the largest value, {:.0e} allowed",
-                                              check.what, check.max_rel_diff, check.tolerance));
+                reasons.push_back(numerics_sentence(check));
             }
             break;
         case RunVerdict::inconclusive:

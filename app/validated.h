@@ -102,7 +102,8 @@ struct NumericsCheck {
     std::string what;  // "logits against TP=1", "small copy against the scalar reference"
     double max_abs_diff = 0, max_rel_diff = 0, tolerance = 0;
     bool pass = false;
-    double largest = 0;  // absolute value of the reference; max_rel_diff is relative to it
+    double largest = 0;  // of the reference, which max_rel_diff is relative to: its largest
+                         // absolute value, of gradients and updates their length
     static void fields(auto& self, auto&& field) {
         field("what", self.what);
         field("max_abs_diff", self.max_abs_diff);
@@ -204,6 +205,9 @@ void derive(const PlanDocument& plan, Validation& validation);
 /// Reason: executor/numerics.h.
 double small_copy_tolerance();
 double tolerance_of(DType dtype);
+
+/// What was compared, how far apart it is and may be, and whether that passes.
+std::string numerics_sentence(const NumericsCheck& check);
 
 /// predicted / measured - 1; 0 where nothing was measured.
 double error_of(Seconds predicted, Seconds measured);

@@ -40,10 +40,7 @@ std::string validation_text(const PlanDocument& plan, const Validation& validati
         text += "across machines: " + comparison.across_machines + "\n";
     text += ops_text(validation);
     for (const auto& check : validation.numerics.reference) {
-        text += fmt::format("numerics: {}: {:.2g} of {}, {:.0e} allowed: {}\n", check.what,
-                            check.max_rel_diff,
-                            plan.request.training ? "its length" : "the largest value",
-                            check.tolerance, check.pass ? "ok" : "FAILED");
+        text += "numerics: " + numerics_sentence(check) + "\n";
     }
     text += fmt::format("ranks {} bitwise after every all-reduce\n",
                         validation.numerics.ranks_agree ? "agree" : "DO NOT agree");

@@ -1,4 +1,5 @@
 #pragma once
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -118,7 +119,9 @@ class Backend {
         return nullptr;
     }
     /// Requires what capture() gave for the rank.
-    virtual void replay(int /*rank*/, const std::shared_ptr<void>& /*captured*/) {}
+    virtual void replay(int /*rank*/, const std::shared_ptr<void>& /*captured*/) {
+        assert(!"nothing was captured");
+    }
 
     /// Records the present. `exact` asks for all that elapsed() can tell, at some cost.
     virtual Mark record(int rank, bool exact) = 0;

@@ -117,7 +117,9 @@ class Runner {
     double loss() const;
 
     /// How many parameters are trained, and one of them joined over the ranks: the gradient of the
-    /// last repetition and the updated value. The order is the same at every degree.
+    /// last repetition and the updated value. The order is the same at every degree. These four
+    /// require a training program whose ranks are all of this process, and an index below
+    /// parameters().
     std::size_t parameters() const;
     TrainedTensor parameter(std::size_t index) const;
 

@@ -14,7 +14,7 @@ namespace tplan {
 /// the backward pass reads, and the parameters. Made on the rank's thread.
 class RankTraining {
   public:
-    /// `setup` as RankProgram's; throws what place_values() and RankParameters throw.
+    /// Arguments as RankProgram's; throws what place_values() and RankParameters throw.
     RankTraining(Backend& backend, int rank, const Program& program, const Workload& workload,
                  const std::vector<ExecutedStep>& steps, RankWeights& weights);
 

@@ -87,10 +87,7 @@ void draw_validation(Ui& ui, const Validation& validation) {
     for (const auto& check : validation.numerics.reference) {
         draw_mark(ui, check.pass);
         ImGui::Indent(ui.em);
-        say(ui,
-            fmt::format("numerics, {}: {:.2g} of the largest value, {:.0e} allowed: {}", check.what,
-                        check.max_rel_diff, check.tolerance, check.pass ? "ok" : "FAILED"),
-            check.pass ? Role::good : Role::error);
+        say(ui, "numerics: " + numerics_sentence(check), check.pass ? Role::good : Role::error);
         note_item(ui, check.pass ? "run.tick" : "run.cross");
         ImGui::Unindent(ui.em);
     }

@@ -1,5 +1,5 @@
-// Predictions against measured rows that are not part of the project: TPLAN_MEASURED, else
-// ../shared/measured. What is recorded under tests/golden holds errors only.
+// Predictions against measured rows that are not part of the project: in the folder TPLAN_MEASURED.
+// What is recorded under tests/golden holds errors only.
 
 #include <algorithm>
 #include <cmath>
@@ -52,7 +52,7 @@ std::vector<Judgement> judgements() {
 
 std::string measured_folder() {
     const char* set = std::getenv("TPLAN_MEASURED");
-    return set != nullptr ? set : TPLAN_ROOT "/../shared/measured";
+    return set != nullptr ? set : "";
 }
 
 /// What `./dev accuracy` asks for beside the comparison: "print" the figures, "record" them.

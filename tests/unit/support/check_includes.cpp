@@ -59,7 +59,7 @@ TEST_CASE("check_includes: every wrong direction is named with file and line") {
         "executor)\n"
         "models/m.cpp:1: <nlohmann/json.hpp> belongs in core tests only\n"
         "models/m.cpp:2: <Eigen/Core> belongs in executor only\n"
-        "models/m.cpp:3: <cuda_runtime.h> belongs in executor/cuda only\n"
+        "models/m.cpp:3: <cuda_runtime.h> belongs in executor/cuda tests/fake_cuda only\n"
         "planner/p.cpp:1: include \"../core/c.h\" by its path from the root\n"
         "planner/p.cpp:2: \"p.h\" does not exist below the root; include by path from the root\n");
 }
