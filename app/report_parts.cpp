@@ -2,6 +2,7 @@
 
 #include "app/figures/figure.h"
 #include "app/figures/shard_map.h"
+#include "app/figures/svg.h"
 #include "app/html_page.h"
 
 namespace tplan {

@@ -35,9 +35,10 @@ gpu=$(nvidia-smi --query-gpu=name,uuid,driver_version,clocks.sm,clocks.mem --for
 row gpu info "$gpu"
 case $gpu in
     *H200*) hardware=h200-sxm ;; *H100*) hardware=h100-sxm ;; *B200*) hardware=b200-sxm ;; *A100*) hardware=a100-sxm ;;
-    *L40S*) hardware=l40s ;; *"L4,"*) hardware=l4 ;; *4090*) hardware=rtx-4090 ;; *) hardware=h100-sxm ;;
+    *L40S*) hardware=l40s ;; *"L4,"*) hardware=l4 ;; *4090*) hardware=rtx-4090 ;; *V100*) hardware=v100-sxm ;;
+    *A10*) hardware=a10 ;; *"RTX PRO 6000"*) hardware=rtx-pro-6000-server ;; *) hardware= ;;
 esac
-row profile info "$hardware"
+row profile info "${hardware:-none for this GPU: nothing is predicted}"
 
 if [ -x "$build/tests/tplan_cuda_tests" ]; then
     step numerics 150 "$build/tests/tplan_cuda_tests"
@@ -54,27 +55,30 @@ else
 fi
 
 # Predictions are those of the profile as measured here, or as it ships where that fails.
-step calibrate 120 "$tplan" calibrate --backend cuda --hw "$hardware" --quick -o "$out/calibrated.json"
-if [ -s "$out/calibrated.json" ]; then hardware=$out/calibrated.json; fi
+predicted_and_measured() {
+    step calibrate 120 "$tplan" calibrate --backend cuda --hw "$hardware" --quick -o "$out/calibrated.json"
+    if [ -s "$out/calibrated.json" ]; then hardware=$out/calibrated.json; fi
 
-# Layers of real models: one rank's compute is measured, collectives of virtual ranks are emulated. A
-# run whose numbers are right ends with 0, or with 1 where the time lies outside the prediction.
-measured() {
-    local model=$1 tp=$2 phase=$3 layers=$4
-    local name="$model.tp$tp.$phase"
-    "$tplan" plan "$model" --hw "$hardware" --tp "$tp" --phase "$phase" --batch 8 --input 1024 --context 4096 \
-        --dtype bf16 -o "$out/$name.plan.json" || return 1
-    "$tplan" run "$out/$name.plan.json" --backend cuda --layers "$layers" --reps 20 -o "$out/$name.json"
-    local code=$?
-    grep -o '"verdict": "[a-z-]*"' "$out/$name.json"
-    [ $code -le 1 ] && ! grep -q '"verdict": "numerics-failed"' "$out/$name.json"
+    # Layers of real models: one rank's compute is measured, collectives of virtual ranks are emulated. A
+    # run whose numbers are right ends with 0, or with 1 where the time lies outside the prediction.
+    measured() {
+        local model=$1 tp=$2 phase=$3 layers=$4
+        local name="$model.tp$tp.$phase"
+        "$tplan" plan "$model" --hw "$hardware" --tp "$tp" --phase "$phase" --batch 8 --input 1024 --context 4096 \
+            --dtype bf16 -o "$out/$name.plan.json" || return 1
+        "$tplan" run "$out/$name.plan.json" --backend cuda --layers "$layers" --reps 20 -o "$out/$name.json"
+        local code=$?
+        grep -o '"verdict": "[a-z-]*"' "$out/$name.json"
+        [ $code -le 1 ] && ! grep -q '"verdict": "numerics-failed"' "$out/$name.json"
+    }
+    export -f measured
+    export tplan hardware out
+    for phase in prefill decode; do
+        for tp in 1 2 4 8; do step "llama-3.1-8b.tp$tp.$phase" 60 bash -c "measured llama-3.1-8b $tp $phase 2"; done
+        step "qwen3-0.6b.tp1.$phase" 40 bash -c "measured qwen3-0.6b 1 $phase 28"
+    done
 }
-export -f measured
-export tplan hardware out
-for phase in prefill decode; do
-    for tp in 1 2 4 8; do step "llama-3.1-8b.tp$tp.$phase" 60 bash -c "measured llama-3.1-8b $tp $phase 2"; done
-    step "qwen3-0.6b.tp1.$phase" 40 bash -c "measured qwen3-0.6b 1 $phase 28"
-done
+if [ -n "$hardware" ]; then predicted_and_measured; else row predictions skipped "no profile"; fi
 
 if python3 -c 'import torch; assert torch.cuda.is_available()' 2> /dev/null; then
     step torch 90 python3 tests/gpu/torch_layer.py "$out/torch.json"
