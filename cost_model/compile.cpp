@@ -261,6 +261,7 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
     out.mesh = program.mesh;
     out.notes = groups.notes;
     out.calibrated = !hardware.tables.empty();
+    out.own_kernels = hardware.backend == "cpu";
     out.logarithms = !hardware.tables.gemm.empty() || !hardware.tables.attention.empty() ||
                      !hardware.tables.moe.empty();
     out.interval_compute = hardware.interval_compute;

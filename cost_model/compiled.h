@@ -82,6 +82,9 @@ struct CompiledProgram {
     MemoryTerms memory;
     double layers = 0;
     bool calibrated = false;  // the profile has tables
+    /// The executor's own kernels, one after the other: there is no framework whose host time a sum
+    /// of kernels leaves out.
+    bool own_kernels = false;
     bool logarithms = false;  // some lookup needs log rows
     double interval_compute = 0.3, interval_attention = 0.5, interval_collective = 0.4;
     std::vector<std::string> notes;  // what was priced as something else, for people

@@ -136,8 +136,8 @@ TrainingPrice price_training(const CompiledProgram& program, const TrainingMemor
     auto& totals = price.totals;
     totals.step = Seconds(step);
     totals.kinds = sums.all;
-    totals.interval_90 = {std::max(around[0], least),
-                          around[1] + Seconds((kSlowestPublished - 1) * step)};
+    const double left_out = program.own_kernels ? 0 : (kSlowestPublished - 1) * step;
+    totals.interval_90 = {std::max(around[0], least), around[1] + Seconds(left_out)};
     totals.layer = Seconds(time.n_layers > 0 ? time.layers / time.n_layers : 0);
     totals.compute = Seconds(time.compute);
     totals.collective = Seconds(time.tensor + time.parameters);

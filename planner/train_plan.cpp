@@ -74,14 +74,20 @@ bool is_better(const PlannedTraining& one, const PlannedTraining& other) {
 }
 
 /// What the numbers leave out.
-void add_notes(PlannedTraining& made, const PlanRequest& request) {
+void add_notes(PlannedTraining& made, const HardwareProfile& hardware, const PlanRequest& request) {
     const auto& training = *request.training;
     const auto& mesh = training.mesh;
     auto& notes = made.notes;
-    notes.emplace_back(
-        "times are of an isolated step: kernels and collectives alone, without the host between "
-        "them, data loading and ranks that wait for a slower one; published steps take 1.4 to 2 "
-        "times as long, which the interval's upper end allows for");
+    if (hardware.backend == "cpu") {
+        notes.emplace_back("times are those of `tplan run`: kernels and collectives one by one");
+    } else {
+        notes.emplace_back(
+            "times are of an isolated step: kernels and collectives alone, without the host "
+            "between "
+            "them, data loading and ranks that wait for a slower one; published steps take 1.4 to "
+            "2 "
+            "times as long, which the interval's upper end allows for");
+    }
     notes.emplace_back(
         "no backward kernel is in the measured rows: forward formulas are carried over, with twice "
         "their intervals");
@@ -154,7 +160,7 @@ TrainingResult plan_training(const ModelConfig& config, const HardwareProfile& h
     }
     if (!layout.empty())
         result.training->notes.push_back("layouts of training are not searched: this is " + layout);
-    add_notes(*result.training, request);
+    add_notes(*result.training, hardware, request);
     return result;
 }
 
