@@ -56,13 +56,6 @@ std::string place_text(const std::vector<int>& layers, bool first) {
     return fmt::format("{} layers from {}", count, layers.front());
 }
 
-/// How an op is shared out, for people: choices are named for the search (planner/op_choice.cpp).
-std::string cut_text(const std::string& choice) {
-    if (choice == "out") return "by output rows";
-    if (choice == "in") return "by input columns";
-    return "by " + choice;
-}
-
 /// One line per kind of block: ops cut over the ranks, grouped by how; ops not named run whole on
 /// every rank.
 std::string layout_text(const std::vector<BlockLayout>& layout) {
@@ -107,6 +100,13 @@ std::string hf_text(const HfComparison& hf, Seconds step) {
 }
 
 }  // namespace
+
+std::string cut_text(const std::string& choice) {
+    if (choice == "out") return "by output rows";
+    if (choice == "in") return "by input columns";
+    if (choice == "replicated") return "not at all";
+    return "by " + choice;
+}
 
 std::string plan_text(const PlanDocument& plan) {
     // The decision's sentence says more than why.

@@ -12,11 +12,22 @@ std::size_t at(int i) {
     return static_cast<std::size_t>(i);
 }
 
-/// Rows or columns that one scale of a quantised weight covers; 1 without any.
-std::int64_t quant_block_of(const Block& block) {
+/// What columns of this axis must be whole multiples of, for the block's quantised weights: rows
+/// under one scale where products make them, columns under one scale where products take them. 1
+/// without any.
+std::int64_t quant_block_of(const Block& block, Axis axis) {
     std::int64_t largest = 1;
-    for (const auto& tensor : block.tensors) {
-        largest = std::max({largest, tensor.quant_block[0], tensor.quant_block[1]});
+    const auto of_axis = [&](const std::vector<int>& activations) {
+        return std::ranges::any_of(activations,
+                                   [&](int i) { return block.activations[at(i)].axis == axis; });
+    };
+    for (const auto& op : block.ops) {
+        const bool made = of_axis(op.outputs), taken = of_axis(op.inputs);
+        for (const int weight : op.weights) {
+            const auto& covered = block.tensors[at(weight)].quant_block;
+            if (made) largest = std::max(largest, covered[0]);
+            if (taken) largest = std::max(largest, covered[1]);
+        }
     }
     return largest;
 }
@@ -96,7 +107,7 @@ bool is_packed(const Block& block, int activation) {
 
 std::optional<Split> column_cut(const Block& block, int activation, int parts) {
     const auto& what = block.activations[at(activation)];
-    const auto aligned = quant_block_of(block);
+    const auto aligned = quant_block_of(block, what.axis);
     const auto unit = std::max(kAlignment, aligned);
     switch (what.axis) {
         case Axis::heads:

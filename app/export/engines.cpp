@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "app/export/targets.h"
+#include "app/plan_text.h"
 #include "planner/train_plan.h"
 
 namespace tplan {
@@ -87,6 +88,7 @@ void compare_with_engine(const ExportedPlan& exported, const char* engine, bool 
         out.deviations.push_back(fmt::format(
             "{} gathers all logits, the plan the best candidate of every rank", engine));
     }
+    if (tp == 1) return;  // nothing is cut
     const auto model = planned_model(config, exported.plan.request);
     for (const auto& entry : *exported.plan.layout) {
         const auto& block = model.blocks[at(entry.block)];
@@ -100,13 +102,36 @@ void compare_with_engine(const ExportedPlan& exported, const char* engine, bool 
             }
             if (block.ops[i].kind == OpKind::moe_experts && choice == "experts") continue;
             if (usual == choice) continue;
-            auto line =
-                fmt::format("{} runs {}, the plan {}", below(block.prefix, name), usual, choice);
+            auto line = fmt::format("{} cuts {} {}, the plan {}", engine, below(block.prefix, name),
+                                    cut_text(usual), cut_text(choice));
             if (std::ranges::find(out.deviations, line) == out.deviations.end())
                 out.deviations.push_back(std::move(line));
         }
     }
 }
+
+namespace {
+
+/// Engines that load no checkpoint of AutoAWQ or AutoGPTQ.
+bool refuses_groups(const ExportedPlan& exported, const char* engine, ExportDocument& out) {
+    const auto& method = exported.config.quant_method;
+    if (method != "awq" && method != "gptq") return false;
+    out.refusal = fmt::format(
+        "{} loads no {} checkpoint of transformers' format; export --to vllm does", engine, method);
+    return true;
+}
+
+/// The longest sequence to allow, where memory holds less than the model allows; 0: the model's.
+std::int64_t length_limit(const PlanDocument& plan) {
+    const auto most = plan.predicted.memory.max_context;
+    return most > 0 && most < plan.program.max_positions ? most : 0;
+}
+
+bool quantises_weights(const ExportedPlan& exported) {
+    return exported.plan.workload.dtype == DType::fp8 && exported.config.quant_method.empty();
+}
+
+}  // namespace
 
 void export_vllm(const ExportedPlan& exported, ExportDocument& out) {
     compare_with_engine(exported, "vLLM", false, out);
@@ -114,12 +139,19 @@ void export_vllm(const ExportedPlan& exported, ExportDocument& out) {
     const auto& plan = exported.plan;
     const auto& work = plan.workload;
     out.text = comments(plan, out);
+    if (plan.request.cost.nodes > 1)
+        out.text += fmt::format("# over {} nodes: start a Ray cluster on them first\n",
+                                plan.request.cost.nodes);
     out.text += fmt::format("vllm serve {} \\\n    --tensor-parallel-size {} \\\n",
                             repository_of(plan.model_source), plan.tp);
     if (plan.mesh.dp_replicate > 1)
         out.text += fmt::format("    --data-parallel-size {} \\\n", plan.mesh.dp_replicate);
     if (splits_experts(exported)) out.text += "    --enable-expert-parallel \\\n";
+    if (quantises_weights(exported)) out.text += "    --quantization fp8 \\\n";
     if (work.kv_dtype == DType::fp8) out.text += "    --kv-cache-dtype fp8 \\\n";
+    if (const auto most = length_limit(plan); most > 0)
+        out.text += fmt::format("    --max-model-len {} \\\n", most);
+    if (plan.request.cost.nodes > 1) out.text += "    --distributed-executor-backend ray \\\n";
     out.text += fmt::format(
         "    --dtype {} \\\n    --max-num-seqs {} \\\n    "
         "--gpu-memory-utilization {}\n",
@@ -127,10 +159,21 @@ void export_vllm(const ExportedPlan& exported, ExportDocument& out) {
 }
 
 void export_trtllm(const ExportedPlan& exported, ExportDocument& out) {
+    if (refuses_groups(exported, "TensorRT-LLM", out)) return;
     compare_with_engine(exported, "TensorRT-LLM", false, out);
     if (!out.refusal.empty()) return;
     const auto& plan = exported.plan;
+    if (quantises_weights(exported))
+        out.deviations.emplace_back(
+            "fp8 weights come from a checkpoint that holds them; this one does not");
+    if (plan.workload.kv_dtype == DType::fp8)
+        out.deviations.emplace_back(
+            "an fp8 KV cache is asked for in --extra_llm_api_options: kv_cache_config: {dtype: "
+            "fp8}");
     out.text = comments(plan, out);
+    if (plan.request.cost.nodes > 1)
+        out.text += fmt::format("# over {} nodes: start it by trtllm-llmapi-launch under srun\n",
+                                plan.request.cost.nodes);
     if (plan.mesh.dp_replicate > 1) {
         out.text += fmt::format("# {} replicas: start this so often, each on its own {} GPUs\n",
                                 plan.mesh.dp_replicate, plan.tp);
@@ -138,12 +181,15 @@ void export_trtllm(const ExportedPlan& exported, ExportDocument& out) {
     out.text += fmt::format("trtllm-serve {} \\\n    --tp_size {} \\\n",
                             repository_of(plan.model_source), plan.tp);
     if (splits_experts(exported)) out.text += fmt::format("    --ep_size {} \\\n", plan.tp);
+    if (const auto most = length_limit(plan); most > 0)
+        out.text += fmt::format("    --max_seq_len {} \\\n", most);
     out.text +=
         fmt::format("    --max_batch_size {} \\\n    --kv_cache_free_gpu_memory_fraction {}\n",
                     plan.workload.batch, plan.request.cost.memory_fraction);
 }
 
 void export_megatron(const ExportedPlan& exported, ExportDocument& out) {
+    if (refuses_groups(exported, "Megatron", out)) return;
     compare_with_engine(exported, "Megatron", true, out);
     if (!out.refusal.empty()) return;
     const auto& plan = exported.plan;

@@ -184,6 +184,26 @@ TEST_CASE("search: the largest batch of a degree fits, and one more does not") {
     }
 }
 
+TEST_CASE("search: narrow KV heads of a checkpoint in groups are cut as transformers cuts them") {
+    auto config = load_model_config("llama-3.1-8b-awq");
+    config.hidden = 2048;  // as of a model of a billion parameters
+    config.head_dim = 64;
+    const auto model = build_model(config);
+    const auto hardware = load_hardware("l4");
+    auto workload = decode(1);
+    workload.dtype = workload.kv_dtype = config.dtype;
+    for (const int tp : {2, 4, 8}) {  // at 8 a rank has one KV head of 64 columns, half a group
+        INFO("TP " << tp);
+        const auto step = [&](LayoutChoice layout) {
+            const auto options = options_for(tp, layout, Kernels::served);
+            const auto planned = plan_program(config, model, options, hardware, {}, workload);
+            REQUIRE(planned.program);
+            return planned.program->totals.step;
+        };
+        CHECK(step(LayoutChoice::best) <= step(LayoutChoice::hf));
+    }
+}
+
 TEST_CASE("search: never slower than transformers' own plan") {
     for (const auto& preset : preset_names()) {
         const auto config = load_model_config(preset);
