@@ -27,7 +27,8 @@ std::string refusal_text(const Refusal& refusal) {
     bool of_sizes = false;  // rather than of memory or a bound
     for (const auto& violation : refusal.violations) {
         text += fmt::format("{}: {} ({}); ", violation.code, violation.message, violation.have);
-        of_sizes = of_sizes || violation.code != "does_not_fit";
+        of_sizes =
+            of_sizes || (violation.code != "does_not_fit" && violation.code != "bound_not_met");
     }
     if (!refusal.remedies.empty()) text += "remedies: " + join(refusal.remedies, ", ") + "; ";
     if (of_sizes)

@@ -289,7 +289,7 @@ bool meets_bound(const Totals& totals, const PlanRequest& request) {
 }
 
 std::string does_not_fit(const MemoryUse& memory) {
-    return fmt::format("does not fit: needs {} of {} per GPU", format_bytes(memory.total),
+    return fmt::format("does not fit: needs {} per GPU, {} may be used", format_bytes(memory.total),
                        format_bytes(memory.capacity));
 }
 

@@ -12,7 +12,9 @@ std::size_t at(int index) {
 /// "model.layers.*.self_attn.q_proj.weight" -> "self_attn.q_proj".
 std::string short_name(std::string name) {
     if (const auto star = name.find("*."); star != std::string::npos) name = name.substr(star + 2);
-    if (name.ends_with(".weight")) name.resize(name.size() - 7);
+    for (const std::string_view tail : {".weight", ".qweight"}) {
+        if (name.ends_with(tail)) name.resize(name.size() - tail.size());
+    }
     return name;
 }
 

@@ -6,6 +6,7 @@ namespace tplan {
 namespace {
 
 constexpr double kText = 0.8, kChip = 1.3, kLine = 1.5;
+constexpr double kSlack = 1.1;  // a reader's font may be wider than the one measured
 
 struct Legend {
     DisplayList& list;
@@ -29,7 +30,7 @@ struct Legend {
         x += own;
     }
     void word(const std::string& text) {
-        need(text_width(metrics, text, kText));
+        need(0.3 + kSlack * text_width(metrics, text, kText));
         x += 0.3;
         add_text(list, metrics, {x, y + 0.19}, text, kText, Anchor::start, {Role::muted});
         x += text_width(metrics, text, kText) + 0.9;
