@@ -214,8 +214,11 @@ void write_sentence(DegreeDecision& decision, const Candidate& chosen,
     constexpr double kAsGoodAsSure = 0.995;
     if (const auto& sure = decision.probability.value; sure && *sure >= kAsGoodAsSure) {
         text += " (over 99 % sure)";
-    } else if (sure) {
+    } else if (sure && decision.rival.value == decision.runner_up.value) {
         text += fmt::format(" ({:.0f} % sure)", 100 * *sure);
+    } else if (sure) {
+        text += fmt::format(" ({:.0f} % sure, TP {} being the likeliest to be faster)", 100 * *sure,
+                            *decision.rival.value);
     }
     if (const auto* nearest = nearest_flip(decision.flips)) {
         text += fmt::format("; TP {} would be best with {} {} instead of {}", nearest->tp,
@@ -338,13 +341,22 @@ DegreeDecision decide(const std::vector<Candidate>& candidates, const Candidate&
             return throughput ? 1.0 / candidate.replicas : 1.0;
         };
         if (request.objective != Objective::memory) {
-            const auto &own = chosen.totals().kinds, &other = second->totals().kinds;
-            decision.probability.value =
-                probability_ahead(own, scale(chosen), other, scale(*second));
+            const auto& own = chosen.totals().kinds;
+            const Candidate* rival = second;
+            for (const auto& candidate : candidates) {
+                if (&candidate == &chosen || !refusal(candidate.totals(), request).empty())
+                    continue;
+                const double ahead = probability_ahead(own, scale(chosen), candidate.totals().kinds,
+                                                       scale(candidate));
+                if (decision.probability.value && ahead >= *decision.probability.value) continue;
+                decision.probability.value = ahead;
+                rival = &candidate;
+            }
+            decision.rival.value = rival->tp;
             if (*decision.probability.value < kSure) {
-                const auto& wider = chosen.tp > second->tp ? chosen : *second;
+                const auto& wider = chosen.tp > rival->tp ? chosen : *rival;
                 decision.measurement =
-                    settling_measurement(own, scale(chosen), other, scale(*second),
+                    settling_measurement(own, scale(chosen), rival->totals().kinds, scale(*rival),
                                          wider.planned.program, request.workload);
             }
         }

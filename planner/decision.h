@@ -91,7 +91,8 @@ struct DegreeDecision {
     std::string sentence;
     Nullable<int> runner_up;       // degree; null where nothing else is in
     Nullable<double> margin;       // by how much the runner-up is worse, as a fraction
-    Nullable<double> probability;  // that the answer is right against the runner-up
+    Nullable<double> probability;  // that the answer is right against the rival
+    Nullable<int> rival;           // degree that is likeliest to be better
     std::vector<Flip> flips;       // the smallest change of each circumstance
     std::string measurement;       // that would settle a close call; else empty
     std::string two_gpus;          // why TP 2 is slower than one GPU, where it is; else empty
@@ -102,6 +103,7 @@ struct DegreeDecision {
         field("runner_up", self.runner_up);
         field("margin", self.margin);
         field("probability", self.probability);
+        field("rival", self.rival);
         field("flips", self.flips);
         field("measurement", self.measurement);
         field("two_gpus", self.two_gpus);

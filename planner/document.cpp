@@ -101,6 +101,7 @@ PlanDocument document_of(const ModelConfig& config, const HardwareProfile& hardw
     document.hardware_source = hardware.origin;
     document.hardware = hardware;
     document.request = request;
+    document.request.plan.tp = mesh.tp;  // chosen, where it was not asked for
     document.workload = request.workload;
     document.tp = mesh.tp;
     document.mesh = mesh;

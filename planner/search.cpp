@@ -11,6 +11,7 @@ namespace {
 /// Memory is not a sum over decisions alone (activations are a peak), so that the cap on weights
 /// and cache is found in a few rounds.
 constexpr int kMemoryRounds = 6;
+constexpr double kSameCap = 1e-6;
 /// Sums of the same numbers in another order.
 constexpr double kRounding = 1e-9;
 
@@ -116,6 +117,31 @@ void take_within(SearchState& state, const LayoutSearch& search, const SearchGoa
     state.other = solve(search.chain, ends, cap, goal.effort).value();
 }
 
+/// What a layout needs beside the bytes that a cap counts differs from one to another: the cap that
+/// led to one that fits may leave room for a faster one. Looks for it below `misfit`, the bytes of
+/// the smallest assignment that was seen not to fit.
+void raise_cap(SearchState& best, FoundLayout& found, LayoutSearch& search,
+               const Workload& workload, const SearchGoal& goal, double misfit) {
+    double fits = best.bytes_cap.value.value();
+    for (int round = 0; round < kMemoryRounds; ++round) {
+        const auto& memory = found.totals.memory;
+        double cap = best.solution().cost.bytes + memory.capacity.value - memory.total.value;
+        if (cap >= misfit) cap = (fits + misfit) / 2;
+        if (cap <= fits * (1 + kSameCap)) return;
+        auto tried = best;
+        take_within(tried, search, goal, cap);
+        auto other = realise(search, tried.solution(), workload);
+        if (!other.totals.memory.fits) {
+            misfit = std::min(misfit, tried.solution().cost.bytes);
+            continue;
+        }
+        fits = cap;
+        if (other.totals.step >= found.totals.step) continue;
+        best = std::move(tried);
+        found = std::move(other);
+    }
+}
+
 }  // namespace
 
 FoundLayout search_layout(LayoutSearch& search, const Workload& workload, const SearchGoal& goal) {
@@ -125,7 +151,9 @@ FoundLayout search_layout(LayoutSearch& search, const Workload& workload, const 
     const double least = best.ends.smallest.cost.bytes;
     if (goal.least_memory) take_within(best, search, goal, least);
     auto found = realise(search, best.solution(), workload);
+    double misfit = kIllegal;
     for (int round = 0; !found.totals.memory.fits && best.solution().cost.bytes > least; ++round) {
+        misfit = std::min(misfit, best.solution().cost.bytes);
         const auto& memory = found.totals.memory;
         const double over = std::max(1.0, memory.total.value - memory.capacity.value);
         take_within(
@@ -133,6 +161,8 @@ FoundLayout search_layout(LayoutSearch& search, const Workload& workload, const 
             round < kMemoryRounds ? std::max(least, best.solution().cost.bytes - over) : least);
         found = realise(search, best.solution(), workload);
     }
+    if (misfit < kIllegal && found.totals.memory.fits && !goal.least_memory)
+        raise_cap(best, found, search, workload, goal, misfit);
     if (goal.proof)
         found.certificate = certify(search, best.solution(), found.totals.step, best.bytes_cap);
     if (best.solution().cost.bytes > least) {

@@ -184,6 +184,21 @@ TEST_CASE("search: the largest batch of a degree fits, and one more does not") {
     }
 }
 
+TEST_CASE("search: where memory binds, a sequence more is not faster") {
+    // The peak of activations differs between layouts: the first cap that fits leaves room.
+    const auto hardware = load_hardware("l4");
+    Seconds before;
+    for (const std::int64_t batch : {126, 127, 128, 129}) {
+        INFO("batch " << batch);
+        auto workload = prefill(2048);
+        workload.batch = batch;
+        const auto totals = best_of("llama-3.1-8b", 8, hardware, workload).totals;
+        CHECK(totals.memory.fits);
+        CHECK(totals.step >= before);
+        before = totals.step;
+    }
+}
+
 TEST_CASE("search: narrow KV heads of a checkpoint in groups are cut as transformers cuts them") {
     auto config = load_model_config("llama-3.1-8b-awq");
     config.hidden = 2048;  // as of a model of a billion parameters
