@@ -252,7 +252,7 @@ TEST_CASE("export writes what transformers takes and refuses what a target canno
                 {"plan", "llama-3.1-8b", "--hw", "l40s", "--tp", "2", "--layout", "hf", "-o", plan})
                 .exit_code == 0);
     CHECK(run_tplan({"export", plan, "--to", "hf", "-o", written}).exit_code == 0);
-    CHECK(load_json(written).contains("layers.*.self_attn.q_proj"));
+    CHECK(load_json(written).contains("model.layers.*.self_attn.q_proj"));
     const auto vllm = run_tplan({"export", plan, "--to", "vllm"});
     CHECK(vllm.out.find("--tensor-parallel-size 2") != std::string::npos);
     CHECK(json_of({"export", plan, "--to", "accelerate"})["schema"] == "tplan.export/1");
