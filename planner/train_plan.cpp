@@ -83,10 +83,8 @@ void add_notes(PlannedTraining& made, const HardwareProfile& hardware, const Pla
     } else {
         notes.emplace_back(
             "times are of an isolated step: kernels and collectives alone, without the host "
-            "between "
-            "them, data loading and ranks that wait for a slower one; published steps take 1.4 to "
-            "2 "
-            "times as long, which the interval's upper end allows for");
+            "between them, data loading and ranks that wait for a slower one; published steps "
+            "take 1.4 to 2 times as long, which the interval's upper end allows for");
     }
     notes.emplace_back(
         "no backward kernel is in the measured rows: forward formulas are carried over, with twice "

@@ -48,6 +48,25 @@ const char* vllm_dtype(DType dtype) {
     return dtype == DType::fp16 ? "float16" : dtype == DType::fp32 ? "float32" : "bfloat16";
 }
 
+/// Engines that load no checkpoint of AutoAWQ or AutoGPTQ.
+bool refuses_groups(const ExportedPlan& exported, const char* engine, ExportDocument& out) {
+    const auto& method = exported.config.quant_method;
+    if (method != "awq" && method != "gptq") return false;
+    out.refusal = fmt::format(
+        "{} loads no {} checkpoint of transformers' format; export --to vllm does", engine, method);
+    return true;
+}
+
+/// The longest sequence to allow, where memory holds less than the model allows; 0: the model's.
+std::int64_t length_limit(const PlanDocument& plan) {
+    const auto most = plan.predicted.memory.max_context;
+    return most > 0 && most < plan.program.max_positions ? most : 0;
+}
+
+bool quantises_weights(const ExportedPlan& exported) {
+    return exported.plan.workload.dtype == DType::fp8 && exported.config.quant_method.empty();
+}
+
 }  // namespace
 
 bool splits_experts(const ExportedPlan& exported) {
@@ -109,29 +128,6 @@ void compare_with_engine(const ExportedPlan& exported, const char* engine, bool 
         }
     }
 }
-
-namespace {
-
-/// Engines that load no checkpoint of AutoAWQ or AutoGPTQ.
-bool refuses_groups(const ExportedPlan& exported, const char* engine, ExportDocument& out) {
-    const auto& method = exported.config.quant_method;
-    if (method != "awq" && method != "gptq") return false;
-    out.refusal = fmt::format(
-        "{} loads no {} checkpoint of transformers' format; export --to vllm does", engine, method);
-    return true;
-}
-
-/// The longest sequence to allow, where memory holds less than the model allows; 0: the model's.
-std::int64_t length_limit(const PlanDocument& plan) {
-    const auto most = plan.predicted.memory.max_context;
-    return most > 0 && most < plan.program.max_positions ? most : 0;
-}
-
-bool quantises_weights(const ExportedPlan& exported) {
-    return exported.plan.workload.dtype == DType::fp8 && exported.config.quant_method.empty();
-}
-
-}  // namespace
 
 void export_vllm(const ExportedPlan& exported, ExportDocument& out) {
     compare_with_engine(exported, "vLLM", false, out);

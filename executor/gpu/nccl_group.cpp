@@ -14,7 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr int kInProgress = 1;
-constexpr const char* kOnStream = "its place on the stream is";
+constexpr const char* kOnStream = "its place on the stream is not there";
 
 /// Elements of the largest part: NCCL's parts are all alike, so that the others are padded.
 std::int64_t largest_part(const Split& split, std::int64_t rows, std::int64_t width, int size) {
@@ -49,7 +49,8 @@ NcclCommunicator::NcclCommunicator(const tplan_nccl_v1& nccl, const Device& devi
             fail(fmt::format("ncclGetUniqueId: {}", nccl_.text(result)));
     }
     const auto ids = meeting_.exchange(rank() == 0 ? id : "", {"id of the NCCL group", 0});
-    start(nccl_.init(&group_, size(), ids[0].data(), rank(), device_.context), "the group is");
+    start(nccl_.init(&group_, size(), ids[0].data(), rank(), device_.context),
+          "the group is not there");
 }
 
 NcclCommunicator::~NcclCommunicator() {
@@ -63,15 +64,18 @@ NcclCommunicator::~NcclCommunicator() {
 
 /// A call of a group that does not block may return before its work is on the stream, and what is
 /// launched next would overtake it.
-void NcclCommunicator::start(int result, const char* what) {
+void NcclCommunicator::start(int result, const char* late) {
     const auto begin = Clock::now();
-    for (; result == kInProgress; result = nccl_.state(group_)) {
-        if (!meeting_.last_error().empty()) fail("aborted: " + meeting_.last_error());
-        if (seconds_since(begin) > deadline_s_)
-            fail(fmt::format("{} not there after {}", what, format_time(Seconds(deadline_s_))));
-        sched_yield();
-    }
+    for (; result == kInProgress; result = nccl_.state(group_))
+        wait_a_turn(seconds_since(begin), late);
     if (result != 0) fail(nccl_.text(result));
+}
+
+void NcclCommunicator::wait_a_turn(double waited_s, const char* late) {
+    if (!meeting_.last_error().empty()) fail("aborted: " + meeting_.last_error());
+    if (waited_s > deadline_s_)
+        fail(fmt::format("{} after {}", late, format_time(Seconds(deadline_s_))));
+    sched_yield();
 }
 
 void NcclCommunicator::fail(const std::string& why) {
@@ -94,10 +98,7 @@ void NcclCommunicator::finish() {
         if (group_ == nullptr) throw Error(fmt::format("rank {}", rank()), "its group is gone");
         if (const int now = nccl_.state(group_); now != 0 && now != kInProgress)
             fail(nccl_.text(now));
-        if (!meeting_.last_error().empty()) fail("aborted: " + meeting_.last_error());
-        if (seconds_since(begin) > deadline_s_)
-            fail(fmt::format("not finished after {}", format_time(Seconds(deadline_s_))));
-        sched_yield();
+        wait_a_turn(seconds_since(begin), "not finished");
     }
 }
 

@@ -49,7 +49,10 @@ class NcclCommunicator final : public Communicator {
     void finish();
 
   private:
-    void start(int result, const char* what);
+    /// Waits for a call that is in progress; `late` says what is missing past the deadline.
+    void start(int result, const char* late);
+    /// Fails when another rank has, or past the deadline, saying what is late.
+    void wait_a_turn(double waited_s, const char* late);
     [[noreturn]] void fail(const std::string& why);
     void pull(const Matrix& in, const Split& from, const Matrix& out, const Split& to,
               std::int64_t rows, std::int64_t width);
