@@ -67,6 +67,33 @@ bool quantises_weights(const ExportedPlan& exported) {
     return exported.plan.workload.dtype == DType::fp8 && exported.config.quant_method.empty();
 }
 
+/// What Megatron takes of a training plan besides the degree. It recomputes in another way where
+/// the plan does so selectively, which is a deviation.
+std::string megatron_training_flags(const PlanDocument& plan, ExportDocument& out) {
+    const auto& training = *plan.request.training;
+    const auto& work = plan.workload;
+    if (training.mesh.dp_shard > 1 && training.mesh.dp_replicate > 1) {
+        out.deviations.push_back(fmt::format(
+            "Megatron shards over all {} groups, the plan over {} with {} replicas",
+            training.mesh.data_parallel(), training.mesh.dp_shard, training.mesh.dp_replicate));
+    }
+    if (training.recompute == Recompute::selective) {
+        out.deviations.emplace_back(
+            "Megatron recomputes attention selectively, the plan norms and activations");
+    }
+    auto text =
+        fmt::format(" --seq-length {} --micro-batch-size {} --global-batch-size {}", work.input,
+                    work.batch, work.batch * training.accumulate * training.mesh.data_parallel());
+    if (work.dtype != DType::fp32) text += fmt::format(" --{}", name_of(work.dtype));
+    text += fmt::format(" --optimizer {}", training.optimizer == Optimizer::adamw ? "adam" : "sgd");
+    if (training.recompute == Recompute::full)
+        text += " --recompute-granularity full --recompute-method uniform --recompute-num-layers 1";
+    if (training.recompute == Recompute::selective) text += " --recompute-granularity selective";
+    if (training.mesh.dp_shard > 1)
+        text += " --use-torch-fsdp2 --no-gradient-accumulation-fusion --ckpt-format torch_dist";
+    return text;
+}
+
 }  // namespace
 
 bool splits_experts(const ExportedPlan& exported) {

@@ -133,10 +133,6 @@ std::vector<std::string> found_differences(const Program& plan, const Program& p
     return found;
 }
 
-std::string_view torch_dtype(DType dtype) {
-    return dtype == DType::fp16 ? "float16" : dtype == DType::fp32 ? "float32" : "bfloat16";
-}
-
 std::string python_dictionary(const TpPlan& rules) {
     std::string text = "tp_plan = {\n";
     for (const auto& [pattern, style] : rules)
@@ -144,19 +140,39 @@ std::string python_dictionary(const TpPlan& rules) {
     return text + "}\n";
 }
 
-/// Python that loads the model with these rules and no others, and ends when it runs others.
-/// Releases differ in what becomes of a dictionary in DistributedConfig: 5.16.0 ignores it, 5.16.1
-/// to 5.18 take it for the model's own, later ones add it to the model's own. With the dictionary
-/// in the place of the model's own rules all of them run the same.
-std::string loading_lines(const PlanDocument& plan, const TpPlan& rules) {
+}  // namespace
+
+std::string_view torch_dtype(DType dtype) {
+    return dtype == DType::fp16 ? "float16" : dtype == DType::fp32 ? "float32" : "bfloat16";
+}
+
+std::string loading_imports(const PlanDocument& plan) {
+    if (plan.request.plan.transformers != Transformers::v5_16 || plan.tp == 1)
+        return "import torch\nimport transformers\nfrom transformers import AutoModelForCausalLM\n";
+    return "import torch\nimport transformers\n"
+           "from transformers import AutoConfig, AutoModelForCausalLM\n"
+           "from transformers.distributed import DistributedConfig\n";
+}
+
+// Releases differ in what becomes of a dictionary in DistributedConfig: 5.16.0 ignores it, 5.16.1
+// to 5.18 take it for the model's own, later ones add it to the model's own. With the dictionary
+// in the place of the model's own rules all of them run the same.
+std::string loading_lines(const PlanDocument& plan, const TpPlan& rules, std::string_view mesh) {
     const bool distributed = plan.request.plan.transformers == Transformers::v5_16;
-    std::string text = "import torch\nimport transformers\n";
-    text += distributed ? "from transformers import AutoConfig, AutoModelForCausalLM\n"
-                          "from transformers.distributed import DistributedConfig\n"
-                        : "from transformers import AutoModelForCausalLM\n";
-    text += fmt::format("\nname = \"{}\"\n{}\n", repository_of(plan.model_source),
-                        python_dictionary(rules));
+    // Mixed precision keeps master weights.
+    const auto dtype = torch_dtype(plan.request.training ? DType::fp32 : plan.workload.dtype);
+    const auto name = fmt::format("\nname = \"{}\"\n", repository_of(plan.model_source));
+    const auto on_mesh = mesh.empty() ? "" : fmt::format("    device_mesh={},\n", mesh);
+    if (!mesh.empty() && plan.tp == 1)
+        return fmt::format("{}model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.{})\n",
+                           name, dtype);
+    auto text = name + python_dictionary(rules) + "\n";
     if (distributed) {
+        const auto groups = mesh.empty() ? 1 : plan.mesh.data_parallel();
+        auto sizes = fmt::format("tp_size={}, ", plan.tp);
+        if (groups > 1) sizes += fmt::format("fsdp_size={}, ", groups);
+        if (groups > 1 && plan.workload.dtype == DType::bf16)
+            sizes += "fsdp_mixed_precision=True, ";
         text += fmt::format(
             "# These rules instead of the model's own, whatever the release does with a "
             "dictionary:\n"
@@ -169,22 +185,20 @@ std::string loading_lines(const PlanDocument& plan, const TpPlan& rules) {
             "    name,\n"
             "    config=config,\n"
             "    dtype=torch.{},\n"
-            "    distributed_config=DistributedConfig(tp_size={}, tp_plan=tp_plan),\n"
+            "    distributed_config=DistributedConfig({}tp_plan=tp_plan),\n{}"
             ")\n",
-            torch_dtype(plan.workload.dtype), plan.tp);
+            dtype, sizes, on_mesh);
     } else {
         text += fmt::format(
             "model = AutoModelForCausalLM.from_pretrained(\n    name,\n    dtype=torch.{},\n"
-            "    tp_plan=tp_plan,\n)\n",
-            torch_dtype(plan.workload.dtype));
+            "    tp_plan=tp_plan,\n{}{})\n",
+            dtype, mesh.empty() ? "" : fmt::format("    tp_size={},\n", plan.tp), on_mesh);
     }
     return text +
            "if model.tp_plan != tp_plan:\n"
            "    raise SystemExit(f\"transformers {transformers.__version__} runs other rules: "
            "{model.tp_plan}\")\n";
 }
-
-}  // namespace
 
 TpPlan hf_tp_plan(const ExportedPlan& exported, ExportDocument& out) {
     const auto& plan = exported.plan;
@@ -257,42 +271,7 @@ void export_hf(const ExportedPlan& exported, ExportDocument& out) {
         std::ranges::any_of(rules, [](const auto& rule) { return rule.second == "ep_router"; });
     if (routed) out.text += "# Releases from 5.23 on refuse ep_router: take one before.\n";
     for (const auto& deviation : out.deviations) out.text += "# " + deviation + "\n";
-    out.text += loading_lines(plan, rules);
-}
-
-void export_accelerate(const ExportedPlan& exported, ExportDocument& out) {
-    const auto rules = hf_tp_plan(exported, out);
-    if (!out.refusal.empty()) return;
-    const auto& mesh = exported.plan.mesh;
-    if (mesh.dp_replicate > 1 && mesh.dp_shard == 1 && mesh.tp > 1) {
-        out.refusal = fmt::format(
-            "accelerate joins {} replicas to TP only through shards "
-            "(dp_shard_size above 1); start {} groups of {} processes instead",
-            mesh.dp_replicate, mesh.dp_replicate, mesh.tp);
-        return;
-    }
-    const auto& shipped = tp_verdict(exported.config, exported.plan.request.plan.transformers);
-    const bool own =
-        rules == from_root(rules_in_effect(exported.config, shipped, std::nullopt), exported.model);
-    if (!own) out.deviations.emplace_back("the model must be loaded with the tp_plan of --to hf");
-    out.text = fmt::format(
-        "# torchrun {} train.py\n"
-        "from accelerate import Accelerator\n"
-        "from accelerate.parallelism_config import ParallelismConfig\n{}\n",
-        torchrun_flags(exported.plan),
-        exported.plan.request.training ? "from accelerate.utils import "
-                                         "FullyShardedDataParallelPlugin, "
-                                         "GradientAccumulationPlugin\n"
-                                       : "");
-    if (exported.plan.request.training) note_training(exported.plan, out);
-    for (const auto& deviation : out.deviations) out.text += "# " + deviation + "\n";
-    out.text += fmt::format(
-        "parallelism_config = ParallelismConfig(\n    dp_replicate_size={},\n  "
-        "  dp_shard_size={},\n    tp_size={},\n)\n",
-        mesh.dp_replicate, mesh.dp_shard, mesh.tp);
-    out.text += exported.plan.request.training
-                    ? training_accelerator(exported.plan)
-                    : "accelerator = Accelerator(parallelism_config=parallelism_config)\n";
+    out.text += loading_imports(plan) + loading_lines(plan, rules, {});
 }
 
 }  // namespace tplan

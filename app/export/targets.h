@@ -23,23 +23,20 @@ void export_megatron(const ExportedPlan& plan, ExportDocument& out);
 /// none does: it is planned again from the dictionary and compared with the plan.
 TpPlan hf_tp_plan(const ExportedPlan& plan, ExportDocument& out);
 
+/// "bfloat16": torch's name of a dtype that it computes in.
+std::string_view torch_dtype(DType dtype);
+
+/// Python that loads the model with these rules and no others, and ends when it runs others; a
+/// training plan's in fp32. `mesh`: an expression of the device mesh to load onto, which has the
+/// plan's groups; empty: one TP group of all processes. loading_imports is what it needs.
+std::string loading_imports(const PlanDocument& plan);
+std::string loading_lines(const PlanDocument& plan, const TpPlan& rules, std::string_view mesh);
+
 /// What a serving engine with one fixed layout (column and row products, vocabulary-parallel
 /// embedding and head, norms whole) runs otherwise than the plan; fills in the refusal for a degree
 /// that it cannot run. `tokens_too`: it can keep norms on own rows.
 void compare_with_engine(const ExportedPlan& plan, const char* engine, bool tokens_too,
                          ExportDocument& out);
-
-/// What of a training plan accelerate does otherwise, as deviations; and the Accelerator with all
-/// that the plan fixes besides the mesh.
-void note_training(const PlanDocument& plan, ExportDocument& out);
-std::string training_accelerator(const PlanDocument& plan);
-
-/// The processes of a mesh for torchrun: "--nproc-per-node 8", "--nnodes 2 --nproc-per-node 8".
-std::string torchrun_flags(const PlanDocument& plan);
-
-/// What Megatron takes of a training plan besides the degree. It recomputes in another way where
-/// the plan does so selectively, which is a deviation.
-std::string megatron_training_flags(const PlanDocument& plan, ExportDocument& out);
 
 /// Does any layer hold whole experts?
 bool splits_experts(const ExportedPlan& plan);

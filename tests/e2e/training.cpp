@@ -113,8 +113,11 @@ TEST_CASE("a training plan is exported to what trains, and says what that does o
     };
     CHECK_THAT(exported("accelerate"),
                Contains("dp_shard_size=4") && Contains("tp_size=2") &&
-                   Contains("torchrun --nproc-per-node 8") && Contains("fsdp_version=2") &&
-                   Contains("activation_checkpointing=True") && Contains("num_steps=3"));
+                   Contains("torchrun --nproc-per-node 8") && Contains("ends in an ImportError") &&
+                   Contains("DistributedConfig(tp_size=2, fsdp_size=4, ") &&
+                   Contains("fully_shard(layer, **sharding)") &&
+                   Contains("gradient_checkpointing_enable()") && Contains("3 micro-batches") &&
+                   !Contains("accelerator ="));
     CHECK_THAT(exported("megatron"),
                Contains("--tensor-model-parallel-size 2") && Contains("--seq-length 2048") &&
                    Contains("--global-batch-size 12 ") && Contains("--use-torch-fsdp2") &&
@@ -125,6 +128,19 @@ TEST_CASE("a training plan is exported to what trains, and says what that does o
         CHECK(result.exit_code == 1);
         CHECK_THAT(result.err, Contains("serves, the plan trains"));
     }
+}
+
+TEST_CASE("accelerate prepares the mesh of a transformers that it can") {
+    const TempDir folder;
+    const auto plan = folder / "plan.json";
+    REQUIRE(run_tplan(train("plan", {"--mesh", "dp_shard=4,tp=2", "--accumulate", "3",
+                                     "--recompute", "full", "--transformers", "5.10", "-o", plan}))
+                .exit_code == 0);
+    CHECK_THAT(run_tplan({"export", plan, "--to", "accelerate"}).out,
+               Contains("fsdp_version=2") && Contains("activation_checkpointing=True") &&
+                   Contains("num_steps=3") &&
+                   Contains("tp_size=2,\n    device_mesh=accelerator.torch_device_mesh") &&
+                   Contains("= accelerator.prepare(model, optimizer)"));
 }
 
 TEST_CASE("a searched layout of training is exported op by op") {

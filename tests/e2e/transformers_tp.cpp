@@ -1,5 +1,7 @@
 // What `export --to hf` writes, in transformers itself: two processes against one.
 #include <filesystem>
+#include <functional>
+#include <numeric>
 #include <set>
 
 #include "planner/check.h"
@@ -46,27 +48,30 @@ std::string python() {
 struct Job {
     std::string name, folder, exported;
     PlanDocument plan;
+    bool trains = false;
 };
 
-/// Plans a configuration over two ranks and exports it, in a folder of its own.
+/// Plans a configuration and exports it for a target, in a folder of its own.
 Job make_job(const TempDir& root, const std::string& name, const Json& config,
-             const std::vector<std::string>& flags) {
+             const std::vector<std::string>& flags, const std::string& target = "hf") {
     auto config_json = config;
     // Defaults of transformers lie beyond the tiny vocabulary.
     for (const auto* token : {"pad_token_id", "bos_token_id", "eos_token_id"})
         config_json[token] = 0;
-    Job job{.name = name, .folder = root / name, .exported = {}, .plan = {}};
+    Job job{.name = name,
+            .folder = root / name,
+            .exported = {},
+            .plan = {},
+            .trains = target == "accelerate"};
     std::filesystem::create_directory(job.folder);
     job.exported = job.folder + "/load.py";
     const auto plan = job.folder + "/plan.json";
     write_file(job.folder + "/config.json", config_json.dump());
-    std::vector<std::string> arguments = {"plan",      job.folder + "/config.json",
-                                          "--tp",      "2",
-                                          "--dtype",   "fp32",
-                                          "--kernels", "hf",
-                                          "-o",        plan};
+    std::vector<std::string> arguments = {
+        "plan", job.folder + "/config.json", "--dtype", "fp32", "--kernels", "hf", "-o", plan};
+    if (!job.trains) arguments.insert(arguments.end(), {"--tp", "2"});
     arguments.insert(arguments.end(), flags.begin(), flags.end());
-    for (const auto& command : {arguments, {"export", plan, "--to", "hf", "-o", job.exported}}) {
+    for (const auto& command : {arguments, {"export", plan, "--to", target, "-o", job.exported}}) {
         const auto result = run_tplan(command);
         INFO(name + ": " + result.err);
         REQUIRE(result.exit_code == 0);
@@ -163,36 +168,76 @@ void check_rank(const Job& job, std::size_t rank, const Facts& facts) {
     }
 }
 
-}  // namespace
-
-TEST_CASE("transformers takes exported plans: shapes, collectives and logits of two processes") {
-    const auto program = python();
-    if (program.empty()) {
-        return skip(
-            "no python3 with torch, transformers and accelerate; `./dev test transformers` "
-            "installs them below build/, TPLAN_PYTHON names one that has them");
-    }
-    const TempDir root;
-    const auto jobs = make_jobs(root);
+/// Runs jobs in a number of processes; what each of them says by job and rank.
+Json run_jobs(const TempDir& root, const std::vector<Job>& jobs, const std::string& python,
+              std::size_t processes) {
     Json list = Json::array();
     for (const auto& job : jobs) {
-        list.push_back({{"name", job.name}, {"folder", job.folder}, {"exported", job.exported}});
+        list.push_back({{"name", job.name},
+                        {"folder", job.folder},
+                        {"exported", job.exported},
+                        {"trains", job.trains}});
     }
     const auto facts = root / "facts.json";
     ProcessOptions options;
     options.environment = {{"OMP_NUM_THREADS", "1"}};
     options.limit = std::chrono::seconds{600};
-    const auto ran = run_process({program, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-                                  TPLAN_ROOT "/tests/support/transformers_tp.py",
-                                  root.file("jobs.json", list.dump()), facts},
-                                 options);
+    const auto ran =
+        run_process({python, "-m", "torch.distributed.run", "--nproc-per-node",
+                     std::to_string(processes), TPLAN_ROOT "/tests/support/transformers_tp.py",
+                     root.file("jobs.json", list.dump()), facts},
+                    options);
     INFO(ran.err);
     REQUIRE(ran.exit_code == 0);
-    const auto document = load_json(facts);
+    auto found = load_json(facts).at("jobs");
+    for (const auto& job : jobs) REQUIRE(found.at(job.name).size() == processes);
+    return found;
+}
+
+constexpr auto kNoPython =
+    "no python3 with torch, transformers and accelerate; `./dev test transformers` installs them "
+    "below build/, TPLAN_PYTHON names one that has them";
+
+}  // namespace
+
+TEST_CASE("transformers takes exported plans: shapes, collectives and logits of two processes") {
+    const auto program = python();
+    if (program.empty()) return skip(kNoPython);
+    const TempDir root;
+    const auto jobs = make_jobs(root);
+    const auto found = run_jobs(root, jobs, program, 2);
     for (const auto& job : jobs) {
-        const auto& ranks = document.at("jobs").at(job.name);
-        REQUIRE(ranks.size() == 2);
+        const auto& ranks = found.at(job.name);
         for (std::size_t rank = 0; rank < ranks.size(); ++rank)
             check_rank(job, rank, facts_of(ranks[rank], job.name));
+    }
+}
+
+TEST_CASE("transformers trains on the exported mesh of TP and shards as on one process") {
+    const auto program = python();
+    if (program.empty()) return skip(kNoPython);
+    const TempDir root;
+    const std::vector<Job> jobs = {make_job(root, "llama_mesh", tiny_config("llama"),
+                                            {"--hw", "h100-sxm", "--layout", "hf", "--phase",
+                                             "train", "--seq", "12", "--mesh", "dp_shard=2,tp=2"},
+                                            "accelerate")};
+    const auto found = run_jobs(root, jobs, program, 4);
+    for (std::size_t rank = 0; rank < 4; ++rank) {
+        const auto facts = facts_of(found.at("llama_mesh")[rank], "llama_mesh");
+        INFO(fmt::format("rank {}: {}", rank, facts.error));
+        REQUIRE(facts.error.empty());
+        CHECK(facts.largest > 1e-3);
+        CHECK(facts.difference < 1e-2 * facts.largest);
+        // Each of two shards of a TP rank's piece; processes are numbered TP first.
+        for (const auto& tensor : jobs[0].plan.tensors) {
+            INFO(tensor.name);
+            const auto* shape = find_entry(facts.shapes, tensor.name);
+            REQUIRE(shape);
+            const auto piece = joined(tensor.shards.at(rank % 2).pieces);
+            CHECK(
+                2 * std::accumulate(shape->begin(), shape->end(), std::int64_t{1},
+                                    std::multiplies<>()) ==
+                std::accumulate(piece.begin(), piece.end(), std::int64_t{1}, std::multiplies<>()));
+        }
     }
 }

@@ -2,11 +2,13 @@
 
     torchrun --nproc-per-node 2 tests/support/transformers_tp.py jobs.json facts.json
 
-jobs.json: a list of {name, folder, exported}. `folder` holds a config.json; a checkpoint of random
-weights is saved there. `exported` is the file of `tplan export --to hf` for it. facts.json gets, for
-every job and rank: the largest difference of its logits from those of the whole model in one
-process, the largest logit, how often each collective ran, and the local shape of every parameter;
-or the error at which it ended. tests/e2e/transformers_tp.cpp writes the one and judges the other.
+jobs.json: a list of {name, folder, exported, trains}. `folder` holds a config.json; a checkpoint of
+random weights is saved there. `exported` is the file of `tplan export --to hf` for it, or, of a job
+that trains, of `--to accelerate`. facts.json gets, for every job and rank: the largest difference
+of its logits from those of the whole model in one process, the largest logit, how often each
+collective ran, and the local shape of every parameter; of a job that trains the largest difference
+of its losses before and after a step, and by how much the step lowers the loss; or the error at
+which it ended. tests/e2e/transformers_tp.cpp writes the one and judges the other.
 """
 import json
 import os
@@ -74,6 +76,36 @@ def run(job):
     }
 
 
+def losses(model, step):
+    """The losses before and after one step of the optimizer."""
+    vocab = model.config.get_text_config().vocab_size
+    tokens = torch.tensor([[(7 * i * i + 3 * i + 1) % vocab for i in range(12)]])
+    found = []
+    for _ in range(2):
+        loss = model(tokens, labels=tokens, use_cache=False).loss
+        found.append(loss.item())
+        loss.backward()
+        step.step()
+        step.zero_grad()
+    return found
+
+
+def train(job):
+    whole = transformers.AutoModelForCausalLM.from_pretrained(job["folder"], dtype=torch.float32)
+    expected = losses(whole, torch.optim.AdamW(whole.parameters()))
+    exported = runpy.run_path(job["exported"])
+    model = exported["model"]
+    shapes = {name: local_shape(parameter) for name, parameter in model.named_parameters()}
+    found = losses(model, exported["optimizer"])
+    return {
+        "error": "",
+        "difference": max(abs(a - b) for a, b in zip(found, expected)),
+        "largest": expected[0] - expected[1],
+        "collectives": {},
+        "shapes": shapes,
+    }
+
+
 def main():
     with open(sys.argv[1]) as file:
         jobs = json.load(file)
@@ -84,7 +116,7 @@ def main():
             save_checkpoint(job["folder"])
         dist.barrier()
         try:
-            mine = run(job)
+            mine = train(job) if job["trains"] else run(job)
         except (Exception, SystemExit) as error:
             mine = {"error": f"{type(error).__name__}: {error}"}
         ranks = [None] * dist.get_world_size()
