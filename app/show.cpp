@@ -31,6 +31,10 @@ ShowResult show(const std::string& what, std::optional<int> tp, LayoutChoice lay
     Subject subject;
     if (is_plan_file(what)) {
         subject = subject_of_plan(what);
+        const int planned = subject.request.plan.tp;
+        if (tp && *tp != planned)
+            throw Error("--tp", fmt::format("{} has TP {}", what, planned),
+                        "drop --tp, or name the model");
     } else {
         if (!tp) throw Error("--tp", "a model needs a degree", "give --tp N");
         subject.config = load_model_config(what);

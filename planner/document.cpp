@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cost_model/collectives.h"
 #include "planner/requirements.h"
 #include "planner/train_plan.h"
 
@@ -155,13 +156,17 @@ std::vector<Alternative> pipelines(const std::vector<Candidate>& candidates, con
     const auto layers = static_cast<int>(model.sequence.size()) - 2;
     const auto& embedding = model.blocks.front();
     const auto hidden = embedding.activations[static_cast<std::size_t>(embedding.output)].width;
-    const auto link = make_group(hardware, 2, 1, request.cost.link).link;
+    const auto pair = make_group(hardware, 2, 1, request.cost.link);
+    const auto send = collective_lines(OpKind::all_to_all, CollectiveImpl::nccl, pair, "");
     for (const auto& candidate : candidates) {
         for (int stages = 2; candidate.tp * stages <= gpus && stages <= layers; stages *= 2) {
             const auto& totals = candidate.totals();
             const double bytes = static_cast<double>(request.workload.rows(Rows::tokens)) *
                                  static_cast<double>(hidden) * bytes_of(request.workload.dtype);
-            const auto hop = link.latency + Bytes(bytes) / link.bandwidth;
+            // Of an all-to-all between two ranks each sends a quarter.
+            const auto* line = cheapest_line(send, 4 * bytes);
+            const auto hop = Seconds(line_time(*line, 4 * bytes)) +
+                             (line->fitted ? Seconds(0) : hardware.launch);
             const auto step = totals.step + hop * (stages - 1);
             // The fullest stage has the odd layers.
             const double share = std::ceil(static_cast<double>(layers) / stages) / layers;
@@ -169,16 +174,19 @@ std::vector<Alternative> pipelines(const std::vector<Candidate>& candidates, con
             const bool fits = memory.total - memory.weights * (1 - share) <= memory.capacity;
             const int replicas = gpus / (candidate.tp * stages);
             const double rate = totals.tokens_per_s * (totals.step / step) / share * replicas;
-            rows.push_back({.tp = candidate.tp,
-                            .replicas = replicas,
-                            .stages = stages,
-                            .feasible = true,
-                            .fits = fits,
-                            .step = {step},
-                            .tokens_per_s_per_gpu = {rate / gpus},
-                            .reason = fmt::format("pipeline of {} stages, for comparison: {} a "
-                                                  "token, {:.0f} tokens/s per GPU",
-                                                  stages, format_time(step), rate / gpus)});
+            rows.push_back(
+                {.tp = candidate.tp,
+                 .replicas = replicas,
+                 .stages = stages,
+                 .feasible = true,
+                 .fits = fits,
+                 .step = {step},
+                 .tokens_per_s_per_gpu = {rate / gpus},
+                 .reason = fmt::format("pipeline of {} stages, for comparison: {} a {}, "
+                                       "{:.0f} tokens/s per GPU",
+                                       stages, format_time(step),
+                                       request.workload.phase == Phase::decode ? "token" : "step",
+                                       rate / gpus)});
         }
     }
     return rows;

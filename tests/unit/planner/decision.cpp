@@ -1,5 +1,6 @@
 #include "planner/decision.h"
 
+#include "cost_model/single_op.h"
 #include "planner/document.h"
 #include "planner/pareto.h"
 #include "tests/support/catch.h"
@@ -85,9 +86,24 @@ TEST_CASE("decision: replicas fill the GPUs, and idle ones count") {
                   Catch::Approx(16 / other.step.value->value * 2 / 8));
         }
     }
-    const auto staged =
-        std::ranges::count_if(plan.alternatives, [](const auto& row) { return row.stages > 1; });
-    CHECK(staged > 0);
+}
+
+TEST_CASE("decision: a token passes the hops between pipeline stages") {
+    const auto plan = weighed("llama-3.1-8b", "h100-sxm", 8, Objective::latency, 16);
+    const auto hop = price_single(
+        load_hardware("h100-sxm"),
+        CollectiveSize{.op = OpKind::all_to_all, .ranks = 2, .bytes = 2 * 16 * 4096 * 2});
+    int staged = 0;
+    for (const auto& row : plan.alternatives) {
+        if (row.stages < 2 || row.tp != 1) continue;
+        ++staged;
+        const auto& whole = *std::ranges::find_if(plan.alternatives, [](const auto& other) {
+            return other.tp == 1 && other.stages == 1;
+        });
+        CHECK(row.step.value->value - whole.step.value->value ==
+              Catch::Approx((row.stages - 1) * hop.time.value).epsilon(1e-3));
+    }
+    CHECK(staged == 3);
 }
 
 TEST_CASE("decision: no Pareto point beats another, and a price gives dollars") {
