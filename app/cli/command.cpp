@@ -213,4 +213,43 @@ Query make_query(const QueryFlags& flags) {
     return query;
 }
 
+std::string flag_fault(const CLI::App& program, const CLI::ParseError& error) {
+    const auto parsed = program.get_subcommands();
+    const CLI::App& command = parsed.empty() ? program : *parsed.front();
+    const auto name = parsed.empty() ? "tplan" : "tplan " + command.get_name();
+    const std::string what = error.what();
+    // The library says it as "...: --flag = value" and "...: --flag other".
+    const auto said = what.substr(std::min(what.find(": ") + 2, what.size()));
+    const auto flag = said.substr(0, said.find(' '));
+    if (dynamic_cast<const CLI::ConversionError*>(&error)) {
+        const auto value = said.substr(std::min(said.rfind(" = ") + 3, said.size()));
+        const auto* option = command.get_option_no_throw(flag);
+        const bool whole = option != nullptr && option->get_type_name().ends_with("INT");
+        return fmt::format("{}: \"{}\" is not {}", flag, shown(value),
+                           whole ? "an integer" : "a number");
+    }
+    if (dynamic_cast<const CLI::ExtrasError*>(&error)) {
+        const auto dashes = (" " + said).find(" --");
+        if (dashes == std::string::npos)
+            return fmt::format("{}: {} takes no such argument; `{} --help` lists what it takes",
+                               shown(flag), name, name);
+        const auto word = said.substr(dashes + 2, said.find(' ', dashes) - dashes - 2);
+        std::vector<std::string> known;
+        for (const auto* option : command.get_options())
+            known.push_back(option->get_name().substr(2));
+        auto near = did_you_mean(word, known);
+        if (const auto quote = near.find('"'); quote != std::string::npos)
+            near.insert(quote + 1, "--");
+        return fmt::format(
+            "--{}: {} takes no such flag; {}", shown(word), name,
+            near.empty() ? fmt::format("`{} --help` lists what it takes", name) : near);
+    }
+    if (dynamic_cast<const CLI::ArgumentMismatch*>(&error)) {
+        const bool lacking = what.ends_with("missing");
+        return fmt::format("{} {}", what.substr(0, what.find(':')),
+                           lacking ? "needs a value" : "is given more than once");
+    }
+    return fmt::format("{}; `{} --help` lists what it takes", shown(what, 160), name);
+}
+
 }  // namespace tplan::cli

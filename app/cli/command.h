@@ -55,6 +55,9 @@ struct QueryFlags {
     TrainingFlags training;
 };
 
+/// What the command line's reader found wrong, as flag, fault and what to do.
+std::string flag_fault(const CLI::App& program, const CLI::ParseError& error);
+
 /// Adds the flags every estimating command takes. Call it after the command's own: it notes which
 /// are given.
 void add_workload_flags(CLI::App& command, QueryFlags& flags);

@@ -34,10 +34,7 @@ int main(int argc, char** argv) {
         } catch (const CLI::Success& help) {
             return program.exit(help);
         } catch (const CLI::ParseError& error) {
-            fmt::print(
-                stderr,
-                "tplan: {}; `tplan --help` and `tplan COMMAND --help` list what is possible\n",
-                shown(error.what(), 160));
+            fmt::print(stderr, "tplan: {}\n", cli::flag_fault(program, error));
             return 2;
         }
         return action();

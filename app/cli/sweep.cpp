@@ -1,4 +1,7 @@
 #include "app/sweep.h"
+
+#include <array>
+
 #include "app/cli/command.h"
 
 namespace tplan::cli {
@@ -6,11 +9,17 @@ namespace {
 
 struct Flags {
     QueryFlags query;
-    std::string link, format;
+    std::string link, format = "table";
     bool json = false;
 };
 
+enum class Format { table, csv, json };
+constexpr auto enum_names(Format) {
+    return std::array<std::string_view, 3>{"table", "csv", "json"};
+}
+
 int run(Flags flags) {
+    const auto format = flags.json ? Format::json : parse_enum<Format>(flags.format, "--format");
     SweepAxes axes;
     axes.hardware = split_list(flags.query.hardware);
     axes.links = split_list(flags.link);
@@ -24,9 +33,9 @@ int run(Flags flags) {
     std::erase(flags.query.training.given, "--tp");
     auto query = make_query(flags.query);
     const auto document = sweep(query, axes);
-    if (flags.json || flags.format == "json") {
+    if (format == Format::json) {
         print_json(document);
-    } else if (flags.format == "csv") {
+    } else if (format == Format::csv) {
         print(sweep_csv(document));
     } else {
         print(sweep_text(document));
@@ -54,8 +63,7 @@ void add_sweep(CLI::App& program, Action& action) {
     add_workload_flags(*command, flags->query);
     command->remove_option(command->get_option("--link"));
     command->add_option("--link", flags->link, "links with commas (default: all the profile has)");
-    command->add_option("--format", flags->format, "table, csv or json")
-        ->check(CLI::IsMember({"table", "csv", "json"}));
+    command->add_option("--format", flags->format, "table, csv or json")->capture_default_str();
     command->add_flag("--json", flags->json, "the same as --format json");
     command->callback([&action, flags] { action = [flags] { return run(*flags); }; });
 }

@@ -16,6 +16,22 @@ TEST_CASE("models lists every preset with parameters, heads and verdict") {
     CHECK(run_tplan({"models"}).out.find("llama-3.1-405b") != std::string::npos);
 }
 
+TEST_CASE("flags: what is wrong is said as flag, fault and what to do") {
+    const auto wrong = [](std::vector<std::string> flags, const char* expected) {
+        flags.insert(flags.begin(), {"estimate", "gpt2", "--hw", "h100-sxm", "--tp", "1"});
+        expect_failure(flags, 2, {expected});
+    };
+    wrong({"--memory-fraction", "most"}, R"(--memory-fraction: "most" is not a number)");
+    wrong({"--input", "1e3"}, R"(--input: "1e3" is not an integer)");
+    wrong({"--kernel", "hf"},
+          R"(--kernel: tplan estimate takes no such flag; did you mean "--kernels"?)");
+    wrong({"more"}, "more: tplan estimate takes no such argument");
+    wrong({"--phase"}, "--phase needs a value");
+    wrong({"--link", "pcie", "--link", "pcie"}, "--link is given more than once");
+    expect_failure({"sweep", "gpt2", "--hw", "l4", "--tp", "1", "--format", "cvs"}, 2,
+                   {R"(--format: "cvs" is not one of table, csv, json)"});
+}
+
 TEST_CASE("inspect has the keys of its contract and exact counts") {
     const auto document = json_of({"inspect", "llama-3.1-8b", "--tp", "1,2,8"});
     CHECK(document["schema"] == "tplan.inspect/1");
