@@ -205,8 +205,11 @@ void note_dtype(CompiledProgram& out, const Context& c, const Step& source, DTyp
     }
     const auto used = usable_dtype(c.hardware, compute);
     if (used == asked) return;
-    note(out, fmt::format("{} has no {} arithmetic: products run in {}", c.hardware.name,
-                          name_of(asked), name_of(used)));
+    const bool halves = asked == DType::bf16 && used == DType::fp32 &&
+                        usable_dtype(c.hardware, DType::fp16) == DType::fp16;
+    note(out, fmt::format("{} has no {} arithmetic: products run in {}{}", c.hardware.name,
+                          name_of(asked), name_of(used),
+                          halves ? "; give --dtype fp16 for its matrix units" : ""));
 }
 
 CompiledStep compile_step(CompiledProgram& out, const Context& c, const Step& source) {

@@ -154,7 +154,9 @@ TEST_CASE("a sweep over machines without a common link says which has none") {
 TEST_CASE("what a device cannot multiply is priced wider and said") {
     const auto document = json_of({"estimate", "llama-3.1-8b", "--hw", "v100-sxm", "--tp", "2"});
     CHECK(std::ranges::any_of(document["notes"], [](const Json& note) {
-        return note == "v100-sxm has no bf16 arithmetic: products run in fp32";
+        return note ==
+               "v100-sxm has no bf16 arithmetic: products run in fp32; give --dtype fp16 for its "
+               "matrix units";
     }));
 }
 
