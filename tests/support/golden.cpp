@@ -30,25 +30,55 @@ std::string first_difference(const std::string& golden, const std::string& now) 
     }
 }
 
+std::string contents(const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    INFO("golden file " << path.string() << "; to accept the new text: ./dev golden");
+    REQUIRE(in);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+}
+
+void rewrite(const std::filesystem::path& path, const std::string& text) {
+    std::ofstream out(path, std::ios::binary);
+    out << text;
+    REQUIRE(out.flush());
+}
+
+void compare(const std::filesystem::path& path, const std::string& golden,
+             const std::string& text) {
+    INFO("golden file " << path.string() << "; to accept the new text: ./dev golden");
+    const bool same = golden == text;
+    INFO("first difference: " << (same ? "" : first_difference(golden, text)));
+    CHECK(same);
+}
+
 }  // namespace
 
 void check_golden(std::string_view name, const std::string& text) {
     const auto path = std::filesystem::path(TPLAN_ROOT) / "tests" / "golden" / name;
     if (rewriting()) {
         std::filesystem::create_directories(path.parent_path());
-        std::ofstream out(path, std::ios::binary);
-        out << text;
-        REQUIRE(out.flush());
+        rewrite(path, text);
         return;
     }
-    std::ifstream in(path, std::ios::binary);
-    INFO("golden file " << path.string() << "; to accept the new text: ./dev golden");
-    REQUIRE(in);
-    std::ostringstream golden;
-    golden << in.rdbuf();
-    const bool same = golden.str() == text;
-    INFO("first difference: " << (same ? "" : first_difference(golden.str(), text)));
-    CHECK(same);
+    compare(path, contents(path), text);
+}
+
+void check_golden_part(std::string_view path, std::string_view name, const std::string& text) {
+    const auto file = std::filesystem::path(TPLAN_ROOT) / path;
+    const auto whole = contents(file);
+    const auto begin = "<!-- golden: " + std::string(name) + " -->\n";
+    const auto at = whole.find(begin);
+    INFO(file.string() << " needs the lines " << begin << "and <!-- end -->");
+    REQUIRE(at != std::string::npos);
+    const auto from = at + begin.size(), to = whole.find("<!-- end -->\n", from);
+    REQUIRE(to != std::string::npos);
+    if (rewriting()) {
+        rewrite(file, whole.substr(0, from) + text + whole.substr(to));
+        return;
+    }
+    compare(file, whole.substr(from, to - from), text);
 }
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {

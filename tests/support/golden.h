@@ -12,6 +12,10 @@ namespace tplan::test {
 /// take it out first with `replaced`.
 void check_golden(std::string_view name, const std::string& text);
 
+/// The same for a part of a file of the repository: what stands between the lines
+/// "<!-- golden: <name> -->" and "<!-- end -->".
+void check_golden_part(std::string_view path, std::string_view name, const std::string& text);
+
 /// `text` with every `from` as `to`. Example: replaced(message, TPLAN_ROOT, "<root>").
 std::string replaced(std::string text, std::string_view from, std::string_view to);
 
