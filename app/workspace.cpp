@@ -61,6 +61,21 @@ void recompute(Workspace& workspace) {
     workspace.recompute_s = took.count();
 }
 
+/// The file that a model is read from: that name, or config.json of that folder; empty for a
+/// preset.
+std::string file_of(const std::string& name) {
+    std::error_code ignored;
+    const std::filesystem::path path(name);
+    if (std::filesystem::is_directory(path, ignored)) return (path / "config.json").string();
+    return std::filesystem::exists(path, ignored) ? name : std::string();
+}
+
+/// Notes what a file is like before it is read.
+void note_file(Workspace& workspace, Inputs& inputs, const std::string& file) {
+    inputs.file = file;
+    if (const auto stamp = stamp_of(file)) workspace.seen[file] = *stamp;
+}
+
 /// What changes with a model: its dtypes, and a degree that works.
 void adopt_model(Inputs& inputs, ModelConfig config) {
     inputs.request.workload.dtype = config.dtype;
@@ -125,6 +140,7 @@ void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
     auto& work = request.workload;
     switch (action.kind) {
         case ActionKind::set_model:
+            note_file(workspace, inputs, file_of(action.text));
             adopt_model(inputs, load_model_config(action.text));
             break;
         case ActionKind::set_hardware:
@@ -219,13 +235,14 @@ void travel(Workspace& workspace, std::vector<Inputs>& from, std::vector<Inputs>
 }
 
 void open_plan(Workspace& workspace, const std::string& path) {
+    Inputs inputs;
+    note_file(workspace, inputs, path);
     const auto file = read_plan_file(path);
     const auto plan = read_plan(file.plan, path);
     if (plan.request.training) {
         throw Error(path, "is a plan of training, and the window shows serving only",
                     "`tplan report PLAN -o page.html` shows it");
     }
-    Inputs inputs;
     auto config = read_model_config(plan.model, path + "/model");
     config.source = plan.model_source;
     inputs.config = std::make_shared<const ModelConfig>(std::move(config));
@@ -302,7 +319,23 @@ void save(Workspace& workspace, const std::string& path) {
     const bool validated = workspace.study && workspace.study->validation && !workspace.stale;
     write_file(path, validated ? json_text(write_validated(plan, *workspace.study->validation))
                                : json_text(plan));
+    if (path == workspace.inputs.file) workspace.seen[path] = stamp_of(path).value_or(FileStamp{});
     workspace.message = "written: " + path;
+}
+
+void open(Workspace& workspace, const std::string& what) {
+    const auto seen = workspace.seen;
+    try {
+        if (is_plan_file(what)) {
+            open_plan(workspace, what);
+        } else {
+            change(workspace, {ActionKind::set_model, what});
+        }
+    } catch (...) {
+        workspace.seen = seen;  // what is open is still what was read then
+        throw;
+    }
+    workspace.opened = what;
 }
 
 void do_action(Workspace& workspace, const Action& action) {
@@ -320,11 +353,14 @@ void do_action(Workspace& workspace, const Action& action) {
             workspace.baseline.reset();
             break;
         case ActionKind::open:
-            if (is_plan_file(action.text)) {
-                open_plan(workspace, action.text);
-            } else {
-                change(workspace, {ActionKind::set_model, action.text});
-            }
+            open(workspace, action.text);
+            break;
+        case ActionKind::reload:
+            open(workspace, workspace.inputs.file);
+            break;
+        case ActionKind::keep:
+            if (const auto stamp = stamp_of(workspace.inputs.file))
+                workspace.seen[workspace.inputs.file] = *stamp;
             break;
         case ActionKind::save:
             save(workspace, action.text);
@@ -367,12 +403,23 @@ void apply(Workspace& workspace, const Action& action) {
     }
 }
 
+bool look_at_file(Workspace& workspace) {
+    const auto& file = workspace.inputs.file;
+    const auto known = workspace.seen.find(file);
+    bool changed = false;
+    if (!file.empty() && known != workspace.seen.end()) {
+        const auto stamp = stamp_of(file);
+        changed = stamp && *stamp != known->second;
+    }
+    return std::exchange(workspace.file_changed, changed) != changed;
+}
+
 bool poll_run(Workspace& workspace) {
     if (!workspace.worker) return false;
     auto& worker = *workspace.worker;
     worker.poll();
     workspace.run_done = worker.done();
-    if (worker.running()) return true;
+    if (worker.running() || workspace.pending) return true;
     const bool calibrated = workspace.run_what == "calibrate";
     const bool cancelled = worker.stopping();
     const int code = worker.exit_code();

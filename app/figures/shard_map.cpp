@@ -167,13 +167,15 @@ std::vector<Cell> cells_of(const Painter& to) {
 }
 
 /// A new row after each residual addition, unless only its norm is left, and wherever the width
-/// ends.
+/// ends. An addition stays with the step before it.
 std::vector<std::vector<Cell>> rows_of(const Painter& to, std::vector<Cell> cells) {
     std::vector<std::vector<Cell>> rows(1);
     double x = 0;
     for (std::size_t i = 0; i < cells.size(); ++i) {
         const bool after_block = i > 0 && cells[i - 1].plus && i + 1 < cells.size();
-        const bool full = x > 0 && x + cells[i].width > to.options.width - 1;
+        const bool added = i + 1 < cells.size() && cells[i + 1].plus;
+        const double end = x + cells[i].width + (added ? kFlow + kPlus : 0);
+        const bool full = x > 0 && !cells[i].plus && end > to.options.width - 1;
         if (!rows.back().empty() && (after_block || full)) {
             rows.emplace_back();
             x = 0;
