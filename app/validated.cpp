@@ -180,10 +180,8 @@ void derive_numerics(const PlanDocument& plan, Numerics& numerics) {
 
 /// See Comparison::across_machines. The profile that `tplan calibrate` writes is of one processor;
 /// others are of a kind of device.
-std::string across_machines(const HardwareProfile& predicted, const Measured& measured) {
-    if (predicted.backend != measured.backend)
-        return fmt::format("predicted for {} ({}), measured on {}", predicted.name,
-                           predicted.backend, measured.backend);
+std::string machines_apart(const HardwareProfile& predicted, const Measured& measured) {
+    if (predicted.backend != measured.backend) return across_backends(predicted, measured.backend);
     if (predicted.name != "this-cpu") return {};
     for (const auto& [key, cpu] : measured.environment) {
         if (key == "cpu" && cpu != predicted.description)
@@ -231,10 +229,20 @@ void derive(const PlanDocument& plan, Validation& validation) {
     derive_numerics(plan, validation.numerics);
     const auto predicted = estimate_of_layers(plan, validation.measured.layers);
     validation.comparison = compare(predicted, validation.measured);
-    validation.comparison.across_machines = across_machines(plan.hardware, validation.measured);
+    validation.comparison.across_machines = machines_apart(plan.hardware, validation.measured);
     validation.verdict = judge_run(validation.measured, validation.numerics, validation.comparison);
     validation.reasons =
         verdict_reasons(validation.measured, validation.numerics, validation.comparison);
+}
+
+std::string across_backends(const HardwareProfile& predicted, std::string_view backend) {
+    if (predicted.backend == backend) return {};
+    return fmt::format("predicted for {} ({}), measured on {}", predicted.name, predicted.backend,
+                       backend);
+}
+
+std::string across_machines_line(const std::string& machines) {
+    return machines.empty() ? std::string() : "across machines: " + machines;
 }
 
 std::string numerics_sentence(const NumericsCheck& check) {
@@ -316,8 +324,8 @@ std::vector<std::string> verdict_reasons(const Measured& measured, const Numeric
             reasons.push_back(
                 !comparison.across_machines.empty()
                     ? comparison.across_machines +
-                          ": a step of one machine does not judge a prediction for another; plan "
-                          "with --hw this after `tplan calibrate`"
+                          fmt::format(": {}; plan with --hw this after `tplan calibrate`",
+                                      kDoesNotJudge)
                     : fmt::format("the measured step of {} is outside {} to {}",
                                   format_time(measured.step.median),
                                   format_time(comparison.interval_90[0]),

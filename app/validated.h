@@ -206,6 +206,16 @@ void derive(const PlanDocument& plan, Validation& validation);
 double small_copy_tolerance();
 double tolerance_of(DType dtype);
 
+/// Why a run on one backend says nothing about a prediction for another.
+constexpr std::string_view kDoesNotJudge =
+    "a step of one machine does not judge a prediction for another";
+
+/// "predicted for h100-sxm (cuda), measured on cpu"; empty where the profile is of that backend.
+std::string across_backends(const HardwareProfile& predicted, std::string_view backend);
+
+/// What terminal, page and window say of a comparison across machines; empty for an empty text.
+std::string across_machines_line(const std::string& machines);
+
 /// What was compared, how far apart it is and may be, and whether that passes.
 std::string numerics_sentence(const NumericsCheck& check);
 

@@ -10,6 +10,7 @@
 #include "app/report.h"
 #include "core/files.h"
 #include "planner/check.h"
+#include "planner/requirements.h"
 
 namespace tplan {
 namespace {
@@ -135,7 +136,6 @@ std::shared_ptr<const HardwareProfile> with_gpus(const HardwareProfile& hardware
 
 /// The inputs after an action that sets one of them.
 void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
-    constexpr std::int64_t kMostTokens = std::int64_t{1} << 31, kMostBatch = 4096;
     auto& request = inputs.request;
     auto& work = request.workload;
     switch (action.kind) {
@@ -161,11 +161,10 @@ void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
             break;
         }
         case ActionKind::set_batch:
-            work.batch = checked("batch", action.number, kMostBatch);
+            work.batch = action.number;
             break;
         case ActionKind::set_length:
-            (work.phase == Phase::decode ? work.context : work.input) =
-                checked("length", action.number, kMostTokens);
+            (work.phase == Phase::decode ? work.context : work.input) = action.number;
             break;
         case ActionKind::set_dtype:
             work.dtype = parse_enum<DType>(action.text, "dtype");
@@ -180,7 +179,7 @@ void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
             request.plan.kernels = parse_enum<Kernels>(action.text, "kernels");
             break;
         case ActionKind::set_nodes: {
-            const auto nodes = checked("nodes", action.number, 64);
+            const auto nodes = checked("nodes", action.number, kMostNodes);
             if (nodes > 1 && !inputs.hardware->network)
                 throw Error("nodes", inputs.hardware->name + " has no network between nodes");
             request.cost.nodes = static_cast<int>(nodes);
@@ -211,6 +210,7 @@ void change(Workspace& workspace, const Action& action) {
     if (first && action.kind != ActionKind::set_model && action.kind != ActionKind::set_hardware)
         throw Error("model", "none is open", "choose one first");
     set_input(workspace, inputs, action);
+    require_ranges(inputs.request, "inputs");
     if (inputs == workspace.inputs) return;
     if (!first && !action.continued) {
         workspace.undo.push_back(workspace.inputs);
@@ -248,6 +248,11 @@ void open_plan(Workspace& workspace, const std::string& path) {
     inputs.config = std::make_shared<const ModelConfig>(std::move(config));
     inputs.hardware = std::make_shared<const HardwareProfile>(plan.hardware);
     inputs.request = plan.request;
+    // The window sets the degree itself, among as many GPUs as the plan was to choose from.
+    if (const auto gpus = std::exchange(inputs.request.gpus.value, std::nullopt)) {
+        const int nodes = inputs.request.cost.nodes;
+        inputs.hardware = with_gpus(plan.hardware, (*gpus + nodes - 1) / nodes);
+    }
     inputs.request.plan.tp = plan.tp;
     inputs.request.workload = plan.workload;
     if (has_model(workspace.inputs)) workspace.undo.push_back(workspace.inputs);
@@ -457,9 +462,14 @@ std::string run_refusal(const Workspace& workspace) {
     const auto& study = *workspace.study;
     if (!study.totals) return "this degree does not work";
     if (!study.totals->memory.fits) return "the plan does not fit in memory";
-    if (study.hardware->backend != "cpu")
-        return "this plan is for " + study.hardware->name + "; calibrate this machine to run here";
     return {};
+}
+
+std::string run_caveat(const Workspace& workspace) {
+    if (!workspace.study) return {};
+    const auto machines = across_backends(*workspace.study->hardware, "cpu");
+    if (machines.empty()) return {};
+    return fmt::format("{}: {}", across_machines_line(machines), kDoesNotJudge);
 }
 
 }  // namespace tplan

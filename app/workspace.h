@@ -138,4 +138,8 @@ std::vector<Problem> problems(const Workspace& workspace);
 /// Why the plan cannot be run from the window just now; empty when it can.
 std::string run_refusal(const Workspace& workspace);
 
+/// What a run from the window, which is on the CPU, will not tell; empty when it judges the
+/// prediction.
+std::string run_caveat(const Workspace& workspace);
+
 }  // namespace tplan

@@ -450,14 +450,22 @@ DisplayList shard_maps(const Study& study, const FigureOptions& options,
                        const TextMetrics& metrics) {
     DisplayList all;
     all.name = "shard-map";
-    all.title =
-        fmt::format("Shard map of {} at TP {}", study.config->source, study.request.plan.tp);
+    all.title = fmt::format("Shard map of {}{} at TP {}",
+                            study.training ? "the forward pass of a training step of " : "",
+                            study.config->source, study.request.plan.tp);
+    constexpr double kTitle = 1.2;
+    double top = 0.2;
+    for (const auto& line : wrapped(metrics, all.title, kTitle, options.width - 1)) {
+        add_text(all, metrics, {0.1, top}, line, kTitle, Anchor::start, {Role::text}, true);
+        top += line_height(kTitle);
+    }
+    top += 0.5;
     const auto sections = layer_flow(study);
     FlowSection together;  // for the legend
     for (const auto& section : sections)
         together.items.insert(together.items.end(), section.items.begin(), section.items.end());
     all.height =
-        0.2 + draw_shard_legend(all, metrics, together, study.request.plan.tp, options.width, 0.2);
+        top + draw_shard_legend(all, metrics, together, study.request.plan.tp, options.width, top);
     for (const auto& section : sections) {
         auto one = section_map(study, section, options, metrics, false);
         all.description = one.description;
