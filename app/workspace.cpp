@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "app/explain.h"
+#include "app/plan_file.h"
 #include "app/report.h"
 #include "core/files.h"
 #include "planner/check.h"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "app/carried_buffers.h"
+
 namespace tplan {
 namespace {
 
@@ -78,20 +80,8 @@ void set_output(FlowItem& item, const Program& program, const std::vector<Step>&
         item.out = FlowLayout::partial;
 }
 
-/// Buffers that a section takes over from the one before: read before anything writes them. An
-/// addition to one of them, or to what such an addition gave, is the residual's.
-std::vector<int> stream_into(const std::vector<Step>& steps) {
-    std::vector<int> carried, written;
-    for (const auto& step : steps) {
-        for (const int input : step.inputs) {
-            if (!std::ranges::count(written, input)) carried.push_back(input);
-        }
-        written.insert(written.end(), step.outputs.begin(), step.outputs.end());
-    }
-    return carried;
-}
-
-/// Whether an addition has a term of the stream; its result then belongs to the stream.
+/// Whether an addition has a term of the stream (what a section takes over, or an earlier such
+/// addition gave), and so is the residual's; its result then belongs to the stream.
 bool joins_stream(std::vector<int>& stream, const std::vector<int>& terms,
                   const std::vector<int>& results) {
     if (!std::ranges::any_of(terms, [&](int t) { return std::ranges::count(stream, t) > 0; }))
@@ -105,7 +95,7 @@ FlowSection from_program(const Study& study, int index) {
     const auto& section = program.sections[at(index)];
     FlowSection flow{section.name, section.layers, index, {}};
     if (flow.layers == std::vector<int>{-1}) flow.layers.clear();
-    auto stream = stream_into(section.steps);
+    auto stream = carried_into(section);
     for (std::size_t s = 0; s < section.steps.size(); ++s) {
         const auto& step = section.steps[s];
         auto& item = flow.items.emplace_back();

@@ -72,6 +72,11 @@ std::string last_part(const std::string& name) {
     return dot == std::string::npos ? name : name.substr(dot + 1);
 }
 
+/// What is written into the box of a step without weights.
+std::string box_label(const FlowItem& item) {
+    return item.kind == OpKind::add ? "add" : last_part(item.name);
+}
+
 Column measure(const Painter& to, const FlowItem& item, const FlowWeight& weight) {
     Column column;
     column.weight = &weight;
@@ -146,7 +151,7 @@ Cell measure(const Painter& to, const FlowItem& item, bool plus) {
         inner = kDiamond;
         cell.up = cell.down = kDiamond / 2;
     } else if (item.weights.empty()) {
-        inner = to.wide(last_part(item.name), kName) + 0.8;
+        inner = to.wide(box_label(item), kName) + 0.8;
         cell.up = cell.down = 0.9;
     }
     cell.width = std::max(cell.width, inner);
@@ -282,7 +287,7 @@ void draw_cell(Painter& to, const Cell& cell, double x, double y) {
         diamond.title = step_title(to, item);
         diamond.pattern = Pattern::hatch;
     } else if (item.weights.empty()) {
-        const auto label = last_part(item.name);
+        const auto label = box_label(item);
         const double width = to.wide(label, kName) + 0.8;
         auto& box = add_rect(to.list, {centre - width / 2, y - 0.9, width, 1.8}, {Role::panel},
                              {Role::outline});
