@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "app/figures/figure.h"
+#include "app/pane_tabs.h"
 #include "core/files.h"
 
 namespace tplan {
@@ -30,9 +30,9 @@ GuiLaunch make_launch(const GuiRequest& request) {
     auto launch = request.launch;
     if (!request.theme.empty()) launch.theme = parse_enum<Theme>(request.theme, "--theme");
     if (request.scale != 0) {
-        if (!(request.scale >= 0.75 && request.scale <= 3))
+        if (!(request.scale >= kLeastScale && request.scale <= kMostScale))
             throw Error("--scale", fmt::format("{} is out of range", request.scale),
-                        "give 0.75 to 3");
+                        fmt::format("give {} to {}", kLeastScale, kMostScale));
         launch.scale = request.scale;
     }
     const bool picture = !launch.screenshot.empty();
@@ -40,8 +40,7 @@ GuiLaunch make_launch(const GuiRequest& request) {
         read_size(request.size.empty() ? "1600x1000" : request.size, launch);
     if (launch.renderer != "software" && launch.renderer != "window")
         throw Error("--renderer", "\"" + launch.renderer + "\" is not one of software, window");
-    const bool tab = launch.view == "steps" || launch.view == "run";
-    if (!launch.view.empty() && !tab) figure_named(launch.view);
+    if (!launch.view.empty()) pane_tab_named(launch.view);
     if (request.tp > 0) launch.actions.push_back({ActionKind::set_tp, {}, request.tp});
     if (!request.replay.empty()) {
         const auto more = from_json<std::vector<Action>>(load_json(request.replay), request.replay);

@@ -8,11 +8,14 @@
 
 namespace tplan {
 
+/// What a person may set the window's scale to.
+constexpr double kLeastScale = 0.75, kMostScale = 3;
+
 /// How the window is to start: what `tplan gui` hands to the program `tplan-gui` beside it.
 struct GuiLaunch {
     std::string what;      // plan, model or empty
     std::string hardware;  // empty = the plan's, or the window's default
-    std::string view;      // a figure or tab to show; empty = the usual ones
+    std::string view;      // of kPaneTabs; empty = the usual ones
     std::string select;    // a step
     std::optional<Theme> theme;
     std::optional<double> scale;
@@ -67,7 +70,7 @@ struct GuiRequest {
 };
 
 /// The launch that was asked for. Throws Error naming the flag for a size, scale, theme, renderer
-/// or figure that is none, and for actions that cannot be read.
+/// or view that is none, and for actions that cannot be read.
 GuiLaunch make_launch(const GuiRequest& request);
 
 /// Becomes the window: replaces this process by the program `tplan-gui` beside it. Throws Error

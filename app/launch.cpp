@@ -2,6 +2,7 @@
 // that is cut short.
 #include <algorithm>
 
+#include "app/plan_file.h"
 #include "app/run.h"
 #include "core/files.h"
 #include "executor/processes.h"

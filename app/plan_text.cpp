@@ -46,14 +46,44 @@ std::string pareto_text(const DegreeDecision& decision) {
     return "\nnothing beats these in both tokens/s/user and tokens/s/GPU:\n" + format_table(rows);
 }
 
-/// "embedding", "head", "layer 3", "layers 0 to 30", "6 layers from 5".
+/// "0 to 4", "6": runs of numbers that follow each other.
+std::vector<std::string> runs_of(const std::vector<int>& layers) {
+    std::vector<std::string> runs;
+    for (std::size_t from = 0, i = 1; i <= layers.size(); ++i) {
+        if (i < layers.size() && layers[i] == layers[i - 1] + 1) continue;
+        runs.push_back(i - from == 1 ? std::to_string(layers[from])
+                                     : fmt::format("{} to {}", layers[from], layers[i - 1]));
+        from = i;
+    }
+    return runs;
+}
+
+/// The distance of layers that all lie equally far apart; 0 for others.
+int distance_of(const std::vector<int>& layers) {
+    const int distance = layers[1] - layers[0];
+    for (std::size_t i = 1; i < layers.size(); ++i) {
+        if (layers[i] - layers[i - 1] != distance) return 0;
+    }
+    return distance;
+}
+
+/// "embedding", "head", "layer 3", "layers 0 to 30", "layers 4, 6, 8", "12 layers, every 2nd of 0
+/// to 22", "9 layers between 3 and 47".
 std::string place_text(const std::vector<int>& layers, bool first) {
     if (layers.front() < 0) return first ? "embedding" : "head";
     const auto count = static_cast<int>(layers.size());
     if (count == 1) return fmt::format("layer {}", layers.front());
-    if (layers.back() - layers.front() == count - 1)
-        return fmt::format("layers {} to {}", layers.front(), layers.back());
-    return fmt::format("{} layers from {}", count, layers.front());
+    constexpr std::size_t kMostRuns = 4;
+    if (const auto runs = runs_of(layers); runs.size() <= kMostRuns)
+        return "layers " + join(runs, ", ");
+    const int distance = distance_of(layers);
+    if (distance == 0)
+        return fmt::format("{} layers between {} and {}", count, layers.front(), layers.back());
+    return fmt::format("{} layers, every {}{} of {} to {}", count, distance,
+                       distance == 2   ? "nd"
+                       : distance == 3 ? "rd"
+                                       : "th",
+                       layers.front(), layers.back());
 }
 
 /// One line per kind of block: ops cut over the ranks, grouped by how; ops not named run whole on

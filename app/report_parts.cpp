@@ -88,9 +88,10 @@ std::string measured_section(const Study& study) {
                            format_percent(comparison.step_error_recalibrated), comparison.drift))},
          {word("speedup over one rank"), number(fmt::format("{:.2f}x", run.speedup_vs_tp1)),
           word("measured")}});
-    if (!comparison.across_machines.empty())
-        text +=
-            "<p class=\"bad\">across machines: " + escaped(comparison.across_machines) + "</p>\n";
+    if (!comparison.across_machines.empty()) {
+        text += fmt::format("<p class=\"bad\">{}</p>\n",
+                            escaped(across_machines_line(comparison.across_machines)));
+    }
     std::vector<std::vector<Cell>> rows;
     for (const auto& op : compared_sums(validation)) {
         rows.push_back(

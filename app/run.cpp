@@ -5,6 +5,7 @@
 
 #include "app/detect.h"
 #include "app/drift.h"
+#include "app/first_layers.h"
 #include "app/run_training.h"
 #include "app/small_copy.h"
 #include "executor/backend.h"

@@ -8,6 +8,7 @@
 #include "app/hardware_text.h"
 #include "app/inspect.h"
 #include "app/layer_rows.h"
+#include "app/plan_file.h"
 #include "app/predict.h"
 #include "app/query.h"
 #include "app/refusal.h"
@@ -15,6 +16,7 @@
 #include "app/show.h"
 #include "app/sweep.h"
 #include "app/validated.h"
+#include "app/validated_check.h"
 #include "core/schema.h"
 
 namespace tplan {

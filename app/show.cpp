@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "app/plan_file.h"
 #include "app/shard_text.h"
 #include "app/validated.h"
 #include "planner/requirements.h"

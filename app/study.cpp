@@ -89,6 +89,22 @@ std::string gain(const CurvePoint& from, const CurvePoint& to) {
                        format_time(compute), format_time(transfer));
 }
 
+/// A loss that works on each rank's own part of the vocabulary gathers no logits: leaves the gather
+/// out that serving's head ends with, where the training step's head has none.
+void leave_out_gather(Study& study, const Program& training) {
+    auto& kept = study.lowered->program;
+    if (!kept || kept->sections.back().steps.empty()) return;
+    const auto& last = kept->sections.back().steps.back();
+    if (last.kind != OpKind::all_gather) return;
+    for (const auto& section : training.sections) {
+        if (std::ranges::count(section.steps, last.name, &Step::name)) return;
+    }
+    auto lowered = *study.lowered;
+    lowered.program->sections.back().steps.pop_back();
+    study.steps.back().pop_back();
+    study.lowered = std::make_shared<const DegreeLayout>(std::move(lowered));
+}
+
 }  // namespace
 
 const CurvePoint* point_at(const Curve& curve, int tp) {
@@ -213,6 +229,7 @@ Study study_of(const PlanDocument& plan, const std::optional<Validation>& valida
     }
     auto study = make_study(degrees, hardware, request);
     if (plan.request.training) {
+        leave_out_gather(study, plan.program);
         study.training = plan.predicted;
         study.answer = plan.why;
     }

@@ -56,7 +56,8 @@ Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardwa
                  const PlanRequest& request, std::vector<std::string> links = {});
 
 /// The same of a plan file, in the layout that the file has. A plan of training becomes its forward
-/// pass, as a prefill of all positions of a micro-batch; `training` and `answer` are the plan's.
+/// pass, as a prefill of all positions of a micro-batch, without a gather of logits that its loss
+/// does not ask for; `training` and `answer` are the plan's.
 Study study_of(const PlanDocument& plan, const std::optional<Validation>& validation);
 
 /// The point of a curve at that degree, or nullptr.

@@ -1,14 +1,12 @@
 #include "app/validated.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <limits>
 #include <map>
 
 #include "app/drift.h"
+#include "app/first_layers.h"
 #include "core/statistics.h"
 #include "executor/numerics.h"
-#include "planner/train.h"
 
 namespace tplan {
 namespace {
@@ -16,94 +14,6 @@ namespace {
 constexpr double kMinCleanFraction = 0.5;
 constexpr double kMaxMedianOverP10 = 1.15;
 constexpr double kMaxDrift = 0.10;
-constexpr std::array kValidationKeys = {"measured", "numerics", "comparison", "verdict", "reasons"};
-constexpr const char* kLastSteps = "last_steps";  // only in a run that was cut short
-
-/// The text under "schema"; empty when there is none.
-std::string named_schema(const Json& document) {
-    if (!document.is_object()) return {};
-    const auto found = document.find("schema");
-    return found != document.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-/// Buffers that a section reads before it writes them.
-std::vector<int> carried_into(const Section& section) {
-    std::vector<int> carried, written;
-    for (const auto& step : section.steps) {
-        for (const int b : step.inputs) {
-            if (!std::ranges::count(written, b) && !std::ranges::count(carried, b))
-                carried.push_back(b);
-        }
-        written.insert(written.end(), step.outputs.begin(), step.outputs.end());
-    }
-    return carried;
-}
-
-/// Does `next` begin with what `section` leaves with its last step, or anywhere before the
-/// layers?
-bool hands_on(const Section& section, const Section& next, bool layer) {
-    std::vector<int> left;
-    for (const auto& step : section.steps) {
-        if (layer) left.clear();
-        left.insert(left.end(), step.outputs.begin(), step.outputs.end());
-    }
-    return std::ranges::all_of(carried_into(next),
-                               [&](int buffer) { return std::ranges::count(left, buffer) > 0; });
-}
-
-/// Names of the parameters a section works with: layers of one kind have the same.
-std::vector<std::string> parameters_of(const Program& program, const Section& section) {
-    std::vector<std::string> names;
-    for (const auto& step : section.steps) {
-        for (const auto& weight : step.weights)
-            names.push_back(program.tensors[static_cast<std::size_t>(weight.tensor)].name);
-    }
-    return names;
-}
-
-/// A training program cut short goes back through the layers it came through: its last layer must
-/// hand on to the head as it is.
-void end_training_as_the_head_begins(Program& program) {
-    std::size_t head = 0;
-    while (head + 1 < program.order.size() && program.order_layer[head] < 0) ++head;
-    while (head + 1 < program.order.size() && program.order_layer[head] >= 0) ++head;
-    const auto section = [&](std::size_t place) -> Section& {
-        return program.sections[static_cast<std::size_t>(program.order[place])];
-    };
-    if (head == 0 || !hands_on(section(head - 1), section(head), true)) {
-        throw Error("--layers", "the plan cannot be cut to this many layers",
-                    "its last layer lies otherwise than the first ones: run all of them");
-    }
-    for (auto& step : section(program.order.size() - 1).steps) {
-        if (step.optimizer) step.weight_bytes = updated_bytes(program, *step.optimizer);
-    }
-}
-
-/// The last layer may lie otherwise than those before it (the head needs every row on every
-/// rank): a program cut short ends with the layout of its kind that the head can begin with.
-void end_as_the_head_begins(Program& program) {
-    if (program.order.size() < 3) return;
-    if (program.mesh) return end_training_as_the_head_begins(program);
-    const auto section = [&](std::size_t place) -> const Section& {
-        return program.sections[static_cast<std::size_t>(program.order[place])];
-    };
-    const auto last = program.order.size() - 2;
-    const auto& head = section(last + 1);
-    if (hands_on(section(last), head, true)) return;
-    const auto kind = parameters_of(program, section(last));
-    for (std::size_t s = 0; s < program.sections.size(); ++s) {
-        const auto& other = program.sections[s];
-        const auto place = static_cast<int>(s);
-        const bool layer = place != program.order.front() && place != program.order.back();
-        if (!layer || parameters_of(program, other) != kind || !hands_on(other, head, true) ||
-            !hands_on(section(last - 1), other, last > 1))
-            continue;
-        program.order[last] = static_cast<int>(s);
-        return;
-    }
-    throw Error("--layers", fmt::format("the plan cannot be cut to {} layers", last),
-                "its last layer lies otherwise than the first ones: give more layers");
-}
 
 Seconds mean_of(const std::vector<Seconds>& times) {
     Seconds sum;
@@ -180,10 +90,8 @@ void derive_numerics(const PlanDocument& plan, Numerics& numerics) {
 
 /// See Comparison::across_machines. The profile that `tplan calibrate` writes is of one processor;
 /// others are of a kind of device.
-std::string across_machines(const HardwareProfile& predicted, const Measured& measured) {
-    if (predicted.backend != measured.backend)
-        return fmt::format("predicted for {} ({}), measured on {}", predicted.name,
-                           predicted.backend, measured.backend);
+std::string machines_apart(const HardwareProfile& predicted, const Measured& measured) {
+    if (predicted.backend != measured.backend) return across_backends(predicted, measured.backend);
     if (predicted.name != "this-cpu") return {};
     for (const auto& [key, cpu] : measured.environment) {
         if (key == "cpu" && cpu != predicted.description)
@@ -231,10 +139,20 @@ void derive(const PlanDocument& plan, Validation& validation) {
     derive_numerics(plan, validation.numerics);
     const auto predicted = estimate_of_layers(plan, validation.measured.layers);
     validation.comparison = compare(predicted, validation.measured);
-    validation.comparison.across_machines = across_machines(plan.hardware, validation.measured);
+    validation.comparison.across_machines = machines_apart(plan.hardware, validation.measured);
     validation.verdict = judge_run(validation.measured, validation.numerics, validation.comparison);
     validation.reasons =
         verdict_reasons(validation.measured, validation.numerics, validation.comparison);
+}
+
+std::string across_backends(const HardwareProfile& predicted, std::string_view backend) {
+    if (predicted.backend == backend) return {};
+    return fmt::format("predicted for {} ({}), measured on {}", predicted.name, predicted.backend,
+                       backend);
+}
+
+std::string across_machines_line(const std::string& machines) {
+    return machines.empty() ? std::string() : "across machines: " + machines;
 }
 
 std::string numerics_sentence(const NumericsCheck& check) {
@@ -316,8 +234,8 @@ std::vector<std::string> verdict_reasons(const Measured& measured, const Numeric
             reasons.push_back(
                 !comparison.across_machines.empty()
                     ? comparison.across_machines +
-                          ": a step of one machine does not judge a prediction for another; plan "
-                          "with --hw this after `tplan calibrate`"
+                          fmt::format(": {}; plan with --hw this after `tplan calibrate`",
+                                      kDoesNotJudge)
                     : fmt::format("the measured step of {} is outside {} to {}",
                                   format_time(measured.step.median),
                                   format_time(comparison.interval_90[0]),
@@ -327,66 +245,6 @@ std::vector<std::string> verdict_reasons(const Measured& measured, const Numeric
             break;
     }
     return reasons;
-}
-
-Program first_layers(const Program& program, int layers) {
-    auto cut = program;
-    cut.order.clear();
-    cut.order_layer.clear();
-    for (std::size_t i = 0; i < program.order.size(); ++i) {
-        if (program.order_layer[i] >= layers) continue;
-        cut.order.push_back(program.order[i]);
-        cut.order_layer.push_back(program.order_layer[i]);
-    }
-    end_as_the_head_begins(cut);
-    for (auto& section : cut.sections) section.layers.clear();
-    for (std::size_t i = 0; i < cut.order.size(); ++i)
-        cut.sections[static_cast<std::size_t>(cut.order[i])].layers.push_back(cut.order_layer[i]);
-    return cut;
-}
-
-Estimate estimate_of_layers(const PlanDocument& plan, int layers) {
-    auto options = plan.request.plan;
-    options.tp = plan.tp;
-    return make_estimate(plan.model_source, first_layers(plan.program, layers), plan.hardware,
-                         options, plan.request.cost, plan.workload, plan.request.training);
-}
-
-Json write_validated(const PlanDocument& plan, const Validation& validation) {
-    auto document = to_json(plan);
-    document["schema"] = kValidatedSchema;
-    document.update(to_json(validation));
-    return document;
-}
-
-PlanFile read_plan_file(const std::string& path) {
-    return take_apart(load_json(path), path);
-}
-
-PlanFile take_apart(Json document, const std::string& where) {
-    PlanFile file{std::move(document), {}};
-    if (named_schema(file.plan) != kValidatedSchema) return file;
-    auto extra = Json::object();
-    for (const auto* key : kValidationKeys) {
-        if (!file.plan.contains(key))
-            throw Error(where + "/" + key, "missing key", "make the file again with `tplan run`");
-        extra[key] = file.plan[key];
-        file.plan.erase(key);
-    }
-    if (file.plan.contains(kLastSteps)) {
-        extra[kLastSteps] = file.plan[kLastSteps];
-        file.plan.erase(kLastSteps);
-    }
-    file.plan["schema"] = PlanDocument{}.schema;
-    file.validation = from_json<Validation>(extra, where);
-    return file;
-}
-
-bool is_plan_file(const std::string& path) {
-    std::error_code ignored;
-    if (!std::filesystem::is_regular_file(path, ignored)) return false;
-    const auto schema = named_schema(load_json(path));
-    return schema == PlanDocument{}.schema || schema == kValidatedSchema;
 }
 
 }  // namespace tplan

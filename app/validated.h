@@ -193,9 +193,6 @@ struct Validation {
     bool operator==(const Validation&) const = default;
 };
 
-/// The schema of a plan together with its validation; the struct above is what it has more.
-constexpr std::string_view kValidatedSchema = "tplan.validated/1";
-
 /// Fills in everything that follows from the raw samples, the references' deviations and the plan:
 /// statistics, passes, comparison and verdict. A run ends with it, and `check`
 /// holds a document against it. Requires `measured.layers` from 0 to the plan's own.
@@ -205,6 +202,16 @@ void derive(const PlanDocument& plan, Validation& validation);
 /// Reason: executor/numerics.h.
 double small_copy_tolerance();
 double tolerance_of(DType dtype);
+
+/// Why a run on one backend says nothing about a prediction for another.
+constexpr std::string_view kDoesNotJudge =
+    "a step of one machine does not judge a prediction for another";
+
+/// "predicted for h100-sxm (cuda), measured on cpu"; empty where the profile is of that backend.
+std::string across_backends(const HardwareProfile& predicted, std::string_view backend);
+
+/// What terminal, page and window say of a comparison across machines; empty for an empty text.
+std::string across_machines_line(const std::string& machines);
 
 /// What was compared, how far apart it is and may be, and whether that passes.
 std::string numerics_sentence(const NumericsCheck& check);
@@ -234,63 +241,6 @@ RunVerdict judge_run(const Measured& measured, const Numerics& numerics,
 /// What of the above led to judge_run()'s verdict, one sentence each; empty for `validated`.
 std::vector<std::string> verdict_reasons(const Measured& measured, const Numerics& numerics,
                                          const Comparison& comparison);
-
-/// The plan cut to its first `layers` layers (embedding and head stay), priced anew; the document
-/// itself when it has no more than that.
-Estimate estimate_of_layers(const PlanDocument& plan, int layers);
-
-/// The program cut in the same way: steps of later layers are not run.
-Program first_layers(const Program& program, int layers);
-
-/// One JSON document `tplan.validated/1`: everything of the plan, then the validation.
-Json write_validated(const PlanDocument& plan, const Validation& validation);
-
-/// A plan file of either kind. `validation` is set for a validated plan; `plan` is the plan's own
-/// document.
-struct PlanFile {
-    Json plan;
-    std::optional<Validation> validation;
-};
-
-/// Takes a file of either kind apart. Throws Error when it cannot be read, is not JSON, or a
-/// validated plan lacks a key (OutOfRange for a number that cannot be one there); whether the plan
-/// itself is one is read_plan()'s question.
-PlanFile read_plan_file(const std::string& path);
-
-/// The same from a parsed document; `where` names it in messages.
-PlanFile take_apart(Json document, const std::string& where);
-
-/// Is there a file of that name with the schema of a plan, validated or not? Throws Error for a
-/// file that is not JSON.
-bool is_plan_file(const std::string& path);
-
-/// `tplan.check/1`.
-struct CheckReport {
-    std::string schema = "tplan.check/1";
-    std::string file;
-    bool ok = true;
-    std::vector<Difference> differences;
-    static void fields(auto& self, auto&& field) {
-        field("schema", self.schema);
-        field("file", self.file);
-        field("ok", self.ok);
-        field("differences", self.differences);
-    }
-};
-
-/// Recomputes a plan file: the plan from its configuration and profile; of a validated plan also
-/// every statistic, error and the verdict from its own samples.
-CheckReport check_file(const std::string& path);
-
-/// The same of a document taken apart; `where` names it in messages. Throws Error for a document
-/// with a missing key or a wrong type; a number that cannot be one there is a difference.
-CheckReport check_plan_file(const PlanFile& file, const std::string& where);
-
-/// The differences, one a line, or that there are none; for a terminal.
-std::string check_text(const CheckReport& report);
-
-/// One line on the first difference and what to do. Requires a report that is not ok.
-std::string check_refusal(const CheckReport& report);
 
 /// Predicted beside measured, for a terminal.
 std::string validation_text(const PlanDocument& plan, const Validation& validation);

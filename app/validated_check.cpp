@@ -1,8 +1,10 @@
 // The checker of plan files: a plan from its configuration and profile (planner/check.h), what a
 // run adds from its own samples.
-#include <algorithm>
+#include "app/validated_check.h"
+#include "app/first_layers.h"
+#include "app/plan_file.h"
 
-#include "app/validated.h"
+#include <algorithm>
 
 namespace tplan {
 namespace {

@@ -37,7 +37,7 @@ std::string validation_text(const PlanDocument& plan, const Validation& validati
                       format_percent(comparison.step_error_recalibrated), comparison.drift)},
          {"speedup", fmt::format("{:.2f}x", measured.speedup_vs_tp1), "measured, over one rank"}});
     if (!comparison.across_machines.empty())
-        text += "across machines: " + comparison.across_machines + "\n";
+        text += across_machines_line(comparison.across_machines) + "\n";
     text += ops_text(validation);
     for (const auto& check : validation.numerics.reference) {
         text += "numerics: " + numerics_sentence(check) + "\n";

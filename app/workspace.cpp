@@ -7,9 +7,11 @@
 #include <filesystem>
 
 #include "app/explain.h"
+#include "app/plan_file.h"
 #include "app/report.h"
 #include "core/files.h"
 #include "planner/check.h"
+#include "planner/requirements.h"
 
 namespace tplan {
 namespace {
@@ -59,6 +61,21 @@ void recompute(Workspace& workspace) {
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     workspace.recompute_s = took.count();
+}
+
+/// The file that a model is read from: that name, or config.json of that folder; empty for a
+/// preset.
+std::string file_of(const std::string& name) {
+    std::error_code ignored;
+    const std::filesystem::path path(name);
+    if (std::filesystem::is_directory(path, ignored)) return (path / "config.json").string();
+    return std::filesystem::exists(path, ignored) ? name : std::string();
+}
+
+/// Notes what a file is like before it is read.
+void note_file(Workspace& workspace, Inputs& inputs, const std::string& file) {
+    inputs.file = file;
+    if (const auto stamp = stamp_of(file)) workspace.seen[file] = *stamp;
 }
 
 /// What changes with a model: its dtypes, and a degree that works.
@@ -120,11 +137,11 @@ std::shared_ptr<const HardwareProfile> with_gpus(const HardwareProfile& hardware
 
 /// The inputs after an action that sets one of them.
 void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
-    constexpr std::int64_t kMostTokens = std::int64_t{1} << 31, kMostBatch = 4096;
     auto& request = inputs.request;
     auto& work = request.workload;
     switch (action.kind) {
         case ActionKind::set_model:
+            note_file(workspace, inputs, file_of(action.text));
             adopt_model(inputs, load_model_config(action.text));
             break;
         case ActionKind::set_hardware:
@@ -145,11 +162,10 @@ void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
             break;
         }
         case ActionKind::set_batch:
-            work.batch = checked("batch", action.number, kMostBatch);
+            work.batch = action.number;
             break;
         case ActionKind::set_length:
-            (work.phase == Phase::decode ? work.context : work.input) =
-                checked("length", action.number, kMostTokens);
+            (work.phase == Phase::decode ? work.context : work.input) = action.number;
             break;
         case ActionKind::set_dtype:
             work.dtype = parse_enum<DType>(action.text, "dtype");
@@ -164,7 +180,7 @@ void set_input(Workspace& workspace, Inputs& inputs, const Action& action) {
             request.plan.kernels = parse_enum<Kernels>(action.text, "kernels");
             break;
         case ActionKind::set_nodes: {
-            const auto nodes = checked("nodes", action.number, 64);
+            const auto nodes = checked("nodes", action.number, kMostNodes);
             if (nodes > 1 && !inputs.hardware->network)
                 throw Error("nodes", inputs.hardware->name + " has no network between nodes");
             request.cost.nodes = static_cast<int>(nodes);
@@ -195,6 +211,7 @@ void change(Workspace& workspace, const Action& action) {
     if (first && action.kind != ActionKind::set_model && action.kind != ActionKind::set_hardware)
         throw Error("model", "none is open", "choose one first");
     set_input(workspace, inputs, action);
+    require_ranges(inputs.request, "inputs");
     if (inputs == workspace.inputs) return;
     if (!first && !action.continued) {
         workspace.undo.push_back(workspace.inputs);
@@ -219,18 +236,24 @@ void travel(Workspace& workspace, std::vector<Inputs>& from, std::vector<Inputs>
 }
 
 void open_plan(Workspace& workspace, const std::string& path) {
+    Inputs inputs;
+    note_file(workspace, inputs, path);
     const auto file = read_plan_file(path);
     const auto plan = read_plan(file.plan, path);
     if (plan.request.training) {
         throw Error(path, "is a plan of training, and the window shows serving only",
                     "`tplan report PLAN -o page.html` shows it");
     }
-    Inputs inputs;
     auto config = read_model_config(plan.model, path + "/model");
     config.source = plan.model_source;
     inputs.config = std::make_shared<const ModelConfig>(std::move(config));
     inputs.hardware = std::make_shared<const HardwareProfile>(plan.hardware);
     inputs.request = plan.request;
+    // The window sets the degree itself, among as many GPUs as the plan was to choose from.
+    if (const auto gpus = std::exchange(inputs.request.gpus.value, std::nullopt)) {
+        const int nodes = inputs.request.cost.nodes;
+        inputs.hardware = with_gpus(plan.hardware, (*gpus + nodes - 1) / nodes);
+    }
     inputs.request.plan.tp = plan.tp;
     inputs.request.workload = plan.workload;
     if (has_model(workspace.inputs)) workspace.undo.push_back(workspace.inputs);
@@ -302,7 +325,23 @@ void save(Workspace& workspace, const std::string& path) {
     const bool validated = workspace.study && workspace.study->validation && !workspace.stale;
     write_file(path, validated ? json_text(write_validated(plan, *workspace.study->validation))
                                : json_text(plan));
+    if (path == workspace.inputs.file) workspace.seen[path] = stamp_of(path).value_or(FileStamp{});
     workspace.message = "written: " + path;
+}
+
+void open(Workspace& workspace, const std::string& what) {
+    const auto seen = workspace.seen;
+    try {
+        if (is_plan_file(what)) {
+            open_plan(workspace, what);
+        } else {
+            change(workspace, {ActionKind::set_model, what});
+        }
+    } catch (...) {
+        workspace.seen = seen;  // what is open is still what was read then
+        throw;
+    }
+    workspace.opened = what;
 }
 
 void do_action(Workspace& workspace, const Action& action) {
@@ -320,11 +359,14 @@ void do_action(Workspace& workspace, const Action& action) {
             workspace.baseline.reset();
             break;
         case ActionKind::open:
-            if (is_plan_file(action.text)) {
-                open_plan(workspace, action.text);
-            } else {
-                change(workspace, {ActionKind::set_model, action.text});
-            }
+            open(workspace, action.text);
+            break;
+        case ActionKind::reload:
+            open(workspace, workspace.inputs.file);
+            break;
+        case ActionKind::keep:
+            if (const auto stamp = stamp_of(workspace.inputs.file))
+                workspace.seen[workspace.inputs.file] = *stamp;
             break;
         case ActionKind::save:
             save(workspace, action.text);
@@ -367,12 +409,23 @@ void apply(Workspace& workspace, const Action& action) {
     }
 }
 
+bool look_at_file(Workspace& workspace) {
+    const auto& file = workspace.inputs.file;
+    const auto known = workspace.seen.find(file);
+    bool changed = false;
+    if (!file.empty() && known != workspace.seen.end()) {
+        const auto stamp = stamp_of(file);
+        changed = stamp && *stamp != known->second;
+    }
+    return std::exchange(workspace.file_changed, changed) != changed;
+}
+
 bool poll_run(Workspace& workspace) {
     if (!workspace.worker) return false;
     auto& worker = *workspace.worker;
     worker.poll();
     workspace.run_done = worker.done();
-    if (worker.running()) return true;
+    if (worker.running() || workspace.pending) return true;
     const bool calibrated = workspace.run_what == "calibrate";
     const bool cancelled = worker.stopping();
     const int code = worker.exit_code();
@@ -410,9 +463,14 @@ std::string run_refusal(const Workspace& workspace) {
     const auto& study = *workspace.study;
     if (!study.totals) return "this degree does not work";
     if (!study.totals->memory.fits) return "the plan does not fit in memory";
-    if (study.hardware->backend != "cpu")
-        return "this plan is for " + study.hardware->name + "; calibrate this machine to run here";
     return {};
+}
+
+std::string run_caveat(const Workspace& workspace) {
+    if (!workspace.study) return {};
+    const auto machines = across_backends(*workspace.study->hardware, "cpu");
+    if (machines.empty()) return {};
+    return fmt::format("{}: {}", across_machines_line(machines), kDoesNotJudge);
 }
 
 }  // namespace tplan

@@ -1,9 +1,11 @@
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "app/file_stamp.h"
 #include "app/study.h"
 #include "app/worker.h"
 
@@ -17,6 +19,7 @@ struct Inputs {
     std::shared_ptr<const ModelConfig> config;
     std::shared_ptr<const HardwareProfile> hardware;
     PlanRequest request;
+    std::string file;  // plan or config.json that they were opened from; empty = a preset
     bool operator==(const Inputs&) const = default;
 };
 
@@ -42,6 +45,8 @@ enum class ActionKind {
     pin,  // the present study as baseline
     unpin,
     open,    // text: plan, validated plan, config.json or folder
+    reload,  // the file of the inputs, which has changed on disk
+    keep,    // what is open, although the file has changed
     save,    // text: plan.json
     report,  // text: .html or .svg
     run,     // the plan, in a worker
@@ -49,12 +54,12 @@ enum class ActionKind {
     cancel
 };
 constexpr auto enum_names(ActionKind) {
-    return std::array<std::string_view, 26>{
+    return std::array<std::string_view, 28>{
         "set_model",  "set_hardware", "set_link",     "set_tp",     "set_phase",   "set_batch",
         "set_length", "set_dtype",    "set_kv_dtype", "set_layout", "set_kernels", "set_nodes",
         "set_gpus",   "step_tp",      "best_tp",      "swap_link",  "undo",        "redo",
-        "pin",        "unpin",        "open",         "save",       "report",      "run",
-        "calibrate",  "cancel"};
+        "pin",        "unpin",        "open",         "reload",     "keep",        "save",
+        "report",     "run",          "calibrate",    "cancel"};
 }
 
 struct Action {
@@ -84,6 +89,8 @@ constexpr auto enum_names(RunState) {
     return std::array<std::string_view, 5>{"none", "running", "stopping", "done", "failed"};
 }
 
+struct Pending;
+
 struct Workspace {
     Inputs inputs;
     std::vector<Inputs> undo, redo;
@@ -93,6 +100,12 @@ struct Workspace {
     std::string message;                 // what the last action did
     std::shared_ptr<const Study> baseline;
     double recompute_s = 0;  // the last recomputation took
+
+    std::map<std::string, FileStamp> seen;  // files as they were when read, or kept
+    bool file_changed = false;              // that of the inputs has, since then
+    std::string opened;                     // by the last action, to be remembered; or empty
+    std::shared_ptr<Pending> pending;       // an action under way, see app/pending.h
+    std::vector<Action> waiting;            // for it
 
     RunState run = RunState::none;
     std::string run_what;  // command or failure
@@ -115,10 +128,18 @@ void apply(Workspace& workspace, const Action& action);
 /// Takes in what the worker has done; call once a frame. True while it runs.
 bool poll_run(Workspace& workspace);
 
+/// Looks at the file of the inputs and sets `file_changed`; true when that is news. A file that is
+/// gone has not changed: editors replace files.
+bool look_at_file(Workspace& workspace);
+
 /// Errors first.
 std::vector<Problem> problems(const Workspace& workspace);
 
 /// Why the plan cannot be run from the window just now; empty when it can.
 std::string run_refusal(const Workspace& workspace);
+
+/// What a run from the window, which is on the CPU, will not tell; empty when it judges the
+/// prediction.
+std::string run_caveat(const Workspace& workspace);
 
 }  // namespace tplan

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/figures/layer_flow.h"
+#include "app/pending.h"
 #include "gui/commands.h"
 #include "gui/panels.h"
 #include "gui/widgets.h"
@@ -80,6 +81,15 @@ int usual_layer(const Study& study) {
     return layer;
 }
 
+void remember_opened(App& app) {
+    const auto what = std::exchange(app.work.opened, {});
+    if (what.empty()) return;
+    auto& recent = app.view.recent;
+    std::erase(recent, what);
+    recent.insert(recent.begin(), what);
+    if (recent.size() > 6) recent.pop_back();
+}
+
 }  // namespace
 
 void prepare(App& app) {
@@ -100,7 +110,9 @@ bool frame(App& app) {
     app.tooltip.clear();
     ++app.frames;
     set_style(app);
+    const bool loading = poll_pending(app.work, app.patience);
     const bool running = poll_run(app.work);
+    look_at_file(app.work);
     Ui ui{app.work,  app.view,    app.fonts, app.actions,
           app.items, app.tooltip, app.quit,  app.fonts.em};
     run_shortcuts(ui);
@@ -120,14 +132,8 @@ bool frame(App& app) {
     const bool asked = !app.actions.empty();
     const auto actions = std::move(app.actions);
     app.actions.clear();
-    for (const auto& action : actions) {
-        apply(app.work, action);
-        if (action.kind == ActionKind::open && app.work.error.empty()) {
-            std::erase(app.view.recent, action.text);
-            app.view.recent.insert(app.view.recent.begin(), action.text);
-            if (app.view.recent.size() > 6) app.view.recent.pop_back();
-        }
-    }
+    for (const auto& action : actions) request(app.work, action, app.patience);
+    remember_opened(app);
     if (app.work.study && app.view.shown != app.work.study->config) {
         app.view.shown = app.work.study->config;
         app.view.layer = usual_layer(*app.work.study);
@@ -136,7 +142,7 @@ bool frame(App& app) {
         const auto most = static_cast<int>(app.work.study->config->layers) - 1;
         app.view.layer = std::clamp(app.view.layer, -2, most);
     }
-    return asked || running;
+    return asked || running || loading;
 }
 
 }  // namespace tplan::gui

@@ -1,6 +1,7 @@
 #pragma once
 #include <imgui.h>
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "app/figures/figure.h"
 #include "app/figures/theme.h"
+#include "app/pane_tabs.h"
 #include "app/workspace.h"
 #include "gui/fonts.h"
 
@@ -39,7 +41,11 @@ struct View {
     int isolate = -1;
     float zoom = 1;        // of the shard map
     std::string selected;  // a step, by name; empty = none
-    std::string centre = "shard-map", chart = "latency", strip = "steps";  // what the tabs show
+    // What the panes show. Where there is room for fewer panes, those in front are drawn.
+    std::string centre{first_tab(Pane::centre)}, chart{first_tab(Pane::chart)},
+        strip{first_tab(Pane::strip)};
+    Pane front = Pane::centre;  // of all
+    Pane below = Pane::strip;   // of those below the centre
     bool scroll_to_selected = false;
     bool details = true;
 
@@ -69,7 +75,8 @@ struct App {
     std::map<std::string, Item, std::less<>> items;  // of the last frame
     std::string tooltip;                             // likewise; empty = none was shown
     bool quit = false;
-    float fonts_scale = 0;  // they were loaded for
+    std::chrono::milliseconds patience{50};  // with an action, before the window goes on
+    float fonts_scale = 0;                   // they were loaded for
     int frames = 0;
 };
 

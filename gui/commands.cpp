@@ -4,6 +4,8 @@
 #include <array>
 
 #include "app/explain.h"
+#include "app/gui_launch.h"
+#include "gui/panels.h"
 
 namespace tplan::gui {
 namespace {
@@ -103,7 +105,7 @@ void next_rank(Ui& ui) {
 /// Puts the keyboard into a field.
 void edit(Ui& ui, const char* field) {
     ui.view.focus = field;
-    if (std::string_view(field) == "steps.filter") ui.view.strip = "steps";
+    if (std::string_view(field) == "steps.filter") show(ui.view, "steps");
 }
 
 void mend_first(Ui& ui) {
@@ -115,7 +117,10 @@ void mend_first(Ui& ui) {
 }
 
 void set_scale(Ui& ui, float factor) {
-    ui.view.scale = factor == 0 ? 1 : std::clamp(ui.view.scale * factor, 0.75f, 3.0f);
+    ui.view.scale = factor == 0
+                        ? 1
+                        : std::clamp(ui.view.scale * factor, static_cast<float>(kLeastScale),
+                                     static_cast<float>(kMostScale));
 }
 
 void next_theme(Ui& ui) {
@@ -149,7 +154,7 @@ void escape(Ui& ui) {
     }
 }
 
-constexpr std::array kCommands = {
+constexpr std::array kOwn = {
     Command{"tp.next", "Next larger TP degree that works", Key::right, false, false,
             act<ActionKind::step_tp, 1>},
     Command{"tp.previous", "Next smaller TP degree that works", Key::left, false, false,
@@ -202,26 +207,6 @@ constexpr std::array kCommands = {
     Command{"gpus.halve", "Half the GPUs of a node", Key::none, false, false,
             [](Ui& ui) { scale_gpus(ui, 1, 2); }},
     Command{"rank.next", "Only what the next rank holds", Key::none, false, false, next_rank},
-    Command{"view.shard-map", "Show the shard map", Key::none, false, false,
-            [](Ui& ui) { ui.view.centre = "shard-map"; }},
-    Command{"view.overview", "Show all layers", Key::none, false, false,
-            [](Ui& ui) { ui.view.centre = "overview"; }},
-    Command{"view.interconnect", "Show the links between GPUs", Key::none, false, false,
-            [](Ui& ui) { ui.view.centre = "interconnect"; }},
-    Command{"view.latency", "Show time over TP", Key::none, false, false,
-            [](Ui& ui) { ui.view.chart = "latency"; }},
-    Command{"view.speedup", "Show speedup over TP", Key::none, false, false,
-            [](Ui& ui) { ui.view.chart = "speedup"; }},
-    Command{"view.time", "Show where the time goes", Key::none, false, false,
-            [](Ui& ui) { ui.view.chart = "time"; }},
-    Command{"view.steps", "Show the steps", Key::none, false, false,
-            [](Ui& ui) { ui.view.strip = "steps"; }},
-    Command{"view.timeline", "Show the timeline", Key::none, false, false,
-            [](Ui& ui) { ui.view.strip = "timeline"; }},
-    Command{"view.roofline", "Show the roofline", Key::none, false, false,
-            [](Ui& ui) { ui.view.strip = "roofline"; }},
-    Command{"view.run", "Show the run", Key::none, false, false,
-            [](Ui& ui) { ui.view.strip = "run"; }},
     Command{"activations", "Strips of what flows between the steps", Key::none, false, false,
             [](Ui& ui) { ui.view.activations = !ui.view.activations; }},
     Command{"step.next", "Next step of the layer", Key::period, false, false,
@@ -262,6 +247,23 @@ constexpr std::array kCommands = {
     Command{"escape", "Close, or select nothing", Key::escape, false, false, escape},
     Command{"quit", "Quit", Key::none, false, false, [](Ui& ui) { ui.quit = true; }},
 };
+
+template <std::size_t tab>
+void show_tab(Ui& ui) {
+    show(ui.view, kPaneTabs[tab].name());
+}
+
+/// Those of the table, and one for every tab.
+template <std::size_t... tab>
+constexpr auto with_tabs(std::index_sequence<tab...>) {
+    std::array<Command, kOwn.size() + sizeof...(tab)> all{};
+    std::ranges::copy(kOwn, all.begin());
+    ((all[kOwn.size() + tab] = {kPaneTabs[tab].command, kPaneTabs[tab].what, Key::none, false,
+                                false, show_tab<tab>}),
+     ...);
+    return all;
+}
+constexpr auto kCommands = with_tabs(std::make_index_sequence<kPaneTabs.size()>());
 
 }  // namespace
 

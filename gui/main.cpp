@@ -7,6 +7,7 @@
 
 #include "app/gui_launch.h"
 #include "core/files.h"
+#include "gui/panels.h"
 #include "gui/png.h"
 #include "gui/reduce.h"
 #include "gui/screenshot.h"
@@ -62,15 +63,7 @@ int run(const GuiLaunch& launch) {
     app.view.recent = settings.recent;
     app.view.built_in_font = launch.built_in_font;
     open(app, launch);
-    for (auto* shown : {&app.view.centre, &app.view.chart, &app.view.strip}) {
-        const bool strip = shown == &app.view.strip, chart = shown == &app.view.chart;
-        const auto& view = launch.view;
-        const bool for_strip =
-            view == "timeline" || view == "roofline" || view == "run" || view == "steps";
-        const bool for_chart = view == "latency" || view == "speedup" || view == "time";
-        if (!view.empty() && view != "memory" && strip == for_strip && chart == for_chart)
-            *shown = view;
-    }
+    if (!launch.view.empty()) show(app.view, launch.view);
     app.view.selected = launch.select;
     if (picture) {
         screenshot(app, launch);

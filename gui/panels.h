@@ -20,20 +20,32 @@ struct Panel {
 };
 std::span<const Panel> panels();
 
+/// How many rows of panes there is room for, so that the shard map keeps a size that can be read:
+/// three (centre; chart and memory; strip), two (centre; all others as tabs) or one (all as tabs).
+enum class Rows { three, two, one };
+Rows rows_of(const Ui& ui, float width, float height);
+
+/// Brings a tab of kPaneTabs to the front of its pane. Throws Error for a name that is none.
+void show(View& view, std::string_view name);
+
 /// Below this width the details lie in the strip at the bottom.
 bool is_narrow(const Ui& ui, float width);
+
+/// Below this height the answer is set in body size, and what stands below it takes one line.
+bool is_low(const Ui& ui, float height);
 
 /// What stands below the answer: the same for the other link, or what was asked.
 std::string second_sentence(const Ui& ui);
 
 void draw_answer(Ui& ui);
+void draw_notice(Ui& ui);
 void draw_inputs(Ui& ui);
 void draw_problems(Ui& ui);
 void draw_centre(Ui& ui);
 void draw_chart(Ui& ui);
 void draw_memory(Ui& ui);
+void draw_below(Ui& ui);
 void draw_details(Ui& ui);
-void draw_strip(Ui& ui);
 void draw_status(Ui& ui);
 
 /// Tabs of the strip.

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "app/gui_launch.h"
 #include "core/files.h"
 
 namespace tplan::gui {
@@ -24,7 +25,7 @@ Settings load_settings(const std::string& path, std::string& complaint) {
         const auto document = load_json(path);
         require_schema(document, "tplan.settings/1", path);
         auto settings = from_json<Settings>(document, path);
-        settings.scale = std::clamp(settings.scale, 0.75, 3.0);
+        settings.scale = std::clamp(settings.scale, kLeastScale, kMostScale);
         settings.width = std::clamp(settings.width, 1024, 16384);
         settings.height = std::clamp(settings.height, 700, 16384);
         return settings;

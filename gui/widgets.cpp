@@ -147,9 +147,14 @@ std::optional<std::string> choose(Ui& ui, std::string_view name, const char* tit
                                   const std::string& now, const std::vector<std::string>& choices) {
     std::optional<std::string> chosen;
     title_left(ui, title);
-    const bool open = ImGui::BeginCombo(("##" + std::string(name)).c_str(), now.c_str(),
+    const auto& style = ImGui::GetStyle();
+    const float room =
+        ImGui::GetContentRegionAvail().x - 2 * style.FramePadding.x - ImGui::GetFrameHeight();
+    const auto shown = elided(face_for(ui.fonts, ui.em, false), now, room);
+    const bool open = ImGui::BeginCombo(("##" + std::string(name)).c_str(), shown.c_str(),
                                         ImGuiComboFlags_HeightLarge);
     note_item(ui, name);
+    if (!open && shown != now) tooltip(ui, now);
     if (!open) return chosen;
     for (const auto& choice : choices) {
         const bool same = choice == now;
@@ -182,12 +187,43 @@ void number_field(Ui& ui, std::string_view name, const char* title, std::int64_t
     if (ImGui::IsItemDeactivated() && ui.view.editing == name) ui.view.editing.clear();
 }
 
-void tabs(Ui& ui, std::string_view group, const std::vector<Tab>& all, std::string& now) {
-    for (const auto& tab : all) {
-        if (&tab != &all.front()) ImGui::SameLine(0, ui.em * 0.3f);
-        if (button(ui, std::string(group) + "." + tab.name, tab.title, {}, tab.name == now))
-            now = tab.name;
+float button_width(const std::string& label) {
+    return ImGui::CalcTextSize(label.c_str()).x + 2 * ImGui::GetStyle().FramePadding.x;
+}
+
+void same_line_if_fits(Ui& ui, float width) {
+    const float gap = ui.em * 0.3f;
+    const float end = ImGui::GetWindowPos().x + ImGui::GetWindowContentRegionMax().x;
+    if (ImGui::GetItemRectMax().x + gap + width <= end) ImGui::SameLine(0, gap);
+}
+
+bool nothing_yet(Ui& ui, std::string_view what) {
+    if (ui.work.study) return false;
+    say(ui, what, Role::muted);
+    return true;
+}
+
+std::string elided(const Fonts::Face& face, std::string_view text, float width) {
+    const auto wide = [&](const std::string& part) {
+        return face.font->CalcTextSizeA(face.size, 1e9f, 0, part.c_str()).x;
+    };
+    std::string shown(text);
+    if (wide(shown) <= width) return shown;
+    while (!shown.empty() && wide(shown + "..") > width) {
+        // A whole character: bytes that go on in UTF-8 begin with 10.
+        while (shown.size() > 1 && (shown.back() & 0xC0) == 0x80) shown.pop_back();
+        shown.pop_back();
     }
+    return shown + "..";
+}
+
+void say_elided(Ui& ui, std::string_view text, Role role) {
+    const auto line =
+        elided(face_for(ui.fonts, ui.em, false), text, ImGui::GetContentRegionAvail().x);
+    ImGui::PushStyleColor(ImGuiCol_Text, colour4(ui.view.theme, role));
+    ImGui::TextUnformatted(line.c_str());
+    ImGui::PopStyleColor();
+    if (line != text) tooltip(ui, text);
 }
 
 void tooltip(Ui& ui, std::string_view text) {

@@ -35,11 +35,19 @@ std::optional<std::string> choose(Ui& ui, std::string_view name, const char* tit
 void number_field(Ui& ui, std::string_view name, const char* title, std::int64_t now,
                   ActionKind kind);
 
-/// Tabs as a row of buttons; `now` is the one chosen.
-struct Tab {
-    std::string name, title;
-};
-void tabs(Ui& ui, std::string_view group, const std::vector<Tab>& all, std::string& now);
+float button_width(const std::string& label);
+
+/// Goes on beside the last widget when so many pixels are left there, else on the next line.
+void same_line_if_fits(Ui& ui, float width);
+
+/// Says what will be here while there is nothing to draw: true then.
+bool nothing_yet(Ui& ui, std::string_view what);
+
+/// The text, or as much of its beginning as fits with ".." behind it.
+std::string elided(const Fonts::Face& face, std::string_view text, float width);
+
+/// One line of text in a role's colour; what does not fit is elided, and stands in the tooltip.
+void say_elided(Ui& ui, std::string_view text, Role role = Role::text);
 
 /// Shows text while the last widget is pointed at.
 void tooltip(Ui& ui, std::string_view text);

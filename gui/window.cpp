@@ -103,17 +103,20 @@ class Screen {
 int run_loop(Screen& screen, App& app, double until) {
     int left = kSettle, frames = 0;
     while (!glfwWindowShouldClose(screen.window) && !app.quit && glfwGetTime() < until) {
-        const bool running =
-            app.work.run == RunState::running || app.work.run == RunState::stopping;
+        const bool running = app.work.run == RunState::running ||
+                             app.work.run == RunState::stopping || app.work.pending;
         if (left > 0) {
             glfwPollEvents();
             --left;
         } else {
             // Wakes for input, or to look at a run; nothing is drawn when neither has news.
             const double before = glfwGetTime();
-            const double wait = std::min(running ? 0.1 : 3600, std::max(0.001, until - before));
+            constexpr double kLookAtFiles = 1;  // seconds
+            const double wait =
+                std::min(running ? 0.1 : kLookAtFiles, std::max(0.001, until - before));
             glfwWaitEventsTimeout(wait);
             if (running || glfwGetTime() - before < wait) left = running ? 1 : kSettle;
+            if (look_at_file(app.work)) left = kSettle;
             if (left == 0) continue;
         }
         if (screen.draw()) left = std::max(left, kSettle);

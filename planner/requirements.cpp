@@ -8,9 +8,6 @@
 namespace tplan {
 namespace {
 
-constexpr std::int64_t kLargest = std::int64_t{1} << 31;
-constexpr std::int64_t kMostNodes = 1024;
-
 /// "--memory-fraction", or "plan.json/request/cost/memory_fraction".
 std::string place(const std::string& where, const std::string& group, std::string key) {
     if (!where.empty()) return where + "/" + (group.empty() ? key : group + "/" + key);
@@ -57,12 +54,12 @@ void require_ranges(const PlanRequest& request, const std::string& where) {
         if (fits) return;
         throw Error(place(where, "cost", key), fmt::format("{} is out of range", value), expected);
     };
-    size("plan", "tp", request.plan.tp, kLargest);
-    if (request.gpus.value) size("", "gpus", *request.gpus.value, kLargest);
+    size("plan", "tp", request.plan.tp, kMostCount);
+    if (request.gpus.value) size("", "gpus", *request.gpus.value, kMostCount);
     size("cost", "nodes", request.cost.nodes, kMostNodes);
-    size("workload", "batch", request.workload.batch, kLargest);
-    size("workload", "input", request.workload.input, kLargest);
-    size("workload", "context", request.workload.context, kLargest);
+    size("workload", "batch", request.workload.batch, kMostCount);
+    size("workload", "input", request.workload.input, kMostCount);
+    size("workload", "context", request.workload.context, kMostCount);
     const bool decode = request.workload.phase == Phase::decode;
     const auto computed = [&](const char* key, DType dtype) {
         if (is_stored_only(dtype))

@@ -1,5 +1,6 @@
 #include "app/cli/command.h"
 #include "app/validated.h"
+#include "app/validated_check.h"
 
 namespace tplan::cli {
 

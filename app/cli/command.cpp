@@ -17,7 +17,8 @@ std::stop_source& stop_source() {
     return source;
 }
 
-constexpr int kMostDegree = 4096, kMostBatch = std::numeric_limits<int>::max();
+constexpr int kMostDegree = 4096;
+constexpr int kMostInt = std::numeric_limits<int>::max();  // require_ranges() has the limits
 
 volatile std::sig_atomic_t interrupt_seen = 0;
 
@@ -114,7 +115,7 @@ std::vector<int> parse_degrees(const std::string& text, const std::string& flag)
 }
 
 std::vector<int> parse_batches(const std::string& text) {
-    return parse_integers(text, "--batch", kMostBatch);
+    return parse_integers(text, "--batch", kMostInt);
 }
 
 void add_workload_flags(CLI::App& command, QueryFlags& flags) {

@@ -1,6 +1,7 @@
 #include "app/gui_launch.h"
 
 #include "app/cli/command.h"
+#include "app/pane_tabs.h"
 
 namespace tplan::cli {
 
@@ -17,12 +18,11 @@ void add_gui(CLI::App& program, Action& action) {
     command->add_option("--hw", launch.hardware, "hardware profile, file, or this");
     command->add_option("--tp", request->tp, "TP degree to start at (default: the best)")
         ->check(CLI::PositiveNumber);
-    command->add_option("--view", launch.view,
-                        "figure to show: shard-map, overview, interconnect, latency, speedup, "
-                        "time, timeline, roofline, steps, run");
+    command->add_option("--view", launch.view, "what to show: " + pane_tab_names());
     command->add_option("--select", launch.select, "step to select, such as self_attn.o_proj");
     command->add_option("--theme", request->theme, "light, dark or high-contrast");
-    command->add_option("--scale", request->scale, "of everything, 0.75 to 3");
+    command->add_option("--scale", request->scale,
+                        fmt::format("of everything, {} to {}", kLeastScale, kMostScale));
     command->add_option("--size", request->size, "of the window, WIDTHxHEIGHT");
     command->add_option("--screenshot", launch.screenshot,
                         "write this PNG and end; needs no display");

@@ -1,6 +1,7 @@
 #include "app/report.h"
 
 #include "app/cli/command.h"
+#include "app/plan_file.h"
 #include "core/files.h"
 #include "planner/check.h"
 

@@ -1,6 +1,7 @@
 #include "app/run.h"
 
 #include "app/cli/command.h"
+#include "app/plan_file.h"
 #include "core/files.h"
 
 namespace tplan::cli {

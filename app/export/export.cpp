@@ -1,6 +1,7 @@
 #include "app/export/export.h"
 
 #include "app/export/targets.h"
+#include "app/plan_file.h"
 #include "app/validated.h"
 #include "planner/check.h"
 #include "planner/train_plan.h"

@@ -38,9 +38,12 @@ void draw_axes(DisplayList& list, const TextMetrics& metrics, const Plot& plot,
                const std::vector<Tick>& x_ticks, const std::vector<Tick>& y_ticks,
                std::string_view x_title, std::string_view y_title) {
     const auto& area = plot.area;
+    double above = area.bottom() + line_height(kTick);  // of the label below
     for (const auto& tick : y_ticks) {
         const double y = plot.at(plot.x.low, tick.value).y;
         add_line(list, {area.x, y}, {area.right(), y}, {Role::grid});
+        if (above - y < line_height(kTick)) continue;
+        above = y;
         add_text(list, metrics, {area.x - 0.4, y - line_height(kTick) / 2}, tick.label, kTick,
                  Anchor::end, {Role::muted});
     }

@@ -32,8 +32,8 @@ struct Plot {
     Point at(double x_value, double y_value) const;
 };
 
-/// Grid, ticks and titles around the plot: y labels end left of it, x labels stand below. An x
-/// label that would touch the one before it is left out; bold ones come first.
+/// Grid, ticks and titles around the plot: y labels end left of it, x labels stand below. A
+/// label that would touch the one before it is left out; bold x labels come first.
 void draw_axes(DisplayList& list, const TextMetrics& metrics, const Plot& plot,
                const std::vector<Tick>& x_ticks, const std::vector<Tick>& y_ticks,
                std::string_view x_title, std::string_view y_title);

@@ -35,7 +35,7 @@ const Figure& figure_named(std::string_view name) {
         names.emplace_back(figure.name);
     }
     const auto nearest = did_you_mean(name, names);
-    throw Error("--view", fmt::format("\"{}\" is not one of {}", name, join(names, ", ")), nearest);
+    throw Error("figure", fmt::format("\"{}\" is not one of {}", name, join(names, ", ")), nearest);
 }
 
 DisplayList empty_figure(std::string_view name, std::string_view sentence,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "app/carried_buffers.h"
+
 namespace tplan {
 namespace {
 
@@ -78,21 +80,31 @@ void set_output(FlowItem& item, const Program& program, const std::vector<Step>&
         item.out = FlowLayout::partial;
 }
 
+/// Whether an addition has a term of the stream (what a section takes over, or an earlier such
+/// addition gave), and so is the residual's; its result then belongs to the stream.
+bool joins_stream(std::vector<int>& stream, const std::vector<int>& terms,
+                  const std::vector<int>& results) {
+    if (!std::ranges::any_of(terms, [&](int t) { return std::ranges::count(stream, t) > 0; }))
+        return false;
+    stream.push_back(results.front());
+    return true;
+}
+
 FlowSection from_program(const Study& study, int index) {
     const auto& program = *study.lowered->program;
     const auto& section = program.sections[at(index)];
     FlowSection flow{section.name, section.layers, index, {}};
     if (flow.layers == std::vector<int>{-1}) flow.layers.clear();
+    auto stream = carried_into(section);
     for (std::size_t s = 0; s < section.steps.size(); ++s) {
         const auto& step = section.steps[s];
         auto& item = flow.items.emplace_back();
         item.kind = step.kind;
         item.name = step.name;
         item.step = static_cast<int>(s);
-        item.residual = step.kind == OpKind::add_norm ||
-                        (step.kind == OpKind::add &&
-                         (step.name.find("residual") != std::string::npos ||
-                          program.buffers[at(step.inputs.front())].name == "hidden"));
+        item.residual =
+            step.kind == OpKind::add_norm ||
+            (step.kind == OpKind::add && joins_stream(stream, step.inputs, step.outputs));
         item.next =
             flow.layers.size() > 0 && std::ranges::any_of(step.weights, &WeightRef::next_layer);
         for (const auto* refs : {&step.weights, &step.biases}) {
@@ -114,11 +126,12 @@ FlowSection from_graph(const Study& study, int index) {
         if (use.block == index && use.layer >= 0) flow.layers.push_back(use.layer);
     }
     flow.name = !flow.layers.empty() ? "layer" : block.input < 0 ? "embedding" : "head";
+    std::vector<int> stream{block.input};
     for (const auto& op : block.ops) {
         auto& item = flow.items.emplace_back();
         item.kind = op.kind;
         item.name = op.name;
-        item.residual = op.kind == OpKind::add && op.name.find("residual") != std::string::npos;
+        item.residual = op.kind == OpKind::add && joins_stream(stream, op.inputs, op.outputs);
         for (const int t : op.weights) {
             const auto& tensor = block.tensors[at(t)];
             const auto name = full_name(block, tensor, -1);

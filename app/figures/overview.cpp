@@ -75,40 +75,68 @@ void draw_columns(DisplayList& list, const Box& area, const std::vector<Place>& 
     add_line(list, {area.x, area.bottom()}, {area.right(), area.bottom()}, {Role::outline});
 }
 
-}  // namespace
+/// Every place of the model's sequence, with what is shown when it is pointed at.
+struct Places {
+    std::vector<Place> all;
+    std::vector<std::string> titles;
+};
 
-DisplayList overview(const Study& study, const FigureOptions& options, const TextMetrics& metrics) {
+std::string title_of(const Place& place, const FlowSection& section) {
+    auto title = fmt::format("{} ({}): {} on a rank, of which {} replicated", place.name,
+                             section.name, format_bytes(Bytes(place.split + place.replicated)),
+                             format_bytes(Bytes(place.replicated)));
+    if (place.compute > 0) {
+        title += fmt::format("\ncompute {}, collectives {}", format_time(Seconds(place.compute)),
+                             format_time(Seconds(place.collective)));
+    }
+    return title;
+}
+
+Places places_of(const Study& study) {
     const auto sections = layer_flow(study);
     std::vector<Place> of_section;
     for (const auto& section : sections) of_section.push_back(place_of(study, section));
-    std::vector<Place> places;
-    std::vector<std::string> titles;
-    const auto add = [&](std::size_t section, std::string id, std::string name) {
-        auto place = of_section[section];
-        place.id = std::move(id);
-        place.name = std::move(name);
-        auto title =
-            fmt::format("{} ({}): {} on a rank, of which {} replicated", place.name,
-                        sections[section].name, format_bytes(Bytes(place.split + place.replicated)),
-                        format_bytes(Bytes(place.replicated)));
-        if (place.compute > 0) {
-            title +=
-                fmt::format("\ncompute {}, collectives {}", format_time(Seconds(place.compute)),
-                            format_time(Seconds(place.collective)));
-        }
-        titles.push_back(std::move(title));
-        places.push_back(std::move(place));
-    };
+    Places places;
     for (const auto& use : study.model->sequence) {
-        if (use.layer >= 0) {
-            add(static_cast<std::size_t>(section_of_layer(sections, use.layer)),
-                fmt::format("layer:{}", use.layer), fmt::format("layer {}", use.layer));
-        } else if (places.empty()) {
-            add(0, "layer:embedding", "embedding");
-        } else {
-            add(sections.size() - 1, "layer:head", "head");
-        }
+        const bool first = places.all.empty();
+        const auto section = use.layer >= 0
+                                 ? static_cast<std::size_t>(section_of_layer(sections, use.layer))
+                             : first ? 0
+                                     : sections.size() - 1;
+        auto& place = places.all.emplace_back(of_section[section]);
+        place.name = use.layer >= 0 ? fmt::format("layer {}", use.layer)
+                     : first        ? "embedding"
+                                    : "head";
+        place.id = use.layer >= 0 ? fmt::format("layer:{}", use.layer) : "layer:" + place.name;
+        places.titles.push_back(title_of(place, sections[section]));
     }
+    return places;
+}
+
+/// Numbers of the layers below the columns, where they fit.
+void draw_numbers(DisplayList& list, const TextMetrics& metrics, const Box& area, double y,
+                  const std::vector<Place>& places) {
+    const double pitch = area.width / static_cast<double>(places.size());
+    const double room_for_last = text_width(metrics, "head", kText) + 0.6;
+    double free = area.x;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        const auto& id = places[i].id;
+        const auto label = id.substr(id.find(':') + 1);
+        const double width = text_width(metrics, label, kText);
+        double x = area.x + pitch * (static_cast<double>(i) + 0.5) - width / 2;
+        if (i == 0) x = std::max(x, area.x);
+        const bool last = i + 1 == places.size();
+        if (last) x = std::min(x, area.right() - width);
+        if (x < free || (!last && x + width > area.right() - room_for_last)) continue;
+        add_text(list, metrics, {x, y}, label, kText, Anchor::start, {Role::muted});
+        free = x + width + 0.8;
+    }
+}
+
+}  // namespace
+
+DisplayList overview(const Study& study, const FigureOptions& options, const TextMetrics& metrics) {
+    const auto [places, titles] = places_of(study);
     DisplayList list;
     list.name = "overview";
     list.title =
@@ -147,22 +175,7 @@ DisplayList overview(const Study& study, const FigureOptions& options, const Tex
         draw_columns(list, {area.x, y, area.width, height}, places, times, "time", titles);
         y += height + 0.3;
     }
-    // Numbers of the layers, where they fit.
-    const double pitch = area.width / static_cast<double>(places.size());
-    double free = area.x;
-    for (std::size_t i = 0; i < places.size(); ++i) {
-        const auto& id = places[i].id;
-        const auto label = id.substr(id.find(':') + 1);
-        const double width = text_width(metrics, label, kText);
-        double x = area.x + pitch * (static_cast<double>(i) + 0.5) - width / 2;
-        if (i == 0) x = std::max(x, area.x);
-        const bool last = i + 1 == places.size();
-        if (last) x = std::min(x, area.right() - width);
-        const double room_for_last = text_width(metrics, "head", kText) + 0.6;
-        if (x < free || (!last && x + width > area.right() - room_for_last)) continue;
-        add_text(list, metrics, {x, y}, label, kText, Anchor::start, {Role::muted});
-        free = x + width + 0.8;
-    }
+    draw_numbers(list, metrics, area, y, places);
     fit_to_shapes(list, 0.3);
     return list;
 }

@@ -72,6 +72,11 @@ std::string last_part(const std::string& name) {
     return dot == std::string::npos ? name : name.substr(dot + 1);
 }
 
+/// What is written into the box of a step without weights.
+std::string box_label(const FlowItem& item) {
+    return item.kind == OpKind::add ? "add" : last_part(item.name);
+}
+
 Column measure(const Painter& to, const FlowItem& item, const FlowWeight& weight) {
     Column column;
     column.weight = &weight;
@@ -146,7 +151,7 @@ Cell measure(const Painter& to, const FlowItem& item, bool plus) {
         inner = kDiamond;
         cell.up = cell.down = kDiamond / 2;
     } else if (item.weights.empty()) {
-        inner = to.wide(last_part(item.name), kName) + 0.8;
+        inner = to.wide(box_label(item), kName) + 0.8;
         cell.up = cell.down = 0.9;
     }
     cell.width = std::max(cell.width, inner);
@@ -167,13 +172,15 @@ std::vector<Cell> cells_of(const Painter& to) {
 }
 
 /// A new row after each residual addition, unless only its norm is left, and wherever the width
-/// ends.
+/// ends. An addition stays with the step before it.
 std::vector<std::vector<Cell>> rows_of(const Painter& to, std::vector<Cell> cells) {
     std::vector<std::vector<Cell>> rows(1);
     double x = 0;
     for (std::size_t i = 0; i < cells.size(); ++i) {
         const bool after_block = i > 0 && cells[i - 1].plus && i + 1 < cells.size();
-        const bool full = x > 0 && x + cells[i].width > to.options.width - 1;
+        const bool added = i + 1 < cells.size() && cells[i + 1].plus;
+        const double end = x + cells[i].width + (added ? kFlow + kPlus : 0);
+        const bool full = x > 0 && !cells[i].plus && end > to.options.width - 1;
         if (!rows.back().empty() && (after_block || full)) {
             rows.emplace_back();
             x = 0;
@@ -280,7 +287,7 @@ void draw_cell(Painter& to, const Cell& cell, double x, double y) {
         diamond.title = step_title(to, item);
         diamond.pattern = Pattern::hatch;
     } else if (item.weights.empty()) {
-        const auto label = last_part(item.name);
+        const auto label = box_label(item);
         const double width = to.wide(label, kName) + 0.8;
         auto& box = add_rect(to.list, {centre - width / 2, y - 0.9, width, 1.8}, {Role::panel},
                              {Role::outline});
@@ -448,14 +455,22 @@ DisplayList shard_maps(const Study& study, const FigureOptions& options,
                        const TextMetrics& metrics) {
     DisplayList all;
     all.name = "shard-map";
-    all.title =
-        fmt::format("Shard map of {} at TP {}", study.config->source, study.request.plan.tp);
+    all.title = fmt::format("Shard map of {}{} at TP {}",
+                            study.training ? "the forward pass of a training step of " : "",
+                            study.config->source, study.request.plan.tp);
+    constexpr double kTitle = 1.2;
+    double top = 0.2;
+    for (const auto& line : wrapped(metrics, all.title, kTitle, options.width - 1)) {
+        add_text(all, metrics, {0.1, top}, line, kTitle, Anchor::start, {Role::text}, true);
+        top += line_height(kTitle);
+    }
+    top += 0.5;
     const auto sections = layer_flow(study);
     FlowSection together;  // for the legend
     for (const auto& section : sections)
         together.items.insert(together.items.end(), section.items.begin(), section.items.end());
     all.height =
-        0.2 + draw_shard_legend(all, metrics, together, study.request.plan.tp, options.width, 0.2);
+        top + draw_shard_legend(all, metrics, together, study.request.plan.tp, options.width, top);
     for (const auto& section : sections) {
         auto one = section_map(study, section, options, metrics, false);
         all.description = one.description;

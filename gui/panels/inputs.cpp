@@ -112,7 +112,7 @@ void draw_inputs(Ui& ui) {
     const bool running = ui.work.run == RunState::running || ui.work.run == RunState::stopping;
     if (button(ui, "run.button", "Run plan", running ? "a run is under way" : refusal)) {
         ui.act(ActionKind::run);
-        ui.view.strip = "run";
+        show(ui.view, "run");
     }
     ImGui::SameLine();
     if (button(ui, "pin", ui.work.baseline ? "Unpin" : "Pin"))

@@ -77,6 +77,10 @@ void draw_validation(Ui& ui, const Validation& validation) {
     say(ui, fmt::format("Verdict: {}", name_of(validation.verdict)), role, true);
     note_item(ui, "run.verdict");
     for (const auto& reason : validation.reasons) say(ui, reason, Role::warning);
+    if (const auto line = across_machines_line(comparison.across_machines); !line.empty()) {
+        say(ui, line, Role::warning, true);
+        note_item(ui, "run.across_machines");
+    }
     say(ui,
         fmt::format(
             "predicted {} ({} to {}), measured {} (p10 {}, p90 {}): {}",
@@ -106,6 +110,11 @@ void draw_run(Ui& ui) {
             "measures products, attention, memory and collectives; the profile is then the GPU "
             "\"this\"");
     if (!refusal.empty()) say(ui, "Cannot run now: " + refusal, Role::muted);
+    if (const auto caveat = run_caveat(work);
+        refusal.empty() && !caveat.empty() && !work.study->validation) {
+        say(ui, caveat, Role::warning);
+        note_item(ui, "run.caveat");
+    }
     draw_failure(ui);
     if (work.study && work.study->validation) return draw_validation(ui, *work.study->validation);
     if (work.run == RunState::none) {

@@ -30,7 +30,7 @@ void draw_steps(Ui& ui) {
     const auto& study = *ui.work.study;
     if (!study.lowered->program)
         return say(ui, "This degree does not work, so it has no steps.", Role::muted);
-    ImGui::SameLine(0, ui.em);
+    same_line_if_fits(ui, ui.em * 12);
     ImGui::SetNextItemWidth(ui.em * 12);
     take_focus(ui, "steps.filter");
     char text[64] = {};
@@ -38,7 +38,7 @@ void draw_steps(Ui& ui) {
     if (ImGui::InputTextWithHint("##filter", "filter", text, sizeof text)) ui.view.filter = text;
     note_item(ui, "steps.filter");
     auto rows = filtered(step_rows(study), ui.view.filter);
-    ImGui::SameLine();
+    same_line_if_fits(ui, button_width("Copy CSV"));
     if (button(ui, "steps.csv", "Copy CSV")) ImGui::SetClipboardText(csv_of(rows).c_str());
     const auto columns = step_columns(study.validation.has_value());
     const auto flags = ImGuiTableFlags_Sortable | ImGuiTableFlags_SortTristate |

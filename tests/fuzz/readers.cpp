@@ -3,7 +3,9 @@
 #include <array>
 #include <stdexcept>
 
+#include "app/plan_file.h"
 #include "app/validated.h"
+#include "app/validated_check.h"
 #include "core/json_io.h"
 #include "cost_model/hardware.h"
 #include "models/build.h"

@@ -13,6 +13,7 @@ Driver::Driver(float width, float height, float scale, gui::View view) {
     io.DisplaySize = {width, height};
     io.BackendFlags |= ImGuiBackendFlags_RendererHasVtxOffset;
     gui::prepare_keys();
+    app.patience = std::chrono::hours(1);  // a slow machine gives the same frames
     app.work = make_workspace();
     app.view = std::move(view);
     app.view.scale = scale;

@@ -21,8 +21,9 @@ std::string state_of(const gui::App& app) {
         "{} {} {} {} {} {} {} {} {} {} {} {} {}", view.scale, static_cast<int>(view.theme),
         view.layer, view.heads, view.activations, view.zoom, view.selected, view.details,
         view.palette, view.sheet, view.asking, view.centre, ImGui::GetIO().WantTextInput);
-    return fmt::format("{} | {} | {} {} {} {} {}", asked, seen, work.undo.size(), work.redo.size(),
-                       work.baseline != nullptr, work.error, ImGui::GetClipboardText());
+    return fmt::format("{} | {} | {} {} {} {} {} {}", asked, seen, work.undo.size(),
+                       work.redo.size(), work.baseline != nullptr, work.error, name_of(work.run),
+                       ImGui::GetClipboardText());
 }
 
 /// A window in which every command has something to change.

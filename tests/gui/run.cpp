@@ -6,6 +6,7 @@
 
 #include "app/step_rows.h"
 #include "core/files.h"
+#include "gui/panels.h"
 #include "tests/gui/tiny.h"
 #include "tests/support/catch.h"
 
@@ -83,6 +84,25 @@ TEST_CASE("explorer: a run fills in the measurement beside the prediction") {
     apply(other.app.work, {ActionKind::open, path});
     REQUIRE(other.work().study);
     CHECK(other.study().validation == driver.study().validation);
+}
+
+TEST_CASE("explorer: a run of a GPU's plan on the CPU says that it does not judge it") {
+    TempDir folder;
+    Driver driver;
+    open_tiny(driver, folder);
+    gui::show(driver.app.view, "run");
+    driver.frames(2);
+    CHECK_FALSE(driver.has("run.caveat"));
+    apply(driver.app.work, {ActionKind::set_hardware, "h100-sxm"});
+    apply(driver.app.work, {ActionKind::set_tp, {}, 2});
+    driver.frames(2);
+    CHECK(driver.has("run.caveat"));
+    run_to_its_end(driver);
+    INFO(driver.work().run_what);
+    REQUIRE(driver.study().validation);
+    driver.frames(2);
+    CHECK(driver.has("run.across_machines"));
+    CHECK(driver.study().validation->verdict != RunVerdict::validated);
 }
 
 TEST_CASE("explorer: progress advances while the window goes on drawing") {

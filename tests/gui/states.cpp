@@ -1,6 +1,7 @@
 // What can be read in every state of the window: nothing overlaps, nothing is cut off.
 #include <fstream>
 
+#include "gui/panels.h"
 #include "gui/widgets.h"
 #include "tests/gui/text_runs.h"
 #include "tests/gui/tiny.h"
@@ -21,7 +22,7 @@ void act(Driver& driver, ActionKind kind, const std::string& text, std::int64_t 
 }
 
 void show_run(Driver& driver, RunState state, const std::string& what) {
-    driver.app.view.strip = "run";
+    gui::show(driver.app.view, "run");
     driver.app.work.run = state;
     driver.app.work.run_what = what;
     driver.app.work.run_done = 0.4;
@@ -32,21 +33,16 @@ constexpr std::array kStates = {
     State{"a model", [](Driver& d, const TempDir&) { d.open_70b(); }},
     State{"every tab",
           [](Driver& d, const TempDir&) {
-              d.app.view.centre = "overview";
-              d.app.view.chart = "time";
-              d.app.view.strip = "roofline";
+              for (const auto* tab : {"overview", "time", "roofline"}) gui::show(d.app.view, tab);
           }},
     State{"other tabs",
           [](Driver& d, const TempDir&) {
-              d.app.view.centre = "interconnect";
-              d.app.view.chart = "speedup";
-              d.app.view.strip = "timeline";
+              for (const auto* tab : {"interconnect", "speedup", "timeline"})
+                  gui::show(d.app.view, tab);
           }},
     State{"a step selected",
           [](Driver& d, const TempDir&) {
-              d.app.view.centre = "shard-map";
-              d.app.view.chart = "latency";
-              d.app.view.strip = "steps";
+              for (const auto* tab : {"steps", "latency", "shard-map"}) gui::show(d.app.view, tab);
               d.app.view.selected = "self_attn.o_proj.all_reduce";
           }},
     State{"over memory",
@@ -98,10 +94,11 @@ constexpr std::array kStates = {
               act(d, ActionKind::run, "");
               while (d.work().worker) d.frames(1);
               REQUIRE(d.study().validation);
-              d.app.view.strip = "run";
+              gui::show(d.app.view, "run");
           }},
-    State{"steps measured", [](Driver& d, const TempDir&) { d.app.view.strip = "steps"; }},
-    State{"timeline measured", [](Driver& d, const TempDir&) { d.app.view.strip = "timeline"; }},
+    State{"steps measured", [](Driver& d, const TempDir&) { gui::show(d.app.view, "steps"); }},
+    State{"timeline measured",
+          [](Driver& d, const TempDir&) { gui::show(d.app.view, "timeline"); }},
     State{"the palette", [](Driver& d, const TempDir&) { d.app.view.palette = true; }},
     State{"the sheet",
           [](Driver& d, const TempDir&) {
@@ -121,7 +118,8 @@ constexpr std::array kStates = {
 TEST_CASE("explorer: no text overlaps or is cut off, in every state and size") {
     for (const bool built_in : {true, false}) {
         for (const auto& [width, height, scale] :
-             {std::tuple{1024.0f, 700.0f, 1.0f}, std::tuple{1600.0f, 1000.0f, 1.0f},
+             {std::tuple{800.0f, 600.0f, 1.0f}, std::tuple{1024.0f, 700.0f, 1.0f},
+              std::tuple{1600.0f, 1000.0f, 1.0f}, std::tuple{1600.0f, 1000.0f, 2.0f},
               std::tuple{3200.0f, 2000.0f, 2.0f}}) {
             TempDir folder;
             Driver driver(width, height, scale);
@@ -137,6 +135,30 @@ TEST_CASE("explorer: no text overlaps or is cut off, in every state and size") {
                 CHECK(fmt::format("{}", fmt::join(text_faults(runs), "\n")) == "");
             }
         }
+    }
+}
+
+TEST_CASE("explorer: every tab of a small window can be read, and the shard map keeps its room") {
+    for (const auto& [width, height, scale] :
+         {std::tuple{800.0f, 600.0f, 1.0f}, std::tuple{1024.0f, 700.0f, 1.0f},
+          std::tuple{1600.0f, 1000.0f, 2.0f}, std::tuple{1600.0f, 1000.0f, 1.0f}}) {
+        Driver driver(width, height, scale);
+        driver.open_70b();
+        for (const auto& tab : kPaneTabs) {
+            gui::show(driver.app.view, tab.name());
+            driver.frames(3);
+            INFO(tab.name() << " at " << width << "x" << height << ", scale " << scale);
+            const auto runs = text_runs(*ImGui::GetDrawData(), driver.app.fonts.em);
+            CHECK(fmt::format("{}", fmt::join(text_faults(runs), "\n")) == "");
+            const bool elsewhere = tab.name() == "details" && !driver.has("strip.details");
+            CHECK((elsewhere || driver.has(fmt::format("{}.{}", name_of(tab.pane), tab.name())) ||
+                   tab.pane == Pane::memory));
+        }
+        gui::show(driver.app.view, "shard-map");
+        driver.frames(3);
+        const auto& panel = driver.app.items.at("panel.centre");
+        CHECK((panel.high.y - panel.low.y) / driver.app.fonts.em >= 17);
+        CHECK(driver.has("figure.shard-map"));
     }
 }
 

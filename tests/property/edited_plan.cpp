@@ -1,7 +1,9 @@
 #include <random>
 
 #include "app/drift.h"
+#include "app/plan_file.h"
 #include "app/validated.h"
+#include "app/validated_check.h"
 #include "cost_model/hardware.h"
 #include "models/config.h"
 #include "planner/check.h"

@@ -1,7 +1,9 @@
 // Runs by processes as the program makes them, and what is kept of one that is cut short.
 #include <csignal>
 
+#include "app/plan_file.h"
 #include "app/run.h"
+#include "app/validated_check.h"
 #include "core/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"

@@ -18,6 +18,8 @@ TEST_CASE("the layout of a plan is told by place, what is cut by how") {
          .ops = {{"q_proj", "out"}, {"k_proj", "out"}, {"norm", "replicated"}, {"o_proj", "in"}}},
         {.block = 1, .layers = {3}, .ops = {{"q_proj", "replicated"}}},
         {.block = 1, .layers = {4, 6}, .ops = {{"experts", "ffn"}}},
+        {.block = 1, .layers = {8, 10, 12, 14, 16}, .ops = {{"experts", "ffn"}}},
+        {.block = 1, .layers = {20, 22, 24, 28, 30, 40}, .ops = {{"experts", "ffn"}}},
         {.block = 2, .layers = {-1}, .ops = {{"lm_head", "out"}}}};
     const auto text = plan_text(plan);
     CHECK_THAT(text, Contains("layout of the plan, over 2 ranks:\n"));
@@ -25,6 +27,8 @@ TEST_CASE("the layout of a plan is told by place, what is cut by how") {
     CHECK_THAT(text, Contains("  layers 0 to 2: q_proj, k_proj by output rows; o_proj by input "
                               "columns\n"));
     CHECK_THAT(text, Contains("  layer 3: whole on every rank\n"));
-    CHECK_THAT(text, Contains("  2 layers from 4: experts by ffn\n"));
+    CHECK_THAT(text, Contains("  layers 4, 6: experts by ffn\n"));
+    CHECK_THAT(text, Contains("  5 layers, every 2nd of 8 to 16: experts by ffn\n"));
+    CHECK_THAT(text, Contains("  6 layers between 20 and 40: experts by ffn\n"));
     CHECK_THAT(text, Contains("  head: lm_head by output rows\n"));
 }

@@ -1,5 +1,7 @@
 #include "app/run.h"
 
+#include "app/plan_file.h"
+#include "app/validated_check.h"
 #include "tests/support/catch.h"
 #include "tests/unit/app/tiny_plan.h"
 

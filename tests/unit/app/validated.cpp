@@ -1,5 +1,8 @@
 #include "app/validated.h"
 
+#include "app/first_layers.h"
+#include "app/plan_file.h"
+#include "app/validated_check.h"
 #include "tests/support/catch.h"
 #include "tests/support/tiny_configs.h"
 

@@ -2,6 +2,9 @@
 
 #include <sys/wait.h>
 
+#include "app/query.h"
+
+#include "planner/document.h"
 #include "tests/support/catch.h"
 #include "tests/support/temp_dir.h"
 
@@ -72,14 +75,63 @@ TEST_CASE("workspace: what is out of range changes nothing") {
     }
 }
 
-TEST_CASE("workspace: a plan for a GPU is not run here, and says what to do") {
+TEST_CASE("workspace: a plan for a GPU can be run here, which does not judge it") {
     auto workspace = make_workspace();
     CHECK(run_refusal(workspace) == "there is no plan yet");
-    apply(workspace, {ActionKind::set_model, "qwen3-0.6b"});
-    CHECK_THAT(run_refusal(workspace), Catch::Contains("calibrate"));
     apply(workspace, {ActionKind::run});
-    CHECK_THAT(workspace.error, Catch::Contains("calibrate"));
+    CHECK_THAT(workspace.error, Catch::Contains("there is no plan yet"));
     CHECK(workspace.run == RunState::none);
+    CHECK(run_caveat(workspace).empty());
+    apply(workspace, {ActionKind::set_model, "qwen3-0.6b"});
+    CHECK(run_refusal(workspace).empty());
+    CHECK(run_caveat(workspace) ==
+          "across machines: predicted for h100-sxm (cuda), measured on cpu: a step of one machine "
+          "does not judge a prediction for another");
+    auto cpu = std::make_shared<HardwareProfile>(*workspace.inputs.hardware);
+    cpu->backend = "cpu";
+    auto study = std::make_shared<Study>(*workspace.study);
+    study->hardware = cpu;
+    workspace.study = study;
+    CHECK(run_caveat(workspace).empty());
+}
+
+TEST_CASE("workspace: a plan for four of eight GPUs opens again as that") {
+    TempDir folder;
+    const auto path = folder / "plan.json";
+    auto workspace = make_workspace();
+    apply(workspace, {ActionKind::set_model, "llama-3.1-8b"});
+    apply(workspace, {ActionKind::set_gpus, {}, 4});
+    apply(workspace, {ActionKind::set_tp, {}, 2});
+    apply(workspace, {ActionKind::save, path});
+    REQUIRE(workspace.error.empty());
+    const auto gpus_of = [](const std::string& file) {
+        auto other = make_workspace();
+        apply(other, {ActionKind::open, file});
+        INFO(other.error);
+        REQUIRE(other.study);
+        CHECK(other.study->most == 4);
+        CHECK(other.inputs.request.plan.tp <= 4);
+        return other;
+    };
+    CHECK(gpus_of(path).inputs.request.plan.tp == 2);
+    // One of the command line, that was to choose among four of the profile's eight.
+    Query query{.model = "llama-3.1-8b",
+                .hardware = "h100-sxm",
+                .request = {},
+                .dtype = {},
+                .kv_dtype = {},
+                .tp_plan_file = {}};
+    query.request.gpus.value = 4;
+    const auto asked = resolve(query);
+    const auto planned = make_plan_document(asked.config, asked.hardware, asked.request);
+    REQUIRE(planned.document);
+    const auto chosen = folder.file("chosen.json", json_text(*planned.document));
+    auto opened = gpus_of(chosen);
+    // A degree set by hand is what is saved then, not what would be chosen again.
+    apply(opened, {ActionKind::set_tp, {}, 1});
+    apply(opened, {ActionKind::save, path});
+    REQUIRE(opened.error.empty());
+    CHECK(gpus_of(path).inputs.request.plan.tp == 1);
 }
 
 TEST_CASE("worker: progress, other lines and the exit code are taken in") {
