@@ -136,6 +136,41 @@ const char* peer_access(void* context, int device) {
     return checked(result, "cudaDeviceEnablePeerAccess");
 }
 
+const char* allocate_host(void* context, std::size_t bytes, void** out) {
+    TPLAN_CUDA_CHECK(cudaSetDevice(context_of(context).device));
+    TPLAN_CUDA_CHECK(cudaHostAlloc(out, bytes, cudaHostAllocPortable | cudaHostAllocMapped));
+    std::memset(*out, 0, bytes);
+    return nullptr;
+}
+
+void release_host(void* context, void* memory) {
+    cudaSetDevice(context_of(context).device);
+    cudaFreeHost(memory);
+}
+
+const char* export_memory(void* context, void* memory, char handle[TPLAN_PEER_HANDLE]) {
+    static_assert(sizeof(cudaIpcMemHandle_t) == TPLAN_PEER_HANDLE);
+    TPLAN_CUDA_CHECK(cudaSetDevice(context_of(context).device));
+    cudaIpcMemHandle_t name{};
+    TPLAN_CUDA_CHECK(cudaIpcGetMemHandle(&name, memory));
+    std::memcpy(handle, &name, sizeof name);
+    return nullptr;
+}
+
+const char* import_memory(void* context, const char handle[TPLAN_PEER_HANDLE], void** out) {
+    TPLAN_CUDA_CHECK(cudaSetDevice(context_of(context).device));
+    cudaIpcMemHandle_t name{};
+    std::memcpy(&name, handle, sizeof name);
+    TPLAN_CUDA_CHECK(cudaIpcOpenMemHandle(out, name, cudaIpcMemLazyEnablePeerAccess));
+    return nullptr;
+}
+
+void drop_import(void* context, void* memory) {
+    cudaSetDevice(context_of(context).device);
+    cudaStreamSynchronize(context_of(context).stream);
+    cudaIpcCloseMemHandle(memory);
+}
+
 const char* upload(void* pointer, const tplan_matrix* to, const float* from) {
     auto& context = context_of(pointer);
     const auto rows = static_cast<std::size_t>(to->rows);
@@ -204,6 +239,11 @@ const char* launch(void* context, const tplan_op* op) {
         default:
             return launch_rows(context_of(context), *op);
     }
+}
+
+const char* peer_sum(void* context, const tplan_peer_sum* sum) {
+    TPLAN_CUDA_CHECK(cudaSetDevice(context_of(context).device));
+    return launch_peer_sum(context_of(context), *sum);
 }
 
 // Only what this thread does is recorded: ranks of one process record side by side.
@@ -287,6 +327,11 @@ const tplan_cuda_v1 kTable = {
     .allocate = allocate,
     .release = release,
     .peer_access = peer_access,
+    .allocate_host = allocate_host,
+    .release_host = release_host,
+    .export_memory = export_memory,
+    .import_memory = import_memory,
+    .drop_import = drop_import,
     .upload = upload,
     .download = download,
     .copy_to_device = copy_to_device,
@@ -295,6 +340,8 @@ const tplan_cuda_v1 kTable = {
     .drop_linear = drop_linear,
     .workspace_bytes = workspace_bytes,
     .launch = launch,
+    .peer_area_bytes = peer_area_bytes,
+    .peer_sum = peer_sum,
     .begin_graph = begin_graph,
     .end_graph = end_graph,
     .run_graph = run_graph,

@@ -88,6 +88,17 @@ const char* allocate(void*, size_t bytes, void** out) {
 void release(void*, void* memory) {
     std::free(memory);
 }
+const char* allocate_host(void* context, size_t bytes, void** out) {
+    return allocate(context, bytes, out);
+}
+/// Processes do not see each other's memory here.
+const char* export_memory(void*, void*, char*) {
+    return "the tests have no memory for other processes";
+}
+const char* import_memory(void*, const char*, void**) {
+    return "the tests have no memory of other processes";
+}
+void drop_import(void*, void*) {}
 /// Calls move(element of the matrix, number of it) for all.
 template <class Move>
 const char* each_element(const tplan_matrix& m, const Move& move) {
@@ -177,6 +188,12 @@ const char* launch(void* pointer, const tplan_op* op) {
     return put(rank, {work, kKernel});
 }
 
+const char* sum_over_peers(void* pointer, const tplan_peer_sum* sum) {
+    auto& rank = of(pointer);
+    const auto work = [&rank, sum = *sum] { return launch_peer_sum(rank.context, sum); };
+    return put(rank, {work, kKernel});
+}
+
 const char* begin_graph(void* rank) {
     if (of(rank).recording) return "it is recording already";
     of(rank).recording = true;
@@ -237,6 +254,11 @@ tplan_cuda_v1 table() {
     t.allocate = allocate;
     t.release = release;
     t.peer_access = peer_access;
+    t.allocate_host = allocate_host;
+    t.release_host = release;
+    t.export_memory = export_memory;
+    t.import_memory = import_memory;
+    t.drop_import = drop_import;
     t.upload = upload;
     t.download = download;
     t.copy_to_device = copy_to_device;
@@ -245,6 +267,8 @@ tplan_cuda_v1 table() {
     t.drop_linear = drop_product;
     t.workspace_bytes = workspace_bytes;
     t.launch = launch;
+    t.peer_area_bytes = peer_area_bytes;
+    t.peer_sum = sum_over_peers;
     t.begin_graph = begin_graph;
     t.end_graph = end_graph;
     t.run_graph = run_graph;
