@@ -170,6 +170,9 @@ struct tplan_cuda_v1 {
     const char* (*download)(void* context, float* to, const struct tplan_matrix* from);
     const char* (*copy_to_device)(void* context, void* to, const void* from, size_t bytes);
 
+    /* On the stream of the first context, whose memory `to` is; `from` is the other's. */
+    const char* (*copy_peer)(void* context, void* to, void* other, const void* from, size_t bytes);
+
     /* y = x w^T + bias; x, w and y of one 16-bit type or all fp32, bias of y's type or no data. The
      * first call of a shape times the library's candidates; `plan` keeps the best. */
     const char* (*plan_linear)(void* context, const struct tplan_matrix* x,

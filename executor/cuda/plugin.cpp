@@ -223,6 +223,14 @@ const char* copy_to_device(void* pointer, void* to, const void* from, std::size_
     return nullptr;
 }
 
+const char* copy_peer(void* pointer, void* to, void* other, const void* from, std::size_t bytes) {
+    auto& context = context_of(pointer);
+    TPLAN_CUDA_CHECK(cudaSetDevice(context.device));
+    TPLAN_CUDA_CHECK(cudaMemcpyPeerAsync(to, context.device, from, context_of(other).device, bytes,
+                                         context.stream));
+    return nullptr;
+}
+
 std::size_t workspace_bytes(const tplan_op* op) {
     if (op->kind == TPLAN_ATTENTION) return attention_workspace(*op);
     if (op->kind == TPLAN_EXPERTS) return experts_workspace(*op);
@@ -335,6 +343,7 @@ const tplan_cuda_v1 kTable = {
     .upload = upload,
     .download = download,
     .copy_to_device = copy_to_device,
+    .copy_peer = copy_peer,
     .plan_linear = plan_linear,
     .linear = run_linear,
     .drop_linear = drop_linear,

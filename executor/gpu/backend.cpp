@@ -350,14 +350,29 @@ std::string cuda_parts_text(const tplan_cuda_parts& parts) {
                        parts.nccl, parts.devices);
 }
 
-std::unique_ptr<Backend> make_cuda_backend(const tplan_cuda_v1& table, int ranks,
-                                           const World* world) {
+namespace {
+
+void require_same_interface(const tplan_cuda_v1& table) {
     if (table.abi != TPLAN_CUDA_ABI) {
         throw Error("libtplan_cuda.so",
                     fmt::format("speaks version {} of the interface, this program {}", table.abi,
                                 TPLAN_CUDA_ABI),
                     "build both together");
     }
+}
+
+}  // namespace
+
+const tplan_cuda_v1& cuda_plugin() {
+    const auto* table =
+        static_cast<const tplan_cuda_v1*>(load_plugin("libtplan_cuda.so", "tplan_cuda_plugin"));
+    require_same_interface(*table);
+    return *table;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const tplan_cuda_v1& table, int ranks,
+                                           const World* world) {
+    require_same_interface(table);
     if (ranks < 1 || ranks > kMostRanks)
         throw Error("cuda backend",
                     fmt::format("asked for {} ranks, has 1 to {}", ranks, kMostRanks));
@@ -372,9 +387,7 @@ std::unique_ptr<Backend> make_cuda_backend(const tplan_cuda_v1& table, int ranks
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int ranks, const World* world) {
-    const auto* table =
-        static_cast<const tplan_cuda_v1*>(load_plugin("libtplan_cuda.so", "tplan_cuda_plugin"));
-    return make_cuda_backend(*table, ranks, world);
+    return make_cuda_backend(cuda_plugin(), ranks, world);
 }
 
 }  // namespace tplan::gpu

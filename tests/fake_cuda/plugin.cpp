@@ -1,6 +1,7 @@
 // A libtplan_cuda.so without a GPU: memory of the host, kernels run by emulated/emulation.cpp,
-// products by plain loops, and a clock that launches move on.
+// products by plain loops, and a clock that launches move on. TPLAN_FAKE_GPUS: how many it has.
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -25,6 +26,7 @@ namespace {
 // A product takes its arithmetic at kFlopsPerS, everything else kKernel; launched one by one, each
 // begins kGap after the one before.
 constexpr double kFlopsPerS = 1e14, kKernel = 2e-6, kGap = 5e-6;
+constexpr double kCopiedPerS = 50e9;  // between neighbours; a pair by the host has half of it
 constexpr std::int64_t kMostMultiplied = 1 << 24, kMostNumbers = 1 << 19, kMostScores = 1 << 16;
 
 /// Work on the stream, and how long it takes there.
@@ -59,19 +61,32 @@ const char* put(Rank& rank, Launch launch) {
     return launch.work();
 }
 
+int gpus() {
+    const char* const told = std::getenv("TPLAN_FAKE_GPUS");
+    return told != nullptr ? std::atoi(told) : 1;
+}
+/// In pairs, as the fake driver library has them.
+bool neighbours(int one, int other) {
+    return one / 2 == other / 2;
+}
+
 void parts(tplan_cuda_parts* out) {
     *out = {};
-    out->devices = 1;
+    out->devices = gpus();
     std::strcpy(out->driver, "a driver of the tests");
 }
-const char* device(int, tplan_cuda_device* out) {
+const char* device(int index, tplan_cuda_device* out) {
     *out = {};
     std::strcpy(out->name, "Test GPU");
     std::strcpy(out->uuid, "0123");
+    std::snprintf(out->pci, sizeof out->pci, "0000:F%X:00.0", static_cast<unsigned>(index));
+    for (int other = 0; other < gpus(); ++other)
+        out->can_access[other] = other != index && neighbours(index, other);
     return nullptr;
 }
-const char* open(int, void** context) {
+const char* open(int device, void** context) {
     *context = new Rank;
+    of(*context).context.device = device;
     return nullptr;
 }
 void close(void* context) {
@@ -120,6 +135,13 @@ const char* download(void*, float* to, const tplan_matrix* from) {
     return each_element(*from, [&](auto& element, std::int64_t i) { to[i] = to_float(element); });
 }
 const char* peer_access(void*, int) {
+    return nullptr;
+}
+const char* copy_peer(void* context, void* to, void* other, const void* from, size_t bytes) {
+    auto& rank = of(context);
+    const bool near = neighbours(rank.context.device, of(other).context.device);
+    std::memcpy(to, from, bytes);
+    rank.now += static_cast<double>(bytes) / (near ? kCopiedPerS : kCopiedPerS / 2);
     return nullptr;
 }
 const char* copy_to_device(void*, void* to, const void* from, size_t bytes) {
@@ -262,6 +284,7 @@ tplan_cuda_v1 table() {
     t.upload = upload;
     t.download = download;
     t.copy_to_device = copy_to_device;
+    t.copy_peer = copy_peer;
     t.plan_linear = plan_product;
     t.linear = run_product;
     t.drop_linear = drop_product;
