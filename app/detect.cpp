@@ -166,7 +166,9 @@ std::string copies_text(const DetectedMachine& machine) {
     }
     auto text = "measured copies of 64 MiB, one at a time:\n" + format_table(rows);
     if (by_host) text += "* by the host: no P2P\n";
-    if (left > 0) text += fmt::format("{} pairs not measured: the time was up\n", left);
+    if (left > 0)
+        text +=
+            fmt::format("{} of {} not measured: the time was up\n", left, machine.copies.size());
     return text + wrong;
 }
 

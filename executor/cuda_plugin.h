@@ -60,6 +60,7 @@ enum tplan_op_kind {
     TPLAN_EXPERTS,
     TPLAN_CONVERT,  /* in {x} fp32 -> out {x} of another type */
     TPLAN_ADD_BIAS, /* out += weight {bias} on every row */
+    TPLAN_LARGEST,  /* in {logits, or pairs} -> out {(value, index) pairs} fp32, as many as fit */
     TPLAN_SUM,      /* out = sum of sources[0..n) in this order, elements [begin, end) */
     TPLAN_OPS
 };
@@ -99,8 +100,13 @@ struct tplan_op {
 
     int64_t from_column, to_column, columns; /* copy_columns */
 
+    const int64_t* pieces;    /* largest, of logits: [count] (offset, extent) of the columns, on the
+                                 device */
+    int of_pairs;             /* largest: in is (value, index) pairs */
+    float no_value, no_index; /* largest: what stands for a candidate that is not there */
+
     const void* const* sources; /* sum: [count] host array of device pointers */
-    int count;
+    int count;                  /* sum, largest */
     int64_t begin, end;
 
     void* workspace; /* workspace_bytes() of it */

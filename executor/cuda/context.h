@@ -78,6 +78,7 @@ const char* launch_attention(Context& context, const tplan_op& op);        // at
 const char* launch_experts(Context& context, const tplan_op& op);          // experts.cu
 const char* launch_peer_sum(Context& context, const tplan_peer_sum& sum);  // peer_sum.cu
 std::size_t peer_area_bytes(std::size_t capacity);
+const char* launch_largest(Context& context, const tplan_op& op);  // largest.cu
 std::size_t attention_workspace(const tplan_op& op);
 std::size_t experts_workspace(const tplan_op& op);
 

@@ -244,6 +244,8 @@ const char* launch(void* context, const tplan_op* op) {
         case TPLAN_ROUTER:
         case TPLAN_EXPERTS:
             return launch_experts(context_of(context), *op);
+        case TPLAN_LARGEST:
+            return launch_largest(context_of(context), *op);
         default:
             return launch_rows(context_of(context), *op);
     }

@@ -203,6 +203,8 @@ const char* launch(void* pointer, const tplan_op* op) {
             case TPLAN_ROUTER:
             case TPLAN_EXPERTS:
                 return launch_experts(rank.context, op);
+            case TPLAN_LARGEST:
+                return launch_largest(rank.context, op);
             default:
                 return launch_rows(rank.context, op);
         }

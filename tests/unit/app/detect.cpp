@@ -53,7 +53,7 @@ TEST_CASE("measured copies for a terminal: who is slow, and whose data is wrong"
     CHECK_THAT(text, Contains("41.2 GB/s") && Contains("12.0 GB/s *") &&
                          Contains("* by the host") && Contains("WRONG DATA") &&
                          Contains("GPU 1 to GPU 0: what arrives is not what was sent") &&
-                         Contains("1 pairs not measured"));
+                         Contains("1 of 4 not measured"));
     machine.copies.clear();
     machine.copies_missing = "GPU 1: opening it: out of memory";
     CHECK_THAT(detected_text(machine), Contains("not measured: GPU 1: opening it"));
