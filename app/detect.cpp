@@ -110,16 +110,14 @@ void add_driver_facts(DetectedMachine& machine) {
     }
 }
 
-constexpr double kCopySeconds = 2;
-
-void add_copies(DetectedMachine& machine) {
-    if (machine.gpus.size() < 2) return;
+void add_copies(DetectedMachine& machine, Seconds time) {
+    if (machine.gpus.size() < 2 || time <= Seconds(0)) return;
     const auto place_of = [&](const std::string& address) {
         const auto found = std::ranges::find(machine.gpus, address, &DetectedGpu::address);
         return static_cast<int>(found - machine.gpus.begin());
     };
     try {
-        for (const auto& copy : gpu::measure_peer_copies(kCopySeconds)) {
+        for (const auto& copy : gpu::measure_peer_copies(time.value)) {
             const int from = place_of(copy.address_from), to = place_of(copy.address_to);
             const int count = static_cast<int>(machine.gpus.size());
             if (from == count || to == count) continue;  // CUDA's emulation of another's bus
@@ -189,7 +187,7 @@ std::string paths_text(const DetectedMachine& machine) {
 
 }  // namespace
 
-DetectedMachine detect_machine() {
+DetectedMachine detect_machine(Seconds copies) {
     DetectedMachine machine;
     machine.cpu = processor_model();
     cpu_set_t allowed;
@@ -202,7 +200,7 @@ DetectedMachine detect_machine() {
     machine.instructions = instructions();
     machine.gpus = pci_gpus();
     add_driver_facts(machine);
-    add_copies(machine);
+    add_copies(machine, copies);
     const auto backends = backend_names();
     for (const auto& name : backends) {
         std::string is;

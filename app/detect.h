@@ -86,9 +86,13 @@ struct DetectedMachine {
     }
 };
 
+/// Time for copies between GPUs that a user waits for.
+constexpr Seconds kCopyTime{2};
+
 /// Reads /proc and /sys, asks NVIDIA's driver and the backends of this build, and copies between
-/// GPUs for two seconds where there are several; what the system does not say stays empty or 0.
-DetectedMachine detect_machine();
+/// GPUs for about `copies` where there are several and that is above 0; what the system does not
+/// say stays empty or 0.
+DetectedMachine detect_machine(Seconds copies = Seconds(0));
 
 /// The machine for a terminal.
 std::string detected_text(const DetectedMachine& machine);

@@ -13,7 +13,7 @@ struct Flags {
 
 int run(const Flags& flags) {
     if (flags.detect) {
-        const auto machine = detect_machine();
+        const auto machine = detect_machine(kCopyTime);
         return flags.json ? print_json(machine) : print(detected_text(machine));
     }
     if (!flags.topology.empty()) {
@@ -35,7 +35,8 @@ void add_hardware(CLI::App& program, Action& action) {
     command->footer("Example: tplan hardware h100-sxm");
     auto flags = std::make_shared<Flags>();
     auto* profile = command->add_option("HW", flags->hardware, "one profile in full");
-    auto* detect = command->add_flag("--detect", flags->detect, "describe this machine");
+    auto* detect = command->add_flag("--detect", flags->detect,
+                                     "describe this machine; copies between its GPUs");
     command
         ->add_option("--topology", flags->topology,
                      "describe the node of a file that NCCL wrote by NCCL_TOPO_DUMP_FILE")
