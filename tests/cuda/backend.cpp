@@ -256,6 +256,8 @@ TEST_CASE("cuda: the choice of tokens is that of the CPU, where the vocabulary i
             chooses.run();
             shows.run();
             CHECK(chooses.outputs().greedy == shows.outputs().greedy);
+            CHECK(chooses.outputs().rounded);
+            CHECK_FALSE(gpu.outputs().rounded);
         }
     }
 }
