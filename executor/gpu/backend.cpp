@@ -258,8 +258,13 @@ class CudaBackend final : public Backend {
     bool replays() const { return ranks_ == 1 || nccl_ != nullptr; }
 
     std::string collectives_text() const {
-        if (nccl_ == nullptr) return "collectives: own, over memory of one process";
         const auto& own = states_[static_cast<std::size_t>(std::max(own_, 0))];
+        if (nccl_ == nullptr) {
+            return fmt::format("collectives: own, over memory of one process{}",
+                               own.peers->refusal().empty()
+                                   ? "; small all-reduces of all ranks in one launch"
+                                   : "");
+        }
         if (!own.peers->refusal().empty())
             return "collectives: NCCL (own all-reduce not used, " + own.peers->refusal() + ")";
         return fmt::format(

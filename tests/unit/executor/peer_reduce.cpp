@@ -10,6 +10,7 @@
 #include "executor/cpu/collectives.h"
 #include "executor/cpu/team.h"
 #include "executor/gpu/nccl_group.h"
+#include "executor/probe.h"
 #include "tests/support/catch.h"
 #include "tests/unit/executor/owned_matrix.h"
 
@@ -141,6 +142,19 @@ TEST_CASE("all-reduces go as the step names them, else by their size", "[executo
     CHECK(shots_for("two-shot", 2, 9000 * kKiB) == Shots::none);
     for (const auto* of_nccl : {"ring", "ring-ll", "tree", "nvls", "multimem"})
         CHECK(shots_for(of_nccl, 4, 16) == Shots::none);
+    // What calibrates NCCL measures NCCL.
+    CollectivePoint point;
+    point.op = OpKind::all_reduce;
+    point.implementation = CollectiveImpl::nccl;
+    point.ranks = 4;
+    point.bytes = 4096;
+    const auto probe = probe_of(point);
+    const auto& steps = probe.program.sections.back().steps;
+    REQUIRE_FALSE(steps.empty());
+    for (const auto& step : steps) {
+        if (step.kind == OpKind::all_reduce)
+            CHECK(shots_for(step.algorithm, 4, point.bytes) == Shots::none);
+    }
 }
 
 TEST_CASE("peers know each other's areas, by address and by handle", "[executor]") {
