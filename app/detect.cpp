@@ -10,6 +10,7 @@
 #include "cost_model/hardware.h"
 #include "executor/backend.h"
 #include "executor/gpu/nvml.h"
+#include "executor/gpu/peer_copies.h"
 #include "executor/processor.h"
 
 namespace tplan {
@@ -109,6 +110,66 @@ void add_driver_facts(DetectedMachine& machine) {
     }
 }
 
+void add_copies(DetectedMachine& machine, Seconds time) {
+    if (machine.gpus.size() < 2 || time <= Seconds(0)) return;
+    const auto place_of = [&](const std::string& address) {
+        const auto found = std::ranges::find(machine.gpus, address, &DetectedGpu::address);
+        return static_cast<int>(found - machine.gpus.begin());
+    };
+    try {
+        for (const auto& copy : gpu::measure_peer_copies(time.value)) {
+            const int from = place_of(copy.address_from), to = place_of(copy.address_to);
+            const int count = static_cast<int>(machine.gpus.size());
+            if (from == count || to == count) continue;  // CUDA's emulation of another's bus
+            machine.copies.push_back(
+                {from, to, Bandwidth(copy.bytes_per_s), copy.direct, copy.right});
+        }
+        if (machine.copies.empty()) machine.copies_missing = "CUDA sees fewer than two GPUs";
+    } catch (const Error& error) {
+        machine.copies_missing = error.what();
+    }
+}
+
+/// Bandwidths from everyone to everyone, and in words what is wrong with them.
+std::string copies_text(const DetectedMachine& machine) {
+    if (!machine.copies_missing.empty())
+        return "copies between GPUs not measured: " + machine.copies_missing + "\n";
+    if (machine.copies.empty()) return {};
+    const auto count = machine.gpus.size();
+    std::vector<std::vector<std::string>> rows(count + 1, std::vector<std::string>(count + 1));
+    rows[0][0] = "copy";
+    for (std::size_t i = 0; i < count; ++i) {
+        rows[0][i + 1] = fmt::format("to GPU {}", i);
+        rows[i + 1][0] = fmt::format("from GPU {}", i);
+    }
+    std::string wrong;
+    bool by_host = false;
+    int left = 0;
+    for (const auto& copy : machine.copies) {
+        auto& cell =
+            rows[static_cast<std::size_t>(copy.from) + 1][static_cast<std::size_t>(copy.to) + 1];
+        if (copy.bandwidth == Bandwidth(0)) {
+            ++left;
+            continue;
+        }
+        cell = copy.right ? format_bandwidth(copy.bandwidth) + (copy.direct ? "" : " *")
+                          : "WRONG DATA";
+        by_host = by_host || !copy.direct;
+        if (!copy.right) {
+            wrong += fmt::format(
+                "GPU {} to GPU {}: what arrives is not what was sent; run nothing over this pair "
+                "(try the IOMMU off, or NCCL_P2P_DISABLE=1)\n",
+                copy.from, copy.to);
+        }
+    }
+    auto text = "measured copies of 64 MiB, one at a time:\n" + format_table(rows);
+    if (by_host) text += "* by the host: no P2P\n";
+    if (left > 0)
+        text +=
+            fmt::format("{} of {} not measured: the time was up\n", left, machine.copies.size());
+    return text + wrong;
+}
+
 /// Paths between GPUs, everyone to everyone.
 std::string paths_text(const DetectedMachine& machine) {
     const auto count = machine.gpus.size();
@@ -126,7 +187,7 @@ std::string paths_text(const DetectedMachine& machine) {
 
 }  // namespace
 
-DetectedMachine detect_machine() {
+DetectedMachine detect_machine(Seconds copies) {
     DetectedMachine machine;
     machine.cpu = processor_model();
     cpu_set_t allowed;
@@ -139,6 +200,7 @@ DetectedMachine detect_machine() {
     machine.instructions = instructions();
     machine.gpus = pci_gpus();
     add_driver_facts(machine);
+    add_copies(machine, copies);
     const auto backends = backend_names();
     for (const auto& name : backends) {
         std::string is;
@@ -175,6 +237,7 @@ std::string detected_text(const DetectedMachine& machine) {
         text += "\n";
     }
     if (!machine.paths.empty()) text += paths_text(machine);
+    text += copies_text(machine);
     if (machine.gpus.empty()) text += "no NVIDIA device\n";
     for (const auto& backend : machine.backends) text += "backend " + backend + "\n";
     for (const auto& profile : machine.profiles)

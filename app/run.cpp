@@ -239,7 +239,9 @@ Validation run_program(const PlanDocument& plan, const Program& program,
                 numerics.reference.push_back(std::move(check));
         } else if (one) {
             const auto outputs = runner.outputs();
-            const auto* what = outputs.chosen ? "tokens and their logits" : "logits";
+            const auto* what = !outputs.chosen   ? "logits"
+                               : outputs.rounded ? "logits of the tokens chosen"
+                                                 : "tokens and their logits";
             result.numerics.reference.push_back(check_of(
                 fmt::format("{} of TP {} against TP 1", what, plan.tp), outputs, one->outputs()));
         }

@@ -8,6 +8,7 @@
 #include "app/hardware_text.h"
 #include "app/inspect.h"
 #include "app/layer_rows.h"
+#include "app/nccl_topology.h"
 #include "app/plan_file.h"
 #include "app/predict.h"
 #include "app/query.h"
@@ -52,6 +53,7 @@ std::vector<Kind> kinds() {
         {"`tplan show --json`", schema_of<ShowDocument>()},
         {"`tplan hardware --json`", schema_of<HardwareList>()},
         {"`tplan hardware --detect --json`", schema_of<DetectedMachine>()},
+        {"`tplan hardware --topology FILE --json`", schema_of<NodeTopology>()},
         {"`tplan report --json`", schema_of<ReportWritten>()},
         {"`tplan gui --json`", schema_of<GuiEnded>()},
         {"`tplan export --json`", schema_of<ExportDocument>()},

@@ -20,7 +20,10 @@ FetchContent_Declare(CLI11
 FetchContent_Declare(Eigen3
     URL https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
     FIND_PACKAGE_ARGS NO_MODULE)
-FetchContent_MakeAvailable(fmt nlohmann_json CLI11 Eigen3)
+FetchContent_Declare(pugixml
+    URL https://github.com/zeux/pugixml/releases/download/v1.13/pugixml-1.13.tar.gz
+    FIND_PACKAGE_ARGS 1.9)
+FetchContent_MakeAvailable(fmt nlohmann_json CLI11 Eigen3 pugixml)
 find_package(Threads REQUIRED)
 
 if(TPLAN_TESTS)

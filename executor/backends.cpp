@@ -58,7 +58,7 @@ double run_collective(Backend& backend, int rank, const BoundStep& step) {
     auto& group = backend.communicator(rank);
     const auto& in = step.inputs[0];
     const auto& out = step.outputs[0];
-    const CollectiveTag tag{step.id, step.index};
+    const CollectiveTag tag{step.id, step.index, step.step->algorithm};
     double waited = 0;
     switch (step.step->kind) {
         case OpKind::all_reduce:

@@ -14,6 +14,8 @@ namespace tplan {
 struct CollectiveTag {
     std::string_view step;   // step_id() of the executed step
     std::int64_t index = 0;  // position in the executed order
+    /// Step::algorithm, for communicators that have several ways; empty: theirs to choose.
+    std::string_view algorithm{};
 };
 
 /// One rank's end of a group that runs collectives together. Every rank must make the same calls

@@ -10,8 +10,10 @@
 extern "C" {
 #endif
 
-#define TPLAN_CUDA_ABI 2
+#define TPLAN_CUDA_ABI 3
 #define TPLAN_CUDA_TEXT 192
+#define TPLAN_PEER_RANKS 8   /* that an all-reduce over peer memory joins at most */
+#define TPLAN_PEER_HANDLE 64 /* bytes of memory's name for another process */
 
 /* As tplan's DType. */
 enum tplan_dtype { TPLAN_FP32, TPLAN_FP16, TPLAN_BF16, TPLAN_FP8, TPLAN_MXFP4 };
@@ -58,6 +60,7 @@ enum tplan_op_kind {
     TPLAN_EXPERTS,
     TPLAN_CONVERT,  /* in {x} fp32 -> out {x} of another type */
     TPLAN_ADD_BIAS, /* out += weight {bias} on every row */
+    TPLAN_LARGEST,  /* in {logits, or pairs} -> out {(value, index) pairs} fp32, as many as fit */
     TPLAN_SUM,      /* out = sum of sources[0..n) in this order, elements [begin, end) */
     TPLAN_OPS
 };
@@ -97,11 +100,33 @@ struct tplan_op {
 
     int64_t from_column, to_column, columns; /* copy_columns */
 
+    const int64_t* pieces;    /* largest, of logits: [count] (offset, extent) of the columns, on the
+                                 device */
+    int of_pairs;             /* largest: in is (value, index) pairs */
+    float no_value, no_index; /* largest: what stands for a candidate that is not there */
+
     const void* const* sources; /* sum: [count] host array of device pointers */
-    int count;
+    int count;                  /* sum, largest */
     int64_t begin, end;
 
     void* workspace; /* workspace_bytes() of it */
+};
+
+/* One all-reduce over memory that all ranks' devices read: each copies its input to its own area,
+ * waits for the others, and reads theirs. Sums are made in fp32 in the order of the ranks, so that
+ * all hold bitwise the same. A launch works for ranks [first, first + joined) of `ranks`: for one
+ * where every rank has a device, for all where they share one. The others' launches are put on
+ * their streams elsewhere; all ranks make the same calls in the same order. */
+struct tplan_peer_sum {
+    int ranks, first, joined;
+    void* areas[TPLAN_PEER_RANKS]; /* peer_area_bytes() each, zeroed before the first call */
+    size_t capacity;               /* bytes of a message that the areas were made for */
+    const uint32_t* abort;         /* of allocate_host(); above 0 ends the waiting, sums are void */
+    const void* in[TPLAN_PEER_RANKS]; /* of the joined; [count] */
+    void* out[TPLAN_PEER_RANKS];      /* likewise; may be in */
+    int64_t count;
+    int dtype;
+    int two_shot; /* each rank sums a part and reads the others': else each reads and sums all */
 };
 
 /* NCCL, found at run time, as tplan's communicator calls it. Results: 0 ok, 1 in progress, else an
@@ -138,9 +163,21 @@ struct tplan_cuda_v1 {
     void (*release)(void* context, void* memory);
     const char* (*peer_access)(void* context, int device); /* to that device's memory */
 
+    /* Zeroed memory of the host that devices see at the same address. */
+    const char* (*allocate_host)(void* context, size_t bytes, void** out);
+    void (*release_host)(void* context, void* memory);
+    /* Memory of allocate() for another process of this host: what names it, and what it is there.
+     */
+    const char* (*export_memory)(void* context, void* memory, char handle[TPLAN_PEER_HANDLE]);
+    const char* (*import_memory)(void* context, const char handle[TPLAN_PEER_HANDLE], void** out);
+    void (*drop_import)(void* context, void* memory);
+
     const char* (*upload)(void* context, const struct tplan_matrix* to, const float* from);
     const char* (*download)(void* context, float* to, const struct tplan_matrix* from);
     const char* (*copy_to_device)(void* context, void* to, const void* from, size_t bytes);
+
+    /* On the stream of the first context, whose memory `to` is; `from` is the other's. */
+    const char* (*copy_peer)(void* context, void* to, void* other, const void* from, size_t bytes);
 
     /* y = x w^T + bias; x, w and y of one 16-bit type or all fp32, bias of y's type or no data. The
      * first call of a shape times the library's candidates; `plan` keeps the best. */
@@ -152,6 +189,9 @@ struct tplan_cuda_v1 {
 
     size_t (*workspace_bytes)(const struct tplan_op* op);
     const char* (*launch)(void* context, const struct tplan_op* op);
+
+    size_t (*peer_area_bytes)(size_t capacity); /* capacity: a multiple of 16 */
+    const char* (*peer_sum)(void* context, const struct tplan_peer_sum* sum);
 
     /* Between the two, launches are recorded instead of run (events and waiting are errors). What
      * was recorded runs as a whole by run_graph(), as often as asked; drop_graph() forgets it. */

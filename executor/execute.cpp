@@ -338,7 +338,12 @@ RankChecks Runner::check() {
 
 Outputs chosen_tokens(const Outputs& pairs) {
     assert(pairs.width > 0 && pairs.width % 2 == 0);
-    Outputs tokens{.rows = pairs.rows, .width = 1, .values = {}, .greedy = {}, .chosen = true};
+    Outputs tokens{.rows = pairs.rows,
+                   .width = 1,
+                   .values = {},
+                   .greedy = {},
+                   .chosen = true,
+                   .rounded = pairs.rounded};
     for (std::int64_t row = 0; row < pairs.rows; ++row) {
         const auto first = static_cast<std::size_t>(row * pairs.width);
         tokens.values.push_back(pairs.values[first]);
@@ -377,6 +382,7 @@ Outputs Runner::outputs(int rank) const {
             column += slice.extent;
         }
     }
+    outputs.rounded = s.backend->activation_dtype(s.options.dtype) != DType::fp32;
     if (s.step(s.steps.back()).kind == OpKind::largest) return chosen_tokens(outputs);
     for (std::int64_t row = 0; row < outputs.rows; ++row) {
         const auto begin = outputs.values.begin() + row * outputs.width;

@@ -65,6 +65,9 @@ struct Outputs {
     std::vector<std::int32_t> greedy;  // per row: column of the largest value, the first of equals
     /// The program itself chose `greedy`; `values` are the logits of those alone, width 1.
     bool chosen = false;
+    /// Of 16-bit activations: logits are often equal, and another order of summation may make
+    /// another token the first of them.
+    bool rounded = false;
 };
 
 /// Outputs of a program that ends in OpKind::largest from its (value, index) pairs: the first of

@@ -118,6 +118,21 @@ WeightInstance resolve(const WeightRef& ref, const Program& program, int section
     return {ref.tensor, layer + 1};
 }
 
+std::vector<bool> pair_buffers(const Program& program) {
+    std::vector<bool> pairs(program.buffers.size(), false);
+    for (const auto& section : program.sections) {
+        for (const auto& step : section.steps) {
+            const bool moves = is_collective(step.kind) || step.kind == OpKind::slice;
+            const bool moved = moves && std::ranges::any_of(step.inputs, [&](int b) {
+                                   return pairs[static_cast<std::size_t>(b)];
+                               });
+            if (step.kind != OpKind::largest && !moved) continue;
+            for (const int b : step.outputs) pairs[static_cast<std::size_t>(b)] = true;
+        }
+    }
+    return pairs;
+}
+
 BufferPlaces place_buffers(const Program& program, int rank) {
     BufferPlaces result;
     result.places.resize(program.buffers.size());

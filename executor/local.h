@@ -66,6 +66,10 @@ struct BufferPlaces {
     std::vector<std::int64_t> widths;  // of the allocations, in elements per row
     std::vector<int> first;            // a buffer of each allocation: all have the same rows
 };
+/// Per buffer, whether it holds (value, index) pairs of OpKind::largest, here or moved from another
+/// rank: an index of a token is exact in fp32, not in the 16 bits of activations.
+std::vector<bool> pair_buffers(const Program& program);
+
 /// Throws Error naming the step when two steps want the same buffers in different company.
 BufferPlaces place_buffers(const Program& program, int rank);
 

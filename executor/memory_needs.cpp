@@ -137,6 +137,7 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
     needs.available = backend.memory_available();
     const auto steps = executed_steps(program);
     const double element = bytes_of(backend.activation_dtype(dtype));
+    const auto pairs = pair_buffers(program);
     for (int rank = 0; rank < program.tp; ++rank) {
         if (workload.phase == Phase::train) {
             needs.ranks.push_back(training_needs(program, workload, steps, rank));
@@ -155,10 +156,11 @@ MemoryNeeds memory_needs(const Program& program, const Workload& workload, DType
                 workspace = std::max(workspace, experts_workspace(program, workload, step, rank));
         }
         own.activations = workspace;
-        for (const auto& buffer : program.buffers) {
+        for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+            const auto& buffer = program.buffers[b];
             own.activations += static_cast<double>(owned_rows(buffer, workload, rank).extent *
                                                    local_width(buffer, rank)) *
-                               element;
+                               (pairs[b] ? kFloat : element);
         }
     }
     return needs;

@@ -240,7 +240,8 @@ Probe probe_of(const CollectivePoint& point, const ProbeSetup& setup) {
     step.name = std::string(name_of(point.op));
     step.stream = 1;
     step.n = width;
-    step.algorithm = "auto";
+    // A point of NCCL must not be another kernel's where the backend has one for small messages.
+    step.algorithm = point.implementation == CollectiveImpl::nccl ? "nccl" : "auto";
     switch (point.op) {
         case OpKind::all_reduce:
             step.inputs = {build.buffer("partial", width, Layout::partial())};

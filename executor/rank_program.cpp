@@ -74,11 +74,13 @@ RankProgram::RankProgram(Backend& backend, int rank, const RankSetup& setup,
 void RankProgram::place() {
     const auto& program = setup_.program;
     const auto places = place_buffers(program, rank_);
+    const auto pairs = pair_buffers(program);
     std::vector<Matrix> allocations;
     for (std::size_t i = 0; i < places.widths.size(); ++i) {
         const auto rows = owned_rows(buffer_of(program, places.first[i]), setup_.workload, rank_);
-        Matrix m{nullptr, rows.extent, places.widths[i], places.widths[i],
-                 backend_.activation_dtype(setup_.dtype)};
+        Matrix m{
+            nullptr, rows.extent, places.widths[i], places.widths[i],
+            pairs[at(places.first[i])] ? DType::fp32 : backend_.activation_dtype(setup_.dtype)};
         memory_.push_back(device_memory(backend_, rank_, static_cast<std::size_t>(m.bytes()),
                                         MemoryKind::exchanged));
         m.data = memory_.back().get();

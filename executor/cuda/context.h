@@ -73,9 +73,12 @@ constexpr std::size_t bytes_of_dtype(int dtype) {
 }
 
 // Each returns null or what went wrong.
-const char* launch_rows(Context& context, const tplan_op& op);       // kernels.cu
-const char* launch_attention(Context& context, const tplan_op& op);  // attention.cu
-const char* launch_experts(Context& context, const tplan_op& op);    // experts.cu
+const char* launch_rows(Context& context, const tplan_op& op);             // kernels.cu
+const char* launch_attention(Context& context, const tplan_op& op);        // attention.cu
+const char* launch_experts(Context& context, const tplan_op& op);          // experts.cu
+const char* launch_peer_sum(Context& context, const tplan_peer_sum& sum);  // peer_sum.cu
+std::size_t peer_area_bytes(std::size_t capacity);
+const char* launch_largest(Context& context, const tplan_op& op);  // largest.cu
 std::size_t attention_workspace(const tplan_op& op);
 std::size_t experts_workspace(const tplan_op& op);
 

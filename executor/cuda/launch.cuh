@@ -13,6 +13,14 @@ void run(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared, cudaSt
     kernel<<<grid, block, shared, stream>>>(static_cast<P>(arguments)...);
 }
 
+/// The same for a kernel whose blocks wait for each other, without shared memory: all of them must
+/// fit on the device at once.
+template <class... P, class... A>
+void run_together(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream,
+                  A... arguments) {
+    kernel<<<grid, block, 0, stream>>>(static_cast<P>(arguments)...);
+}
+
 /// The bytes of shared memory that run() was asked for.
 #define TPLAN_DYNAMIC_SHARED(type, name) extern __shared__ type name[]
 

@@ -136,6 +136,41 @@ const char* peer_access(void* context, int device) {
     return checked(result, "cudaDeviceEnablePeerAccess");
 }
 
+const char* allocate_host(void* context, std::size_t bytes, void** out) {
+    TPLAN_CUDA_CHECK(cudaSetDevice(context_of(context).device));
+    TPLAN_CUDA_CHECK(cudaHostAlloc(out, bytes, cudaHostAllocPortable | cudaHostAllocMapped));
+    std::memset(*out, 0, bytes);
+    return nullptr;
+}
+
+void release_host(void* context, void* memory) {
+    cudaSetDevice(context_of(context).device);
+    cudaFreeHost(memory);
+}
+
+const char* export_memory(void* context, void* memory, char handle[TPLAN_PEER_HANDLE]) {
+    static_assert(sizeof(cudaIpcMemHandle_t) == TPLAN_PEER_HANDLE);
+    TPLAN_CUDA_CHECK(cudaSetDevice(context_of(context).device));
+    cudaIpcMemHandle_t name{};
+    TPLAN_CUDA_CHECK(cudaIpcGetMemHandle(&name, memory));
+    std::memcpy(handle, &name, sizeof name);
+    return nullptr;
+}
+
+const char* import_memory(void* context, const char handle[TPLAN_PEER_HANDLE], void** out) {
+    TPLAN_CUDA_CHECK(cudaSetDevice(context_of(context).device));
+    cudaIpcMemHandle_t name{};
+    std::memcpy(&name, handle, sizeof name);
+    TPLAN_CUDA_CHECK(cudaIpcOpenMemHandle(out, name, cudaIpcMemLazyEnablePeerAccess));
+    return nullptr;
+}
+
+void drop_import(void* context, void* memory) {
+    cudaSetDevice(context_of(context).device);
+    cudaStreamSynchronize(context_of(context).stream);
+    cudaIpcCloseMemHandle(memory);
+}
+
 const char* upload(void* pointer, const tplan_matrix* to, const float* from) {
     auto& context = context_of(pointer);
     const auto rows = static_cast<std::size_t>(to->rows);
@@ -188,6 +223,14 @@ const char* copy_to_device(void* pointer, void* to, const void* from, std::size_
     return nullptr;
 }
 
+const char* copy_peer(void* pointer, void* to, void* other, const void* from, std::size_t bytes) {
+    auto& context = context_of(pointer);
+    TPLAN_CUDA_CHECK(cudaSetDevice(context.device));
+    TPLAN_CUDA_CHECK(cudaMemcpyPeerAsync(to, context.device, from, context_of(other).device, bytes,
+                                         context.stream));
+    return nullptr;
+}
+
 std::size_t workspace_bytes(const tplan_op* op) {
     if (op->kind == TPLAN_ATTENTION) return attention_workspace(*op);
     if (op->kind == TPLAN_EXPERTS) return experts_workspace(*op);
@@ -201,9 +244,16 @@ const char* launch(void* context, const tplan_op* op) {
         case TPLAN_ROUTER:
         case TPLAN_EXPERTS:
             return launch_experts(context_of(context), *op);
+        case TPLAN_LARGEST:
+            return launch_largest(context_of(context), *op);
         default:
             return launch_rows(context_of(context), *op);
     }
+}
+
+const char* peer_sum(void* context, const tplan_peer_sum* sum) {
+    TPLAN_CUDA_CHECK(cudaSetDevice(context_of(context).device));
+    return launch_peer_sum(context_of(context), *sum);
 }
 
 // Only what this thread does is recorded: ranks of one process record side by side.
@@ -287,14 +337,22 @@ const tplan_cuda_v1 kTable = {
     .allocate = allocate,
     .release = release,
     .peer_access = peer_access,
+    .allocate_host = allocate_host,
+    .release_host = release_host,
+    .export_memory = export_memory,
+    .import_memory = import_memory,
+    .drop_import = drop_import,
     .upload = upload,
     .download = download,
     .copy_to_device = copy_to_device,
+    .copy_peer = copy_peer,
     .plan_linear = plan_linear,
     .linear = run_linear,
     .drop_linear = drop_linear,
     .workspace_bytes = workspace_bytes,
     .launch = launch,
+    .peer_area_bytes = peer_area_bytes,
+    .peer_sum = peer_sum,
     .begin_graph = begin_graph,
     .end_graph = end_graph,
     .run_graph = run_graph,

@@ -9,6 +9,7 @@
 #include "executor/cpu/team.h"
 #include "executor/gpu/local_group.h"
 #include "executor/gpu/nccl_group.h"
+#include "executor/gpu/peer_reduce.h"
 #include "executor/gpu/steps.h"
 #include "executor/plugin.h"
 #include "executor/world.h"
@@ -25,6 +26,7 @@ struct RankState {
     std::unique_ptr<Communicator> meeting;  // on the host, where NCCL joins the devices
     std::unique_ptr<Communicator> communicator;
     NcclCommunicator* nccl = nullptr;
+    std::unique_ptr<PeerReduce> peers;
     SharedSteps steps;
     std::shared_ptr<void> scratch;
     std::size_t scratch_bytes = 0;
@@ -46,6 +48,7 @@ class CudaBackend final : public Backend {
         group_ = world != nullptr && world->group
                      ? world->group
                      : std::make_shared<cpu::SharedGroup>(ranks, kSpins);
+        one_host_ = world == nullptr || world->local_size == world->size;
         if (world != nullptr) {
             own_device_ = world->local_rank % devices_;
             transport_ = world->transport;
@@ -61,8 +64,16 @@ class CudaBackend final : public Backend {
     }
 
     ~CudaBackend() override {
+        // No rank's kernels may read memory of another that is gone.
+        for (auto& state : states_) {
+            if (state.peers && group_->aborted()) state.peers->abort();
+        }
+        for (auto& state : states_) {
+            if (state.device.context != nullptr) table_.synchronise(state.device.context);
+        }
         for (auto& state : states_) {
             state.communicator.reset();
+            state.peers.reset();
             state.meeting.reset();
             state.steps = {};
             state.scratch.reset();
@@ -88,9 +99,7 @@ class CudaBackend final : public Backend {
         table_.parts(&parts);
         std::vector<std::string> notes = {cuda_parts_text(parts),
                                           "kernels for sm " + std::string(table_.architectures)};
-        if (ranks_ > 1)
-            notes.push_back(nccl_ != nullptr ? "collectives: NCCL"
-                                             : "collectives: own, over memory of one process");
+        if (ranks_ > 1) notes.push_back(collectives_text());
         if (own_ < 0 && ranks_ > devices_) {
             notes.push_back(
                 fmt::format("{} ranks share {} GPU(s): emulated, times of collectives mean nothing",
@@ -248,6 +257,22 @@ class CudaBackend final : public Backend {
     /// Collectives of one process wait for each other on the host between their kernels.
     bool replays() const { return ranks_ == 1 || nccl_ != nullptr; }
 
+    std::string collectives_text() const {
+        const auto& own = states_[static_cast<std::size_t>(std::max(own_, 0))];
+        if (nccl_ == nullptr) {
+            return fmt::format("collectives: own, over memory of one process{}",
+                               own.peers->refusal().empty()
+                                   ? "; small all-reduces of all ranks in one launch"
+                                   : "");
+        }
+        if (!own.peers->refusal().empty())
+            return "collectives: NCCL (own all-reduce not used, " + own.peers->refusal() + ")";
+        return fmt::format(
+            "collectives: NCCL; all-reduces up to {} that the plan does not give to NCCL: own, "
+            "over peer memory",
+            format_bytes(Bytes(static_cast<double>(kPeerCapacity))));
+    }
+
     RankState& state(int rank) { return states_[static_cast<std::size_t>(rank)]; }
 
     void open(int rank) {
@@ -256,12 +281,17 @@ class CudaBackend final : public Backend {
         own.device.table = &table_;
         own.device.rank = rank;
         require(own.device, table_.open(own.device_index, &own.device.context), "opening the GPU");
+        own.meeting = transport_ ? cpu::make_message_communicator(transport_)
+                                 : cpu::make_shared_communicator(*group_, rank);
+        if (ranks_ > 1) {
+            const auto reach = own_ < 0 ? PeerReduce::Reach::process : PeerReduce::Reach::handles;
+            own.peers =
+                std::make_unique<PeerReduce>(own.device, *own.meeting, reach, why_no_peers(own));
+        }
         if (nccl_ != nullptr) {
-            own.meeting = transport_ ? cpu::make_message_communicator(transport_)
-                                     : cpu::make_shared_communicator(*group_, rank);
             auto joined = std::make_unique<NcclCommunicator>(
                 *nccl_, own.device, *own.meeting, kDeadline,
-                [this, rank](std::size_t bytes) { return scratch(rank, bytes); });
+                [this, rank](std::size_t bytes) { return scratch(rank, bytes); }, own.peers.get());
             own.nccl = joined.get();
             own.communicator = std::move(joined);
             return;
@@ -271,7 +301,28 @@ class CudaBackend final : public Backend {
             require(own.device, table_.peer_access(own.device.context, other),
                     fmt::format("reading the memory of GPU {}", other));
         }
-        own.communicator = make_local_communicator(*group_, own.device);
+        own.communicator = make_local_communicator(*group_, own.device, own.peers.get());
+    }
+
+    /// What keeps a rank's device from the own all-reduce; empty when nothing does. Ranks with
+    /// devices of their own need to read each other's memory; others must share one device, where
+    /// one launch works for all.
+    std::string why_no_peers(const RankState& own) const {
+        if (nccl_ == nullptr) return devices_ == 1 ? "" : "ranks share several GPUs";
+        if (!one_host_) return "ranks are on several hosts";
+        if (devices_ < ranks_)
+            return fmt::format("its process sees {} GPU(s) of {}", devices_, ranks_);
+        tplan_cuda_device facts{};
+        if (const char* wrong = table_.device(own.device_index, &facts)) return wrong;
+        for (int other = 0; other < ranks_; ++other) {
+            if (other == own.device_index) continue;
+            if (facts.can_access[other] == 0)
+                return fmt::format("GPU {} does not read the memory of GPU {}", own.device_index,
+                                   other);
+            if (own_ >= 0) continue;  // importing its memory does it
+            if (const char* wrong = table_.peer_access(own.device.context, other)) return wrong;
+        }
+        return {};
     }
 
     void* scratch(int rank, std::size_t bytes) {
@@ -289,6 +340,7 @@ class CudaBackend final : public Backend {
     int ranks_, devices_ = 0;
     int own_;  // the only rank of this process; -1: all are
     int own_device_ = 0;
+    bool one_host_ = true;
     const tplan_nccl_v1* nccl_ = nullptr;
     std::shared_ptr<cpu::SharedGroup> group_;
     std::shared_ptr<Transport> transport_;
@@ -303,14 +355,29 @@ std::string cuda_parts_text(const tplan_cuda_parts& parts) {
                        parts.nccl, parts.devices);
 }
 
-std::unique_ptr<Backend> make_cuda_backend(const tplan_cuda_v1& table, int ranks,
-                                           const World* world) {
+namespace {
+
+void require_same_interface(const tplan_cuda_v1& table) {
     if (table.abi != TPLAN_CUDA_ABI) {
         throw Error("libtplan_cuda.so",
                     fmt::format("speaks version {} of the interface, this program {}", table.abi,
                                 TPLAN_CUDA_ABI),
                     "build both together");
     }
+}
+
+}  // namespace
+
+const tplan_cuda_v1& cuda_plugin() {
+    const auto* table =
+        static_cast<const tplan_cuda_v1*>(load_plugin("libtplan_cuda.so", "tplan_cuda_plugin"));
+    require_same_interface(*table);
+    return *table;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const tplan_cuda_v1& table, int ranks,
+                                           const World* world) {
+    require_same_interface(table);
     if (ranks < 1 || ranks > kMostRanks)
         throw Error("cuda backend",
                     fmt::format("asked for {} ranks, has 1 to {}", ranks, kMostRanks));
@@ -325,9 +392,7 @@ std::unique_ptr<Backend> make_cuda_backend(const tplan_cuda_v1& table, int ranks
 }
 
 std::unique_ptr<Backend> make_cuda_backend(int ranks, const World* world) {
-    const auto* table =
-        static_cast<const tplan_cuda_v1*>(load_plugin("libtplan_cuda.so", "tplan_cuda_plugin"));
-    return make_cuda_backend(*table, ranks, world);
+    return make_cuda_backend(cuda_plugin(), ranks, world);
 }
 
 }  // namespace tplan::gpu

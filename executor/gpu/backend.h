@@ -20,6 +20,10 @@ std::unique_ptr<Backend> make_cuda_backend(int ranks, const World* world);
 std::unique_ptr<Backend> make_cuda_backend(const tplan_cuda_v1& table, int ranks,
                                            const World* world);
 
+/// The table of the plugin that load_plugin() finds. Throws Error when there is none, or it speaks
+/// another version of the interface.
+const tplan_cuda_v1& cuda_plugin();
+
 /// One line per part: driver, runtime, cuBLASLt, NCCL, devices.
 std::string cuda_parts_text(const tplan_cuda_parts& parts);
 

@@ -10,10 +10,11 @@ namespace {
 
 class LocalCommunicator final : public Communicator {
   public:
-    LocalCommunicator(cpu::SharedGroup& group, const Device& device)
+    LocalCommunicator(cpu::SharedGroup& group, const Device& device, PeerReduce* peers)
         : group_(group),
           host_(cpu::make_shared_communicator(group, device.rank)),
-          device_(device) {}
+          device_(device),
+          peers_(peers != nullptr && peers->refusal().empty() ? peers : nullptr) {}
 
     int rank() const override { return device_.rank; }
     int size() const override { return group_.ranks(); }
@@ -22,6 +23,10 @@ class LocalCommunicator final : public Communicator {
         return meet(OpKind::all_reduce, out.columns, in, out, tag, [&] {
             if (!in.contiguous() || !out.contiguous())
                 throw Error("all_reduce", "rows with gaps", "this is a fault of the program");
+            if (const auto shots = peers_shots(in, tag); shots != Shots::none) {
+                if (rank() == 0) sum_over_peers(in, shots);
+                return;
+            }
             const auto begin = out.elements() * rank() / size();
             const auto end = out.elements() * (rank() + 1) / size();
             std::vector<const void*> sources;
@@ -78,6 +83,23 @@ class LocalCommunicator final : public Communicator {
   private:
     const cpu::SharedGroup::Views& view(int peer) const { return group_.views(rank(), peer); }
 
+    Shots peers_shots(const Matrix& in, const CollectiveTag& tag) const {
+        if (peers_ == nullptr) return Shots::none;
+        const auto named = shots_for(tag.algorithm, size(), in.bytes());
+        return named != Shots::none ? named : shots_for({}, size(), in.bytes());
+    }
+
+    /// For all ranks at once: their blocks wait for each other.
+    void sum_over_peers(const Matrix& like, Shots shots) {
+        std::vector<const void*> ins;
+        std::vector<void*> outs;
+        for (int peer = 0; peer < size(); ++peer) {
+            ins.push_back(view(peer).in);
+            outs.push_back(view(peer).out);
+        }
+        peers_->launch_all(like, ins, outs, shots);
+    }
+
     void synchronise() {
         require(device_, device_.table->synchronise(device_.context), "waiting for the device");
     }
@@ -127,13 +149,14 @@ class LocalCommunicator final : public Communicator {
     cpu::SharedGroup& group_;
     std::unique_ptr<Communicator> host_;
     Device device_;
+    PeerReduce* peers_;  // null: none that can be used
 };
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_local_communicator(cpu::SharedGroup& group,
-                                                      const Device& device) {
-    return std::make_unique<LocalCommunicator>(group, device);
+std::unique_ptr<Communicator> make_local_communicator(cpu::SharedGroup& group, const Device& device,
+                                                      PeerReduce* peers) {
+    return std::make_unique<LocalCommunicator>(group, device, peers);
 }
 
 }  // namespace tplan::gpu

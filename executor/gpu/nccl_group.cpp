@@ -36,11 +36,13 @@ double seconds_since(Clock::time_point start) {
 }  // namespace
 
 NcclCommunicator::NcclCommunicator(const tplan_nccl_v1& nccl, const Device& device,
-                                   Communicator& meeting, double deadline_s, Scratch scratch)
+                                   Communicator& meeting, double deadline_s, Scratch scratch,
+                                   PeerReduce* peers)
     : nccl_(nccl),
       device_(device),
       meeting_(meeting),
       scratch_(std::move(scratch)),
+      peers_(peers != nullptr && peers->refusal().empty() ? peers : nullptr),
       deadline_s_(deadline_s),
       under_way_("making the group") {
     std::string id(128, '\0');
@@ -83,6 +85,7 @@ void NcclCommunicator::fail(const std::string& why) {
                       fmt::format("{} in {}, last {}", why, under_way_, trail().last()),
                       "that rank died, hangs, or needs a longer --deadline-s");
     meeting_.abort(error.what());
+    if (peers_ != nullptr) peers_->abort();
     if (group_ != nullptr) nccl_.abort(group_);
     group_ = nullptr;
     throw error;
@@ -106,6 +109,12 @@ double NcclCommunicator::all_reduce(const Matrix& in, const Matrix& out, const C
     under_way_ = fmt::format("all_reduce #{} \"{}\"", tag.index, tag.step);
     if (!in.contiguous() || !out.contiguous())
         throw Error(fmt::format("rank {}", rank()), under_way_ + ": its rows have gaps");
+    const auto shots =
+        peers_ != nullptr ? shots_for(tag.algorithm, size(), in.bytes()) : Shots::none;
+    if (shots != Shots::none) {
+        peers_->launch(in, out, shots);
+        return 0;
+    }
     start(nccl_.all_reduce(group_, device_.context, in.data, out.data,
                            static_cast<std::size_t>(in.elements()), static_cast<int>(in.dtype)),
           kOnStream);

@@ -4,6 +4,7 @@
 
 #include "executor/communicator.h"
 #include "executor/gpu/device.h"
+#include "executor/gpu/peer_reduce.h"
 
 namespace tplan::gpu {
 
@@ -15,13 +16,15 @@ using Scratch = std::function<void*(std::size_t bytes)>;
 /// abort flag and deadline in turn, so that a rank that is gone ends the others (NCCL aborts, CUDA
 /// never returns from the collective by itself).
 ///
+/// `peers`, where there are any, take the all-reduces that shots_for() gives them.
+///
 /// `meeting` is the same ranks' group on the host: the id of the group, words, barriers and aborts
 /// go through it. It must outlive this. Throws Error when the group does not come about before the
 /// deadline, which set_deadline() of the meeting gives.
 class NcclCommunicator final : public Communicator {
   public:
     NcclCommunicator(const tplan_nccl_v1& nccl, const Device& device, Communicator& meeting,
-                     double deadline_s, Scratch scratch);
+                     double deadline_s, Scratch scratch, PeerReduce* peers = nullptr);
     ~NcclCommunicator() override;
     NcclCommunicator(const NcclCommunicator&) = delete;
     NcclCommunicator& operator=(const NcclCommunicator&) = delete;
@@ -62,6 +65,7 @@ class NcclCommunicator final : public Communicator {
     Device device_;
     Communicator& meeting_;
     Scratch scratch_;
+    PeerReduce* peers_;  // null: none that can be used
     double deadline_s_;
     void* group_ = nullptr;
     std::string under_way_;  // the last collective put on the stream

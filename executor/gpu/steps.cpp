@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/json_io.h"
 #include "core/text.h"
+#include "models/sampling.h"
 
 namespace tplan::gpu {
 namespace {
@@ -244,6 +245,23 @@ void make_experts(const Device&, const BoundStep& s, SharedSteps&, Prepared& pre
     prepared.ops.push_back(op);
 }
 
+void make_largest(const Device& device, const BoundStep& s, SharedSteps&, Prepared& prepared) {
+    auto op = op_for(TPLAN_LARGEST, s);
+    op.of_pairs = s.step->spec.largest->of_pairs;
+    op.no_value = kNoValue;
+    op.no_index = kNoIndex;
+    if (op.of_pairs == 0) {
+        std::vector<std::int64_t> pieces;
+        for (const auto& piece : s.columns) {
+            pieces.push_back(piece.offset);
+            pieces.push_back(piece.extent);
+        }
+        op.count = static_cast<int>(s.columns.size());
+        op.pieces = static_cast<const std::int64_t*>(to_device(device, pieces, prepared));
+    }
+    prepared.ops.push_back(op);
+}
+
 struct KindRow {
     OpKind kind;
     Maker make;  // null: a collective, which goes through the communicator, or refused
@@ -265,7 +283,7 @@ constexpr std::array kKinds = {
     KindRow{OpKind::split_columns, make_split},
     KindRow{OpKind::moe_router, make_router},
     KindRow{OpKind::moe_experts, make_experts},
-    KindRow{OpKind::largest, nullptr},
+    KindRow{OpKind::largest, make_largest},
     KindRow{OpKind::all_reduce, nullptr},
     KindRow{OpKind::all_gather, nullptr},
     KindRow{OpKind::reduce_scatter, nullptr},
@@ -294,8 +312,6 @@ std::string step_refusal(const Step& step, DType weights) {
         return "the cuda backend multiplies bf16, fp16 and fp32 weights";
     if (step.pass && step.pass != Pass::recompute) return "it has no kernel of the backward pass";
     if (step.kind == OpKind::add && step.inputs.size() > 3) return "more than three terms";
-    if (step.kind == OpKind::largest)
-        return "choosing tokens has no device kernel; plan with --sampling logits";
     if (step.kind == OpKind::moe_router && !step.spec.routing)
         return "the step does not say how it routes";
     if (step.spec.activation == ActivationKind::clamped_swiglu)

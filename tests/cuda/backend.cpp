@@ -1,5 +1,6 @@
 // The CUDA backend against the scalar reference and the CPU backend. Skipped, visibly, without a
 // GPU.
+#include <algorithm>
 #include <cmath>
 
 #include "executor/gpu/backend.h"
@@ -194,10 +195,10 @@ TEST_CASE("cuda: whole numbers are exact at every degree") {
     first.split = {.kind = SplitKind::chunk, .dim = 0, .parts = 4};
     program.tensors.push_back(first);
     const auto cut = Layout::columns({.kind = SplitKind::chunk, .dim = 1, .parts = 4});
-    program.buffers = {{.name = "one", .width = 1},
+    program.buffers = {{.name = "one", .width = 1, .layout = {}},
                        {.name = "x", .width = 256, .layout = cut},
                        {.name = "y", .width = 96, .layout = Layout::replicated()}};
-    Section section{.name = "probe", .layers = {-1}};
+    Section section{.name = "probe", .layers = {-1}, .steps = {}};
     Step up;
     up.name = "up";
     up.inputs = {0};
@@ -226,4 +227,114 @@ TEST_CASE("cuda: whole numbers are exact at every degree") {
     cpu.run();
     CHECK(gpu.outputs().values == cpu.outputs().values);
     CHECK(gpu.check().ranks_agree);
+}
+
+TEST_CASE("cuda: the choice of tokens is that of the CPU, where the vocabulary is cut too") {
+    SKIP_WITHOUT_GPU();
+    const Workload workload{.phase = Phase::decode, .batch = 5, .context = 9};
+    for (const std::string family : {"llama", "qwen3", "gemma2"}) {
+        const TinyModel tiny(family);
+        for (const int tp : {1, 2, 4}) {
+            const auto greedy = tiny.program(tp, Kernels::served, Sampling::greedy);
+            const auto logits = tiny.program(tp, Kernels::served, Sampling::logits);
+            if (!greedy || !logits) continue;
+            INFO(family << " tp " << tp);
+            auto options = on_gpu(DType::fp32);
+            options.backend = "cpu";
+            Runner cpu(*greedy, workload, options);
+            cpu.run();
+            options.backend = "cuda";
+            Runner gpu(*greedy, workload, options);
+            gpu.run();
+            CHECK(gpu.outputs().chosen);
+            CHECK(gpu.outputs().greedy == cpu.outputs().greedy);
+            const auto checks = gpu.check();
+            CHECK(checks.ranks_agree);
+            // Of 16-bit logits it is the first of the largest, whatever number its token has.
+            options.dtype = DType::bf16;
+            Runner chooses(*greedy, workload, options), shows(*logits, workload, options);
+            chooses.run();
+            shows.run();
+            CHECK(chooses.outputs().greedy == shows.outputs().greedy);
+            CHECK(chooses.outputs().rounded);
+            CHECK_FALSE(gpu.outputs().rounded);
+        }
+    }
+}
+
+TEST_CASE("cuda: an index that 16 bits do not hold is chosen exactly") {
+    SKIP_WITHOUT_GPU();
+    // One column of weights over 70,001 tokens: the largest products are at places that bf16 would
+    // round, equal ones among them.
+    constexpr std::int64_t kTokens = 70001;
+    const auto choose = [&](int tp, const std::vector<std::int64_t>& largest) {
+        const Split cut{.kind = SplitKind::chunk, .dim = 0, .parts = tp};
+        Program program;
+        program.tp = tp;
+        ShardedTensor first, head;
+        first.name = "first.weight";
+        first.shape = {kVocab, 1};
+        first.dtype = head.dtype = DType::fp32;
+        head.name = "head.weight";
+        head.shape = {kTokens, 1};
+        head.split = cut;
+        program.tensors = {first, head};
+        Split columns = cut;
+        columns.dim = 1;
+        const auto over = Layout::columns(columns);
+        const auto pairs =
+            Layout::columns({.kind = SplitKind::chunk, .dim = 1, .parts = tp, .unit = 2 * tp});
+        const auto buffer = [](const std::string& name, std::int64_t width, const Layout& layout) {
+            return Buffer{.name = name, .rows = Rows::tokens, .width = width, .layout = layout};
+        };
+        program.buffers = {buffer("one", 1, {}), buffer("logits", kTokens, over),
+                           buffer("candidates", 2 * tp * tp, pairs), buffer("all", 2 * tp * tp, {}),
+                           buffer("choice", 2, {})};
+        Step lookup, project, keep, gather, best;
+        lookup.kind = OpKind::embedding;
+        lookup.name = "one";
+        lookup.outputs = {0};
+        lookup.weights = {{0}};
+        lookup.spec.factor = 1;
+        project.name = "head";
+        project.inputs = {0};
+        project.outputs = {1};
+        project.weights = {{1}};
+        keep.kind = best.kind = OpKind::largest;
+        keep.name = "candidates";
+        keep.inputs = {1};
+        keep.outputs = {2};
+        keep.spec.largest = LargestSpec{.of_pairs = false};
+        gather.kind = OpKind::all_gather;
+        gather.name = "candidates.all_gather";
+        gather.inputs = {2};
+        gather.outputs = {3};
+        best.name = "choice";
+        best.inputs = {3};
+        best.outputs = {4};
+        best.spec.largest = LargestSpec{.of_pairs = true};
+        Section section{
+            .name = "probe", .layers = {-1}, .steps = {lookup, project, keep, gather, best}};
+        program.sections = {section};
+        program.order = {0};
+        program.order_layer = {-1};
+        auto options = on_gpu(DType::bf16);
+        options.weights = [largest](const WeightPart& part, float* out) {
+            for (std::int64_t r = 0; r < part.rows.extent; ++r) {
+                const auto row = part.rows.offset + r;
+                const bool top = std::count(largest.begin(), largest.end(), row) > 0;
+                const bool head_row = part.name == "head.weight";
+                out[r * part.stride] = head_row ? (top ? 5.0F : static_cast<float>(row % 4)) : 1.0F;
+            }
+        };
+        Runner gpu(program, {.phase = Phase::decode, .batch = 2, .context = 3}, options);
+        gpu.run();
+        return gpu.outputs().greedy;
+    };
+    for (const int tp : {2, 4}) {
+        using Tokens = std::vector<std::int32_t>;
+        CHECK(choose(tp, {69997}) == Tokens{69997, 69997});
+        CHECK(choose(tp, {257, 40001, 69999}) == Tokens{257, 257});
+        CHECK(choose(tp, {40001, 69999}) == Tokens{40001, 40001});
+    }
 }

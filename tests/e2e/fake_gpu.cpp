@@ -66,6 +66,9 @@ TEST_CASE("hardware --detect shows the GPUs of the driver and what lies between 
     REQUIRE(result.exit_code == 0);
     CHECK_THAT(result.out, Catch::Contains("0000:f3:00.0, PCIe 4 x16, 4 NVLink lanes") &&
                                Catch::Contains("across sockets, no P2P"));
+    if (has_plugin()) {  // whose one GPU is all that CUDA sees
+        CHECK_THAT(result.out, Catch::Contains("not measured: CUDA sees fewer than two GPUs"));
+    }
     const auto json = run_tplan({"hardware", "--detect", "--json"}, options);
     const auto machine = parse_json(json.out, "stdout");
     CHECK(machine["driver"] == "999.99");
@@ -103,4 +106,27 @@ TEST_CASE("a GPU's step is timed as one graph, its ops one by one") {
     CHECK(step > 0);
     // Every op has one gap or, of several kernels, more.
     CHECK(one_by_one - step > 5e-6 * (kernels - 0.5));
+}
+
+TEST_CASE("hardware --detect measures copies between GPUs, and says which go by the host") {
+    if (!has_plugin()) return skip("no CUDA toolkit headers on this machine");
+    const TempDir folder;
+    auto options = with_gpu(folder);
+    options.environment.emplace_back("LD_LIBRARY_PATH", TPLAN_FAKE_CUDA);
+    options.environment.emplace_back("TPLAN_FAKE_GPUS", "4");
+    const auto result = run_tplan({"hardware", "--detect"}, options);
+    REQUIRE(result.exit_code == 0);
+    CHECK_THAT(result.out, Catch::Contains("measured copies of 64 MiB") &&
+                               Catch::Contains("50.0 GB/s") && !Catch::Contains("WRONG"));
+    const auto json = run_tplan({"hardware", "--detect", "--json"}, options);
+    const auto machine = parse_json(json.out, "stdout");
+    REQUIRE(machine["copies"].size() == 12);
+    for (const auto& copy : machine["copies"]) {
+        CHECK(copy["right"] == true);
+        const bool pair = copy["from"].get<int>() / 2 == copy["to"].get<int>() / 2;
+        CHECK(copy["direct"] == pair);
+        const double rate = copy["bytes_per_s"].get<double>();
+        // A slow machine has no time for the last ones.
+        if (rate > 0) CHECK(rate == Approx(pair ? 50e9 : 25e9));
+    }
 }

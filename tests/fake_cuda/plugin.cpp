@@ -1,6 +1,7 @@
 // A libtplan_cuda.so without a GPU: memory of the host, kernels run by emulated/emulation.cpp,
-// products by plain loops, and a clock that launches move on.
+// products by plain loops, and a clock that launches move on. TPLAN_FAKE_GPUS: how many it has.
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -25,6 +26,7 @@ namespace {
 // A product takes its arithmetic at kFlopsPerS, everything else kKernel; launched one by one, each
 // begins kGap after the one before.
 constexpr double kFlopsPerS = 1e14, kKernel = 2e-6, kGap = 5e-6;
+constexpr double kCopiedPerS = 50e9;  // between neighbours; a pair by the host has half of it
 constexpr std::int64_t kMostMultiplied = 1 << 24, kMostNumbers = 1 << 19, kMostScores = 1 << 16;
 
 /// Work on the stream, and how long it takes there.
@@ -59,19 +61,32 @@ const char* put(Rank& rank, Launch launch) {
     return launch.work();
 }
 
+int gpus() {
+    const char* const told = std::getenv("TPLAN_FAKE_GPUS");
+    return told != nullptr ? std::atoi(told) : 1;
+}
+/// In pairs, as the fake driver library has them.
+bool neighbours(int one, int other) {
+    return one / 2 == other / 2;
+}
+
 void parts(tplan_cuda_parts* out) {
     *out = {};
-    out->devices = 1;
+    out->devices = gpus();
     std::strcpy(out->driver, "a driver of the tests");
 }
-const char* device(int, tplan_cuda_device* out) {
+const char* device(int index, tplan_cuda_device* out) {
     *out = {};
     std::strcpy(out->name, "Test GPU");
     std::strcpy(out->uuid, "0123");
+    std::snprintf(out->pci, sizeof out->pci, "0000:F%X:00.0", static_cast<unsigned>(index));
+    for (int other = 0; other < gpus(); ++other)
+        out->can_access[other] = other != index && neighbours(index, other);
     return nullptr;
 }
-const char* open(int, void** context) {
+const char* open(int device, void** context) {
     *context = new Rank;
+    of(*context).context.device = device;
     return nullptr;
 }
 void close(void* context) {
@@ -88,6 +103,17 @@ const char* allocate(void*, size_t bytes, void** out) {
 void release(void*, void* memory) {
     std::free(memory);
 }
+const char* allocate_host(void* context, size_t bytes, void** out) {
+    return allocate(context, bytes, out);
+}
+/// Processes do not see each other's memory here.
+const char* export_memory(void*, void*, char*) {
+    return "the tests have no memory for other processes";
+}
+const char* import_memory(void*, const char*, void**) {
+    return "the tests have no memory of other processes";
+}
+void drop_import(void*, void*) {}
 /// Calls move(element of the matrix, number of it) for all.
 template <class Move>
 const char* each_element(const tplan_matrix& m, const Move& move) {
@@ -109,6 +135,13 @@ const char* download(void*, float* to, const tplan_matrix* from) {
     return each_element(*from, [&](auto& element, std::int64_t i) { to[i] = to_float(element); });
 }
 const char* peer_access(void*, int) {
+    return nullptr;
+}
+const char* copy_peer(void* context, void* to, void* other, const void* from, size_t bytes) {
+    auto& rank = of(context);
+    const bool near = neighbours(rank.context.device, of(other).context.device);
+    std::memcpy(to, from, bytes);
+    rank.now += static_cast<double>(bytes) / (near ? kCopiedPerS : kCopiedPerS / 2);
     return nullptr;
 }
 const char* copy_to_device(void*, void* to, const void* from, size_t bytes) {
@@ -170,10 +203,18 @@ const char* launch(void* pointer, const tplan_op* op) {
             case TPLAN_ROUTER:
             case TPLAN_EXPERTS:
                 return launch_experts(rank.context, op);
+            case TPLAN_LARGEST:
+                return launch_largest(rank.context, op);
             default:
                 return launch_rows(rank.context, op);
         }
     };
+    return put(rank, {work, kKernel});
+}
+
+const char* sum_over_peers(void* pointer, const tplan_peer_sum* sum) {
+    auto& rank = of(pointer);
+    const auto work = [&rank, sum = *sum] { return launch_peer_sum(rank.context, sum); };
     return put(rank, {work, kKernel});
 }
 
@@ -237,14 +278,22 @@ tplan_cuda_v1 table() {
     t.allocate = allocate;
     t.release = release;
     t.peer_access = peer_access;
+    t.allocate_host = allocate_host;
+    t.release_host = release;
+    t.export_memory = export_memory;
+    t.import_memory = import_memory;
+    t.drop_import = drop_import;
     t.upload = upload;
     t.download = download;
     t.copy_to_device = copy_to_device;
+    t.copy_peer = copy_peer;
     t.plan_linear = plan_product;
     t.linear = run_product;
     t.drop_linear = drop_product;
     t.workspace_bytes = workspace_bytes;
     t.launch = launch;
+    t.peer_area_bytes = peer_area_bytes;
+    t.peer_sum = sum_over_peers;
     t.begin_graph = begin_graph;
     t.end_graph = end_graph;
     t.run_graph = run_graph;

@@ -42,6 +42,8 @@ row profile info "${hardware:-none for this GPU: nothing is predicted}"
 
 if [ -x "$build/tests/tplan_cuda_tests" ]; then
     step numerics 150 "$build/tests/tplan_cuda_tests"
+    # The kernel that ranks with GPUs of their own run; of ranks that share one it says what is computed, not how fast.
+    step own-all-reduce-emulated 40 "$build/tests/tplan_cuda_tests" "cuda: the own all-reduce of virtual ranks*"
 else
     row numerics skipped "no $build/tests/tplan_cuda_tests"
 fi
@@ -50,6 +52,8 @@ if command -v compute-sanitizer > /dev/null && [ -x "$build/tests/tplan_cuda_tes
         step "$tool" 90 compute-sanitizer --tool "$tool" --error-exitcode 9 \
             "$build/tests/tplan_cuda_tests" "cuda: whole numbers are exact at every degree"
     done
+    step own-all-reduce-memcheck 60 compute-sanitizer --tool memcheck --error-exitcode 9 \
+        "$build/tests/tplan_cuda_tests" "cuda: a message longer than the area*,cuda: the own all-reduce of virtual ranks*"
 else
     row memcheck skipped "no compute-sanitizer"
 fi

@@ -1,10 +1,10 @@
+#include <sched.h>
 #include <setjmp.h>
 #include <ucontext.h>
 
 #include <bit>
-#include <deque>
 #include <memory>
-#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "executor/cuda/launch.cuh"
@@ -21,40 +21,48 @@ struct Meeting {
     std::uint64_t meetings = 0;
 };
 
+struct Block;
+
 struct Fiber {
-    std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStack);
+    std::unique_ptr<char[]> stack = std::make_unique_for_overwrite<char[]>(kStack);
     jmp_buf at;
     Place place;
+    Block* block = nullptr;
     unsigned number = 0, exchanges = 0;
     bool started = false, ended = false;
 };
 
-/// The block that runs. One at a time, of all threads of the process.
+/// What the threads of a block share.
 struct Block {
-    std::vector<std::unique_ptr<Fiber>> fibers;
     Meeting whole;
     std::vector<Meeting> warps;
     std::vector<Words> words;
+};
+
+/// The kernel that a thread of the process runs.
+struct Kernel {
+    std::vector<std::unique_ptr<Fiber>> fibers;
+    std::vector<Block> blocks;
     std::vector<std::max_align_t> shared;
     const std::function<void()>* thread = nullptr;
     Fiber* now = nullptr;
+    bool waits = false;  // a fiber, for what may be another thread's doing
     jmp_buf scheduler;
 };
-Block& block() {
-    static Block one;
+Kernel& kernel() {
+    thread_local Kernel one;
     return one;
 }
-std::mutex& one_kernel() {
-    static std::mutex mutex;
-    return mutex;
-}
 
+Block& own_block() {
+    return *kernel().now->block;
+}
 Meeting& own_warp() {
-    return block().warps[block().now->number / kWarp];
+    return own_block().warps[kernel().now->number / kWarp];
 }
 
 void give_way() {
-    if (_setjmp(block().now->at) == 0) _longjmp(block().scheduler, 1);
+    if (_setjmp(kernel().now->at) == 0) _longjmp(kernel().scheduler, 1);
 }
 
 void meet(Meeting& meeting) {
@@ -72,10 +80,10 @@ void meet(Meeting& meeting) {
 
 /// The life of a fiber: one thread after the other, of one block after the other.
 void run_threads() {
-    for (auto& b = block();;) {
-        (*b.thread)();
-        b.now->ended = true;
-        --b.whole.members;
+    for (auto& k = kernel();;) {
+        (*k.thread)();
+        k.now->ended = true;
+        --own_block().whole.members;
         --own_warp().members;
         give_way();
     }
@@ -83,9 +91,9 @@ void run_threads() {
 
 /// Lets the fiber run until it waits or ends.
 void resume(Fiber& fiber) {
-    auto& b = block();
-    b.now = &fiber;
-    if (_setjmp(b.scheduler) != 0) return;
+    auto& k = kernel();
+    k.now = &fiber;
+    if (_setjmp(k.scheduler) != 0) return;
     if (fiber.started) _longjmp(fiber.at, 1);
     fiber.started = true;
     ucontext_t entry{};
@@ -97,16 +105,18 @@ void resume(Fiber& fiber) {
     setcontext(&entry);
 }
 
-void run_block(const Place& where) {
-    auto& b = block();
+/// Gives the threads of a block their fibers, from number `first` of them.
+void set_up(Block& block, const Place& where, std::size_t first) {
+    auto& k = kernel();
     const unsigned count = where.threads.x * where.threads.y * where.threads.z;
-    while (b.fibers.size() < count) b.fibers.push_back(std::make_unique<Fiber>());
-    b.whole = {count};
-    b.warps.assign((count + kWarp - 1) / kWarp, {});
-    b.words.resize(b.warps.size());
+    block.whole = {count};
+    block.warps.assign((count + kWarp - 1) / kWarp, {});
+    block.words.resize(block.warps.size());
+    while (k.fibers.size() < first + count) k.fibers.push_back(std::make_unique<Fiber>());
     for (unsigned t = 0; t < count; ++t) {
-        auto& fiber = *b.fibers[t];
-        ++b.warps[t / kWarp].members;
+        auto& fiber = *k.fibers[first + t];
+        ++block.warps[t / kWarp].members;
+        fiber.block = &block;
         fiber.number = t;
         fiber.ended = false;
         fiber.exchanges = 0;
@@ -114,12 +124,31 @@ void run_block(const Place& where) {
         fiber.place.thread = {t % where.threads.x, t / where.threads.x % where.threads.y,
                               t / where.threads.x / where.threads.y};
     }
+}
+
+/// In turns, until all have ended.
+void run_fibers(std::size_t count) {
+    auto& fibers = kernel().fibers;
     for (bool left = true; left;) {
         left = false;
-        for (unsigned t = 0; t < count; ++t) {
-            if (b.fibers[t]->ended) continue;
-            resume(*b.fibers[t]);
-            left = left || !b.fibers[t]->ended;
+        for (std::size_t t = 0; t < count; ++t) {
+            if (fibers[t]->ended) continue;
+            resume(*fibers[t]);
+            left = left || !fibers[t]->ended;
+        }
+        if (std::exchange(kernel().waits, false)) sched_yield();
+    }
+}
+
+/// Calls `at` with the place of every block.
+template <class At>
+void each_block(dim3 blocks, dim3 threads, const At& at) {
+    Place where;
+    where.threads = threads;
+    where.blocks = blocks;
+    for (where.block.z = 0; where.block.z < blocks.z; ++where.block.z) {
+        for (where.block.y = 0; where.block.y < blocks.y; ++where.block.y) {
+            for (where.block.x = 0; where.block.x < blocks.x; ++where.block.x) at(where);
         }
     }
 }
@@ -127,41 +156,55 @@ void run_block(const Place& where) {
 }  // namespace
 
 const Place& place() {
-    return block().now->place;
+    return kernel().now->place;
 }
 
 void run_grid(dim3 blocks, dim3 threads, std::size_t shared, const std::function<void()>& thread) {
-    const std::lock_guard lock(one_kernel());
-    auto& b = block();
-    b.thread = &thread;
-    b.shared.resize(shared / sizeof(std::max_align_t) + 1);
-    Place where;
-    where.threads = threads;
-    where.blocks = blocks;
-    for (where.block.z = 0; where.block.z < blocks.z; ++where.block.z) {
-        for (where.block.y = 0; where.block.y < blocks.y; ++where.block.y) {
-            for (where.block.x = 0; where.block.x < blocks.x; ++where.block.x) run_block(where);
-        }
-    }
+    auto& k = kernel();
+    k.thread = &thread;
+    k.shared.resize(shared / sizeof(std::max_align_t) + 1);
+    k.blocks.resize(1);
+    each_block(blocks, threads, [&](const Place& where) {
+        set_up(k.blocks[0], where, 0);
+        run_fibers(std::size_t{threads.x} * threads.y * threads.z);
+    });
+}
+
+void run_together(dim3 blocks, dim3 threads, const std::function<void()>& thread) {
+    auto& k = kernel();
+    k.thread = &thread;
+    const auto count = std::size_t{threads.x} * threads.y * threads.z;
+    k.blocks.clear();
+    k.blocks.resize(std::size_t{blocks.x} * blocks.y * blocks.z);
+    std::size_t number = 0;
+    each_block(blocks, threads, [&](const Place& where) {
+        set_up(k.blocks[number], where, number * count);
+        ++number;
+    });
+    run_fibers(number * count);
 }
 
 void wait_for_block() {
-    meet(block().whole);
+    meet(own_block().whole);
 }
 void wait_for_warp() {
     meet(own_warp());
 }
+void wait_a_turn() {
+    kernel().waits = true;
+    give_way();
+}
 void* dynamic_shared() {
-    return block().shared.data();
+    return kernel().shared.data();
 }
 Words& warp_words() {
-    return block().words[block().now->number / kWarp];
+    return own_block().words[kernel().now->number / kWarp];
 }
 std::size_t turn() {
-    return 8 + block().now->exchanges++ % 2;
+    return 8 + kernel().now->exchanges++ % 2;
 }
 int lane() {
-    return static_cast<int>(block().now->number % kWarp);
+    return static_cast<int>(kernel().now->number % kWarp);
 }
 
 }  // namespace tplan::cuda::emulated

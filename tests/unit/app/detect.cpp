@@ -41,3 +41,20 @@ TEST_CASE("what was detected for a terminal") {
                    Contains("calibrated profile: /cache/cpu.json") &&
                    !Contains("no NVIDIA device"));
 }
+
+TEST_CASE("measured copies for a terminal: who is slow, and whose data is wrong") {
+    DetectedMachine machine;
+    machine.gpus.resize(3);
+    machine.copies = {{0, 1, Bandwidth(41.2e9), true, true},
+                      {1, 0, Bandwidth(40e9), true, false},
+                      {1, 2, Bandwidth(12e9), false, true},
+                      {2, 0, {}, false, true}};
+    const auto text = detected_text(machine);
+    CHECK_THAT(text, Contains("41.2 GB/s") && Contains("12.0 GB/s *") &&
+                         Contains("* by the host") && Contains("WRONG DATA") &&
+                         Contains("GPU 1 to GPU 0: what arrives is not what was sent") &&
+                         Contains("1 of 4 not measured"));
+    machine.copies.clear();
+    machine.copies_missing = "GPU 1: opening it: out of memory";
+    CHECK_THAT(detected_text(machine), Contains("not measured: GPU 1: opening it"));
+}

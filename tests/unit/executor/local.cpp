@@ -161,3 +161,19 @@ TEST_CASE("of experts a rank holds some, or the same part of each", "[executor]"
     CHECK(none.stack == 0);
     CHECK(none.elements() == 0);
 }
+
+TEST_CASE("pairs of values and indices are known wherever they are moved", "[executor]") {
+    Program program;
+    program.buffers.resize(5);  // logits, candidates, those of all ranks, choice, hidden
+    Step reduce{.kind = OpKind::all_reduce}, keep{.kind = OpKind::largest},
+        gather{.kind = OpKind::all_gather}, best{.kind = OpKind::largest};
+    reduce.inputs = reduce.outputs = {4};
+    keep.inputs = {0};
+    keep.outputs = {1};
+    gather.inputs = {1};
+    gather.outputs = {2};
+    best.inputs = {2};
+    best.outputs = {3};
+    program.sections = {section("head", {reduce, keep, gather, best})};
+    CHECK(pair_buffers(program) == std::vector<bool>{false, true, true, true, false});
+}

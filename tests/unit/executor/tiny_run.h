@@ -20,10 +20,12 @@ struct TinyModel {
           model(build_model(config)) {}
 
     /// Its program at one degree; nothing where the degree does not work.
-    std::optional<Program> program(int tp, Kernels kernels = Kernels::served) const {
+    std::optional<Program> program(int tp, Kernels kernels = Kernels::served,
+                                   Sampling sampling = PlanOptions{}.sampling) const {
         PlanOptions options;
         options.tp = tp;
         options.kernels = kernels;
+        options.sampling = sampling;
         const auto planned = make_plan(config, model, options);
         if (!planned.plan) return std::nullopt;
         return lower(model, *planned.plan, DType::fp32);
