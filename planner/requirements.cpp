@@ -58,6 +58,11 @@ void require_ranges(const PlanRequest& request, const std::string& where) {
         throw Error(place(where, "cost", key), fmt::format("{} is out of range", value), expected);
     };
     size("plan", "tp", request.plan.tp, kLargest);
+    if (const auto& shares = request.plan.shares) {
+        size("plan/shares", "ranks", shares->ranks, kLargest);
+        size("plan/shares", "first", shares->first, kLargest);
+        size("plan/shares", "rest", shares->rest, kLargest);
+    }
     if (request.gpus.value) size("", "gpus", *request.gpus.value, kLargest);
     size("cost", "nodes", request.cost.nodes, kMostNodes);
     size("workload", "batch", request.workload.batch, kLargest);
