@@ -81,7 +81,7 @@ std::string against_alone(Seconds own, const KindAlone& alone) {
 std::string grounds(const std::vector<Weighed>& all, const Weighed& chosen,
                     const SharesDecision& decision, const SearchGoal& goal) {
     if (decision.weighed.empty()) return "evenly, as this layout cuts";
-    if (!chosen.totals.memory.fits) return "fits nowhere, and overfills memory least so";
+    if (!chosen.totals.memory.fits) return "though none fits: it overfills memory least";
     if (goal.least_memory) return "by memory";
     const auto fastest =
         std::ranges::min_element(all, {}, [](const Weighed& entry) { return entry.totals.step; });
