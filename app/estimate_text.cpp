@@ -104,6 +104,27 @@ std::string ops_text(const Estimate& estimate) {
     return text;
 }
 
+/// Of two kinds of device: what each does and holds.
+std::string kinds_text(const Estimate& estimate) {
+    if (!estimate.kinds) return {};
+    std::vector<std::vector<std::string>> table{
+        {"kind", "ranks", "share of each", "own compute", "memory", "capacity", "used"}};
+    for (const auto& kind : *estimate.kinds) {
+        const auto& shares = estimate.shares;
+        const bool first = &kind == &estimate.kinds->front();
+        const auto& memory = kind.memory;
+        const double used = memory.capacity.value > 0 ? memory.total / memory.capacity : 1;
+        table.push_back({kind.device, std::to_string(kind.ranks),
+                         std::to_string(!shares ? 1
+                                        : first ? shares->first
+                                                : shares->rest),
+                         format_time(kind.compute), format_bytes(memory.total),
+                         format_bytes(memory.capacity),
+                         fmt::format("{:.0f} %{}", 100 * used, memory.fits ? "" : ", too much")});
+    }
+    return "\nthe table above is of the kind with the least room; both:\n" + format_table(table);
+}
+
 std::string memory_text(const Estimate& estimate) {
     const auto& memory = estimate.memory;
     const bool trains = estimate.training.has_value();
@@ -122,7 +143,7 @@ std::string memory_text(const Estimate& estimate) {
                                {"workspace", format_bytes(memory.workspace)},
                                {"total", format_bytes(memory.total)},
                                {"capacity", format_bytes(memory.capacity)}});
-    return "\n" + format_table(table) +
+    return "\n" + format_table(table) + kinds_text(estimate) +
            fmt::format("{}; largest {} {} at this length, longest {} {} at this batch\n",
                        memory.fits ? "fits" : "DOES NOT FIT", trains ? "micro-batch" : "batch",
                        format_count(memory.max_batch), trains ? "sequence" : "context",
@@ -182,7 +203,9 @@ std::vector<OpSum> sums_of_ops(const Estimate& estimate) {
 }
 
 std::string estimate_text(const Estimate& estimate) {
-    auto text = fmt::format("{} on {} x {}", estimate.model, ranks_of(estimate), estimate.hardware);
+    auto text = estimate.kinds ? fmt::format("{} on {}", estimate.model, estimate.hardware)
+                               : fmt::format("{} on {} x {}", estimate.model, ranks_of(estimate),
+                                             estimate.hardware);
     if (ranks_of(estimate) > 1) text += " over " + estimate.link;
     text += "\n";
     text += estimate.training ? training_settings_text(estimate) : settings_text(estimate);

@@ -95,7 +95,26 @@ std::optional<Validation> run_as_rank(const PlanDocument& plan, RunRequest reque
 
 }  // namespace
 
-std::optional<Validation> launch_plan(const PlanDocument& plan, const RunRequest& request) {
+namespace {
+
+/// A plan for two kinds of GPU runs on the CPU: no machine that runs it says which of its GPUs is
+/// which, and one GPU is only one of the kinds.
+RunRequest with_backend(const PlanDocument& plan, const RunRequest& asked) {
+    auto request = asked;
+    if (!plan.hardware.kinds) return request;
+    if (asked.backend != "auto" && asked.backend != "cpu") {
+        throw Error("--backend " + asked.backend,
+                    fmt::format("a plan for {} is not run on GPUs", plan.hardware.name),
+                    "give --backend cpu, which checks its numbers, or plan one kind of GPU");
+    }
+    request.backend = "cpu";
+    return request;
+}
+
+}  // namespace
+
+std::optional<Validation> launch_plan(const PlanDocument& plan, const RunRequest& asked) {
+    const auto request = with_backend(plan, asked);
     switch (request.launcher) {
         case Launcher::threads:
             return run_or_keep(plan, request);

@@ -30,6 +30,28 @@ std::string decision_text(const DegreeDecision& decision) {
     return text;
 }
 
+/// The sentence, and the ratios next to the one taken.
+std::string shares_text(const SharesDecision& decision) {
+    auto text = decision.sentence + "\n";
+    const auto ratio = [](const Shares& shares) {
+        return static_cast<double>(shares.first) / static_cast<double>(shares.rest);
+    };
+    auto weighed = decision.weighed;
+    std::ranges::sort(weighed, {}, [&](const SharesWeighed& w) { return ratio(w.shares); });
+    const auto taken = std::ranges::find(weighed, decision.shares, &SharesWeighed::shares);
+    if (taken == weighed.end()) return text;
+    constexpr std::ptrdiff_t kBeside = 3;
+    const auto from = taken - std::min(kBeside, taken - weighed.begin());
+    const auto to = taken + std::min(kBeside + 1, weighed.end() - taken);
+    text += fmt::format("  of {} ratios weighed, those beside it:", weighed.size());
+    for (auto it = from; it != to; ++it) {
+        text +=
+            fmt::format("{} {}:{} {}{}", it == from ? "" : ",", it->shares.first, it->shares.rest,
+                        format_time(it->step), it->fits ? "" : " (does not fit)");
+    }
+    return text + "\n";
+}
+
 std::string pareto_text(const DegreeDecision& decision) {
     if (decision.pareto.empty()) return {};
     std::vector<std::vector<std::string>> rows{
@@ -140,7 +162,9 @@ std::string cut_text(const std::string& choice) {
 
 std::string plan_text(const PlanDocument& plan) {
     // The decision's sentence says more than why.
-    auto text = plan.decision ? decision_text(*plan.decision) : plan.why + "\n";
+    auto text = plan.decision ? decision_text(*plan.decision)
+                : plan.shares ? shares_text(*plan.shares)
+                              : plan.why + "\n";
     text += alternatives_text(plan);
     if (plan.layout && plan.tp > 1) {
         text += fmt::format("\nlayout of the plan, over {} ranks:\n", plan.tp) +

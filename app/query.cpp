@@ -1,6 +1,7 @@
 #include "app/query.h"
 
-#include "planner/planned_program.h"
+#include "cost_model/mixed_hardware.h"
+#include "planner/mixed_plan.h"
 #include "planner/requirements.h"
 #include "planner/train_plan.h"
 
@@ -13,10 +14,12 @@ std::optional<TpPlan> plan_by_hand(const ModelConfig& config, const std::string&
 }
 
 Resolved resolve(const Query& query) {
-    Resolved resolved{load_model_config(query.model), load_hardware(query.hardware), query.request};
+    Resolved resolved{load_model_config(query.model), load_group(query.hardware), query.request};
     require_graph(resolved.config);
     require_no_device_map(resolved.config);
     auto& request = resolved.request;
+    if (!query.degree_given) request.plan.tp = resolved.hardware.devices;
+    if (resolved.hardware.kinds) require_mixed(request, resolved.hardware, "");
     auto& workload = request.workload;
     workload.dtype = query.dtype.value_or(resolved.config.dtype);
     workload.kv_dtype = query.kv_dtype.value_or(workload.dtype);
@@ -38,12 +41,23 @@ EstimateResult estimate(const Resolved& resolved) {
         return result;
     }
     const auto model = build_model(resolved.config);
-    auto planned = plan_program(resolved.config, model, request.plan, resolved.hardware,
-                                request.cost, request.workload);
+    std::optional<MixedPlan> mixed;
+    if (resolved.hardware.kinds)
+        mixed = plan_mixed(resolved.config, model, request.plan, resolved.hardware, request.cost,
+                           request.workload);
+    auto planned = mixed ? std::move(mixed->planned)
+                         : plan_program(resolved.config, model, request.plan, resolved.hardware,
+                                        request.cost, request.workload);
     EstimateResult result{{}, std::move(planned.feasibility)};
     if (!planned.program) return result;
+    auto options = request.plan;
+    options.shares = planned.program->plan.options.shares;
     result.estimate = make_estimate(resolved.config.source, *planned.program, resolved.hardware,
-                                    request.plan, request.cost, request.workload);
+                                    options, request.cost, request.workload);
+    if (mixed) {
+        auto& notes = result.estimate->notes;
+        notes.insert(notes.begin(), mixed->decision.sentence);
+    }
     return result;
 }
 

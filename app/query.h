@@ -15,6 +15,7 @@ namespace tplan {
 struct Query {
     std::string model, hardware;
     PlanRequest request;
+    bool degree_given = true;  // false: the degree is all GPUs of a group of two kinds
     std::optional<DType> dtype, kv_dtype;
     std::string tp_plan_file;  // a plan given by hand; empty = the model's own
 };

@@ -44,10 +44,10 @@ struct RunFailure : Error {
 
 /// Executes exactly this plan, checks its numbers against one rank and against the scalar
 /// reference, measures it interleaved with one rank and with the profile's probe points, and
-/// compares. Throws Error for a plan that does not check, a backend or op that is not there, too
-/// little memory (before allocating, with the table of needs), and RunFailure for a rank that fails
-/// (naming rank, step and collective), after writing `request.partial`. `where` names the plan in
-/// messages.
+/// compares. A plan for two kinds of GPU runs on the CPU only. Throws Error for a plan that does
+/// not check, a backend or op that is not there, too little memory (before allocating, with the
+/// table of needs), and RunFailure for a rank that fails (naming rank, step and collective), after
+/// writing `request.partial`. `where` names the plan in messages.
 ///
 /// Nullopt on a rank of several processes that is not the first: rank 0 has the result. The first
 /// call of a process for Launcher::processes must come before anything was multiplied in it.

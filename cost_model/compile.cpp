@@ -5,6 +5,8 @@
 #include "cost_model/collective_tables.h"
 #include "cost_model/estimate.h"
 #include "cost_model/mesh_groups.h"
+#include "cost_model/mixed_hardware.h"
+#include "cost_model/rank_view.h"
 
 namespace tplan {
 
@@ -136,7 +138,7 @@ void compile_product(CompiledProgram& out, CompiledStep& step, const Context& c,
         if (!curve.empty()) step.expert_curve = push(out.expert_curves, std::move(curve));
         return;
     }
-    if (step.shape.k <= 0) return;
+    if (step.shape.k <= 0 || step.shape.n <= 0) return;
     compile_gemm(out, step, c, source, compute);
     if (unpacks(source)) return;
     const auto residency = c.options.residency;
@@ -248,8 +250,10 @@ CollectiveImpl collectives_of(const HardwareProfile& hardware, const CostOptions
     return options.collectives.value.value_or(usual);
 }
 
-CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
-                        const CostOptions& options) {
+namespace {
+
+CompiledProgram compile_kind(const Program& program, const HardwareProfile& hardware,
+                             const CostOptions& options) {
     const auto groups = mesh_groups(program, hardware, options);
     const Context context{.program = program,
                           .hardware = hardware,
@@ -260,6 +264,8 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
 
     CompiledProgram out;
     out.tp = program.tp;
+    out.ranks = std::min(program.ranks.end, program.tp) - program.ranks.begin;
+    out.device = hardware.name;
     out.link = groups.link.empty() ? options.link : groups.link;
     out.mesh = program.mesh;
     out.notes = groups.notes;
@@ -291,6 +297,23 @@ CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
     out.memory.workspace = hardware.workspace.value;
     out.memory.communication = program.tp > 1 ? hardware.communication_buffers.value : 0;
     out.memory.capacity = hardware.memory.value * options.memory_fraction - options.reserve.value;
+    return out;
+}
+
+}  // namespace
+
+CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
+                        const CostOptions& options) {
+    if (!hardware.kinds) return compile_kind(program, hardware, options);
+    const int first = ranks_of_first(hardware, program.tp);
+    auto out = compile_kind(rank_view(program, {.begin = 0, .end = first}),
+                            kind_in_group(hardware, 0), options);
+    if (first == program.tp) return out;
+    auto second = compile_kind(rank_view(program, {.begin = first, .end = program.tp}),
+                               kind_in_group(hardware, 1), options);
+    out.logarithms = second.logarithms = out.logarithms || second.logarithms;
+    for (auto& text : second.notes) note(out, std::move(text));
+    out.second = std::make_shared<const CompiledProgram>(std::move(second));
     return out;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -64,6 +65,11 @@ struct CompiledSection {
 
 struct CompiledProgram {
     int tp = 1;
+    int ranks = 1;       // that it is compiled for
+    std::string device;  // their profile's name
+    /// Of a group of two kinds: the program as the ranks of the second kind run it; the rest is
+    /// then that of the first kind's. Step by step the same.
+    std::shared_ptr<const CompiledProgram> second;
     std::string link;  // that the collectives are priced over; one rank: the one asked for, or none
     std::optional<Mesh> mesh;  // of a training program
     std::vector<CompiledSection> sections;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 namespace tplan {
@@ -336,6 +337,31 @@ MemoryUse memory_use(const MemoryTerms& terms, const Workload& workload) {
     return use;
 }
 
+/// Price of a step of the flat list: of two kinds the slower one's.
+StepCost price_at(const CompiledProgram& program, int step, const Sizes& sizes) {
+    const auto cost = price_one(program, program.steps[at(step)], sizes);
+    if (!program.second) return cost;
+    const auto other = price_one(*program.second, program.second->steps[at(step)], sizes);
+    return other.time > cost.time ? other : cost;
+}
+
+/// How much of its memory a device uses.
+double used_share(const MemoryUse& memory) {
+    return memory.capacity.value > 0 ? memory.total / memory.capacity
+                                     : std::numeric_limits<double>::infinity();
+}
+
+/// Of two kinds the memory of the tighter one; the largest batch and context suit both.
+MemoryUse tightest_memory(const CompiledProgram& program, const Workload& workload) {
+    auto memory = memory_use(program.memory, workload);
+    if (!program.second) return memory;
+    auto other = memory_use(program.second->memory, workload);
+    if (used_share(other) > used_share(memory)) std::swap(memory, other);
+    memory.max_batch = std::min(memory.max_batch, other.max_batch);
+    memory.max_context = std::min(memory.max_context, other.max_context);
+    return memory;
+}
+
 std::vector<std::int64_t> shape_of(const Step& step, const Workload& workload) {
     const auto rows = workload.rows(step.rows);
     if (step.pass == Pass::weight_gradient) return {step.k, step.n, rows};
@@ -367,7 +393,7 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
         double section_time = 0;
         for (int s = 0; s < section.steps; ++s) {
             const auto& step = program.steps[at(section.first_step + s)];
-            const auto cost = price_one(program, step, sizes);
+            const auto cost = price_at(program, section.first_step + s, sizes);
             const double time = cost.time.value;
             section_time += time;
             (step.collective ? collective : compute) += section.repeats * time;
@@ -392,14 +418,35 @@ Totals price(const CompiledProgram& program, const Workload& workload) {
     totals.tokens_per_s = step > 0 ? sizes.work.tokens / step : 0;
     totals.provenance = provenance;
     totals.domain = domain;
-    totals.memory = memory_use(program.memory, workload);
+    totals.memory = tightest_memory(program, workload);
     return totals;
+}
+
+std::vector<KindUse> uses_by_kind(const CompiledProgram& program, const Workload& workload) {
+    const auto sizes = sizes_of(program, workload);
+    std::vector<KindUse> uses;
+    for (const auto* kind : {&program, program.second.get()}) {
+        if (kind == nullptr) continue;
+        double own = 0;
+        for (const auto& section : kind->sections) {
+            for (int s = 0; s < section.steps; ++s) {
+                const auto& step = kind->steps[at(section.first_step + s)];
+                if (!step.collective)
+                    own += section.repeats * price_one(*kind, step, sizes).time.value;
+            }
+        }
+        uses.push_back({.device = kind->device,
+                        .ranks = kind->ranks,
+                        .compute = Seconds(own),
+                        .memory = memory_use(kind->memory, workload)});
+    }
+    return uses;
 }
 
 StepCost price_counts(const CompiledProgram& program, int section, int step, const WorkSize& work) {
     const auto& s = program.sections[at(section)];
     assert(step >= 0 && step < s.steps);
-    return price_one(program, program.steps[at(s.first_step + step)], sizes_of(program, work));
+    return price_at(program, s.first_step + step, sizes_of(program, work));
 }
 
 StepCost price_step(const CompiledProgram& program, int section, int step,

@@ -65,7 +65,7 @@ struct StepCost {
     SharedError shared{};     // with others of its kind
 };
 
-/// Memory of one rank (the fullest).
+/// Memory of one rank (the fullest; of two kinds that of the tighter one).
 struct MemoryUse {
     Bytes weights, kv_cache, activations, logits, gradients, optimizer, communication, workspace,
         total;
@@ -141,11 +141,32 @@ struct OpEstimate {
 /// The implementation that prices collectives: the one asked for, or that of the backend.
 CollectiveImpl collectives_of(const HardwareProfile& hardware, const CostOptions& options);
 
-/// Compiles for pricing; `notes` of the result say what is priced as something else. Throws Error
-/// for a link the profile lacks or a degree above nodes x devices. Keeps pointers to neither
-/// argument.
+/// Compiles for pricing. On a group of two kinds every step is priced as the fullest rank of either
+/// kind runs it, and the slower counts: ranks meet at the collectives only, so that the sum is an
+/// upper bound where one kind is faster at one op and the other at the next. `notes` of the result
+/// say what is priced as something else. Throws Error for a link the profile lacks or a degree
+/// above nodes x devices. Keeps pointers to neither argument.
 CompiledProgram compile(const Program& program, const HardwareProfile& hardware,
                         const CostOptions& options);
+
+/// What one of the kinds of device of a group does in a step, and holds.
+struct KindUse {
+    std::string device;  // the profile's name
+    int ranks = 0;
+    Seconds compute;   // of its fullest rank; it waits for the other kind's at the collectives
+    MemoryUse memory;  // of that rank
+
+    static void fields(auto& self, auto&& field) {
+        field("device", self.device);
+        field("ranks", self.ranks);
+        field("compute_s", self.compute);
+        field("memory", self.memory);
+    }
+    bool operator==(const KindUse&) const = default;
+};
+
+/// One entry per kind of device of the group that the program was compiled for.
+std::vector<KindUse> uses_by_kind(const CompiledProgram& program, const Workload& workload);
 
 /// Totals for one workload. Allocates nothing. Activations have the dtype the program was lowered
 /// with; `workload.dtype` is not looked at. Throws Error for Phase::train, which is not priced yet.

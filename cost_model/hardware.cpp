@@ -7,6 +7,7 @@
 #include "core/files.h"
 #include "core/text.h"
 #include "cost_model/kernel.h"
+#include "cost_model/mixed_hardware.h"
 
 namespace tplan {
 
@@ -275,6 +276,10 @@ HardwareProfile find_hardware(const std::string& hw) {
 }  // namespace
 
 HardwareProfile load_hardware(const std::string& hw) {
+    if (names_two_kinds(hw)) {
+        throw Error("--hw " + shown(hw), "a group of two kinds of GPU does not go here",
+                    "plan and estimate take one; name one profile");
+    }
     auto hardware = find_hardware(hw);
     hardware.origin = hw;
     return hardware;
@@ -285,6 +290,14 @@ HardwareProfile read_hardware(const Json& document, const std::string& where) {
     auto hardware = from_json<HardwareProfile>(document, where);
     check_ranges(hardware, where);
     check_sources(hardware, where);
+    if (hardware.kinds) {
+        for (std::size_t i = 0; i < hardware.kinds->size(); ++i) {
+            const auto at = fmt::format("{}/kinds/{}", where, i);
+            check_ranges((*hardware.kinds)[i], at);
+            check_sources((*hardware.kinds)[i], at);
+        }
+        check_kinds(hardware, where);
+    }
     return hardware;
 }
 

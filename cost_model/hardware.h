@@ -177,6 +177,9 @@ struct HardwareProfile {
     std::optional<double> usd_per_hour;  // of one device; what cost per token is reckoned from
     Tables tables;
     Named<Source> sources;  // one per figure_keys()
+    /// Of a group of two kinds, see join_kinds(): the profiles of both, each with as many devices
+    /// as the group has of it. None: all devices are alike.
+    std::optional<std::vector<HardwareProfile>> kinds{};
 
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -211,6 +214,7 @@ struct HardwareProfile {
         field("usd_per_hour", self.usd_per_hour);
         field("tables", self.tables);
         field("sources", self.sources);
+        field("kinds", self.kinds);
     }
     bool operator==(const HardwareProfile&) const = default;
 };
@@ -218,7 +222,7 @@ struct HardwareProfile {
 /// Resolves HW: a name under data/hardware, a path to a profile file, or `this` / `this-cpu` /
 /// `this-cuda` = the profile that `tplan calibrate` last wrote. Throws Error for an unknown name
 /// (with the nearest), a malformed or out-of-range profile (JSON path), and for `this` without
-/// calibration (naming `tplan calibrate`).
+/// calibration (naming `tplan calibrate`). Groups of two kinds are load_group()'s.
 HardwareProfile load_hardware(const std::string& hw);
 
 /// Reads and checks a profile: positive sizes and rates, at least one peak, a source for every

@@ -106,8 +106,9 @@ double element_bytes(const Program& program, int buffer, double activation) {
 }
 
 /// Columns of a rank for each row of the whole; a share of the rows counts as a share of columns.
-double local_columns(const Buffer& buffer) {
-    const auto width = static_cast<double>(largest_width(buffer.layout, buffer.width));
+double local_columns(const Program& program, const Buffer& buffer) {
+    const auto width =
+        static_cast<double>(largest_width(buffer.layout, buffer.width, program.ranks));
     return buffer.layout.splits_rows() ? width / buffer.layout.split.parts : width;
 }
 
@@ -148,7 +149,7 @@ void add_live(const Program& program, const Section& section, std::vector<bool> 
             if (!alive[b]) continue;
             const auto& buffer = program.buffers[b];
             auto& sum = buffer.rows == Rows::tokens ? columns.tokens : columns.sequences;
-            sum += local_columns(buffer);
+            sum += local_columns(program, buffer);
         }
         columns.tokens += inner_columns(step_shape(*step, program));
         for (const int b : step->outputs) {
@@ -204,7 +205,7 @@ std::int64_t settle(double guess, Fits fits) {
 double weight_bytes_per_rank(const Program& program) {
     const auto counts = instances(program);
     double most = 0;
-    for (int rank = 0; rank < program.tp; ++rank) {
+    for (int rank = program.ranks.begin; rank < std::min(program.ranks.end, program.tp); ++rank) {
         double bytes = 0;
         for (std::size_t t = 0; t < program.tensors.size(); ++t) {
             const auto& tensor = program.tensors[t];
@@ -246,10 +247,10 @@ MemoryTerms memory_terms(const Program& program) {
         add_live(program, program.sections[s], after, logits, terms.live);
     }
     keep_peaks(terms.live);
-    const auto add_logits = [&terms](const Buffer& buffer, double element) {
+    const auto add_logits = [&](const Buffer& buffer, double element) {
         auto& bytes =
             buffer.rows == Rows::tokens ? terms.logits_per_token : terms.logits_per_sequence;
-        bytes += local_columns(buffer) * element;
+        bytes += local_columns(program, buffer) * element;
     };
     for (const int b : logits)
         add_logits(program.buffers[index(b)], element_bytes(program, b, terms.activation));

@@ -36,9 +36,9 @@ struct MemoryTerms {
 /// Largest batch and context reported where memory sets no limit.
 constexpr std::int64_t kMaxCount = (std::int64_t{1} << 31) - 1;
 
-/// Bytes of the weights of the fullest rank. Every layer's instance of a tensor counts once, tied
-/// ones only with their owner. Tensors that no step reads (scales of quantised weights) have as
-/// many instances as the weight of the same module.
+/// Bytes of the weights of the fullest rank (of the view, if it is one). Every layer's instance of
+/// a tensor counts once, tied ones only with their owner. Tensors that no step reads (scales of
+/// quantised weights) have as many instances as the weight of the same module.
 double weight_bytes_per_rank(const Program& program);
 
 /// The workload-free terms of a program; `workspace`, `communication` and `capacity` stay 0.

@@ -10,7 +10,7 @@ namespace {
 
 double local_columns(const Program& program, int buffer) {
     const auto& b = program.buffers[static_cast<std::size_t>(buffer)];
-    return static_cast<double>(largest_width(b.layout, b.width));
+    return static_cast<double>(largest_width(b.layout, b.width, program.ranks));
 }
 
 /// Over how many ranks the rows of the buffers are spread; 1 when every rank has all.

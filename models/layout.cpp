@@ -6,18 +6,27 @@
 namespace tplan {
 namespace {
 
-/// First of the units that `rank` owns when `units` are balanced over `parts`: earlier ranks get
-/// the larger shares.
-std::int64_t balanced_begin(std::int64_t units, std::int64_t parts, std::int64_t rank) {
-    return (rank * units + parts - 1) / parts;
+/// Shares of the first `rank` ranks together.
+std::int64_t shares_before(const Split& split, std::int64_t rank) {
+    if (!split.shares) return rank;
+    const auto& shares = *split.shares;
+    const auto first = std::min<std::int64_t>(rank, shares.ranks);
+    return first * shares.first + (rank - first) * shares.rest;
+}
+
+/// First of the units that `rank` owns when `units` are balanced over the ranks: earlier ranks get
+/// the larger of equal shares.
+std::int64_t balanced_begin(const Split& split, std::int64_t units, std::int64_t rank) {
+    const auto all = shares_before(split, split.parts);
+    return (shares_before(split, rank) * units + all - 1) / all;
 }
 
 /// Appends one slice per KV head that serves the rank's share of the query heads.
 void add_covering(std::vector<Slice>& owned, const Split& split, std::int64_t offset,
                   std::int64_t kv_heads, std::int64_t rank) {
     const std::int64_t share = split.blocks, heads = kv_heads * share;
-    const auto begin = balanced_begin(heads, split.parts, rank);
-    const auto end = balanced_begin(heads, split.parts, rank + 1);
+    const auto begin = balanced_begin(split, heads, rank);
+    const auto end = balanced_begin(split, heads, rank + 1);
     if (begin == end) return;
     for (auto head = begin / share; head <= (end - 1) / share; ++head)
         owned.push_back({offset + head * split.unit, split.unit});
@@ -47,7 +56,7 @@ std::vector<Slice> slices(const Split& split, std::int64_t n, int rank) {
             const auto units = (block + split.unit - 1) / split.unit;
             const auto edge = [&](int r) {
                 if (split.unit == 1) return r * part;
-                return std::min(balanced_begin(units, parts, r) * split.unit, block);
+                return std::min(balanced_begin(split, units, r) * split.unit, block);
             };
             for (int b = 0; b < split.blocks; ++b)
                 add(b * block + edge(rank), b * block + edge(rank + 1));
@@ -67,8 +76,8 @@ std::vector<Slice> slices(const Split& split, std::int64_t n, int rank) {
         }
         case SplitKind::balanced: {
             const auto units = (n + split.unit - 1) / split.unit;
-            add(balanced_begin(units, parts, rank) * split.unit,
-                std::min(balanced_begin(units, parts, rank + 1) * split.unit, n));
+            add(balanced_begin(split, units, rank) * split.unit,
+                std::min(balanced_begin(split, units, rank + 1) * split.unit, n));
             break;
         }
         case SplitKind::covering:
@@ -77,8 +86,8 @@ std::vector<Slice> slices(const Split& split, std::int64_t n, int rank) {
         case SplitKind::qkv: {
             const auto kv_heads = n / split.unit / (split.blocks + 2);
             const auto heads = kv_heads * split.blocks;
-            add(balanced_begin(heads, parts, rank) * split.unit,
-                balanced_begin(heads, parts, rank + 1) * split.unit);
+            add(balanced_begin(split, heads, rank) * split.unit,
+                balanced_begin(split, heads, rank + 1) * split.unit);
             add_covering(owned, split, heads * split.unit, kv_heads, rank);
             add_covering(owned, split, (heads + kv_heads) * split.unit, kv_heads, rank);
             break;
@@ -93,17 +102,18 @@ std::int64_t local_extent(const Split& split, std::int64_t n, int rank) {
     return extent;
 }
 
-std::int64_t largest_extent(const Split& split, std::int64_t n) {
-    if (split.kind != SplitKind::covering && split.kind != SplitKind::qkv)
-        return local_extent(split, n, 0);
+std::int64_t largest_extent(const Split& split, std::int64_t n, RankRange ranks) {
+    const bool rank_0_has_most =
+        split.kind != SplitKind::covering && split.kind != SplitKind::qkv && !split.shares;
+    if (rank_0_has_most && ranks.begin == 0) return local_extent(split, n, 0);
     std::int64_t largest = 0;
-    for (int rank = 0; rank < split.parts; ++rank)
+    for (int rank = ranks.begin; rank < std::min(ranks.end, split.parts); ++rank)
         largest = std::max(largest, local_extent(split, n, rank));
     return largest;
 }
 
-std::int64_t largest_width(const Layout& layout, std::int64_t width) {
-    return layout.splits_columns() ? largest_extent(layout.split, width) : width;
+std::int64_t largest_width(const Layout& layout, std::int64_t width, RankRange ranks) {
+    return layout.splits_columns() ? largest_extent(layout.split, width, ranks) : width;
 }
 
 }  // namespace tplan

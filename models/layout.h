@@ -1,6 +1,8 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +20,7 @@ enum class SplitKind {
     grouped,  // whole groups of `unit`: ceil-chunked while there are enough, copied when parts pass
               // the groups (KV heads)
     balanced,  // whole units of `unit` (the last may be short), as even as they go: no rank has two
-               // more than another
+               // more than another; or in proportion to `shares`
     covering,  // KV heads of `unit`, `blocks` query heads each: those that the rank's balanced
                // share of the query heads reads; one piece per KV head, copied where a boundary
                // crosses it
@@ -30,6 +32,26 @@ constexpr auto enum_names(SplitKind) {
                                            "balanced", "covering", "qkv"};
 }
 
+/// Unequal shares of a group of two kinds of device: each of the first `ranks` ranks takes `first`
+/// parts of what is cut, each other rank `rest`.
+struct Shares {
+    int ranks = 1;
+    int first = 1, rest = 1;
+
+    static void fields(auto& self, auto&& field) {
+        field("ranks", self.ranks);
+        field("first", self.first);
+        field("rest", self.rest);
+    }
+    bool operator==(const Shares&) const = default;
+};
+
+/// Some neighbouring ranks of a group; as it stands all of them.
+struct RankRange {
+    int begin = 0, end = std::numeric_limits<int>::max();
+    bool operator==(const RankRange&) const = default;
+};
+
 /// A cut of one dimension into `parts`.
 struct Split {
     SplitKind kind = SplitKind::whole;
@@ -39,6 +61,9 @@ struct Split {
     /// Extent of what stays together; packed: halves are balanced by it when it is above 1, so that
     /// no row is lost.
     std::int64_t unit = 1;
+    /// balanced, covering, qkv, and packed with a unit above 1: how many units whom; none: as even
+    /// as they go.
+    std::optional<Shares> shares{};
 
     static void fields(auto& self, auto&& field) {
         field("kind", self.kind);
@@ -46,6 +71,7 @@ struct Split {
         field("parts", self.parts);
         field("blocks", self.blocks);
         field("unit", self.unit);
+        field("shares", self.shares);
     }
     bool operator==(const Split&) const = default;
 };
@@ -64,9 +90,9 @@ std::vector<Slice> slices(const Split& split, std::int64_t n, int rank);
 /// Total extent of `slices`: the local size.
 std::int64_t local_extent(const Split& split, std::int64_t n, int rank);
 
-/// The largest local size over all ranks: what the slowest rank computes. Every kind but covering
-/// and qkv gives it to rank 0.
-std::int64_t largest_extent(const Split& split, std::int64_t n);
+/// The largest local size over the ranks: what the slowest of equal devices computes. Of all ranks
+/// every kind but covering and qkv gives it to rank 0, unless the shares are unequal.
+std::int64_t largest_extent(const Split& split, std::int64_t n, RankRange ranks = {});
 
 enum class LayoutKind { replicated, split, partial };
 constexpr auto enum_names(LayoutKind) {
@@ -99,7 +125,7 @@ struct Layout {
     bool operator==(const Layout&) const = default;
 };
 
-/// Columns of an activation of `width` columns that the fullest rank holds.
-std::int64_t largest_width(const Layout& layout, std::int64_t width);
+/// Columns of an activation of `width` columns that the fullest of the ranks holds.
+std::int64_t largest_width(const Layout& layout, std::int64_t width, RankRange ranks = {});
 
 }  // namespace tplan

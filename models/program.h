@@ -193,6 +193,8 @@ struct Program {
     std::vector<int> order;         // section to run at each place of the model's sequence
     std::vector<int> order_layer;   // its layer number, -1 outside
     std::optional<Mesh> mesh{};     // of a training program
+    /// Whose fullest the local shapes are, see rank_view(); all in documents, which do not say.
+    RankRange ranks{};
     static void fields(auto& self, auto&& field) {
         field("tp", self.tp);
         field("max_positions", self.max_positions);

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "cost_model/mixed_hardware.h"
 #include "planner/requirements.h"
 
 namespace tplan {
@@ -195,7 +196,7 @@ std::vector<Difference> recompute(const Json& document, const PlanDocument& plan
     }
     auto differences = compare_json(document, to_json(*result.document), kMostDifferences);
     compare_premise(document["hardware"], "hardware", differences,
-                    [&] { return to_json(load_hardware(plan.hardware_source)); });
+                    [&] { return to_json(load_group(plan.hardware_source)); });
     compare_premise(document["model"], "model", differences,
                     [&] { return load_model_config(plan.model_source).document; });
     if (plan.certificate && plan.layout) {

@@ -26,6 +26,7 @@ std::vector<int> degrees_to_weigh(const PlanRequest& request, const HardwareProf
     const int most = hardware.devices * request.cost.nodes;
     const int asked = request.gpus.value.value_or(request.plan.tp);
     require_devices(hardware, asked, request.cost.nodes, request.gpus.value ? "--gpus" : "--tp");
+    if (hardware.kinds) return {asked};
     std::vector<int> degrees;
     for (int tp = 1; tp <= (request.gpus.value ? asked : std::max(asked, std::min(most, 8)));
          ++tp) {
@@ -67,6 +68,7 @@ void fill_document(PlanResult& result, const ModelConfig& config, const Model& m
     auto options = request.plan;
     options.tp = chosen.tp;
     const auto& planned = chosen.planned;
+    options.shares = planned.plan.options.shares;
     auto& document =
         result.document.emplace(document_of(config, hardware, request, {.tp = chosen.tp}, planned));
     document.predicted =
@@ -103,6 +105,7 @@ PlanDocument document_of(const ModelConfig& config, const HardwareProfile& hardw
     document.hardware = hardware;
     document.request = request;
     document.request.plan.tp = mesh.tp;  // chosen, where it was not asked for
+    document.request.plan.shares = planned.plan.options.shares;
     document.workload = request.workload;
     document.tp = mesh.tp;
     document.mesh = mesh;
@@ -262,18 +265,28 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
     require_no_device_map(config);
     require_graph(config);
     require_ranges(request, "");
+    if (hardware.kinds) require_mixed(request, hardware, "");
     if (request.training) return make_training_document(config, hardware, request);
     PlanResult result;
     const auto model = build_model(config);
+    std::optional<SharesDecision> shares;
     std::vector<Candidate> candidates;
     LoweredDegrees degrees;
     const bool weigh = request.gpus.value.has_value();
     for (const int tp : degrees_to_weigh(request, hardware)) {
         auto options = request.plan;
         options.tp = tp;
-        degrees.emplace_back(tp, lower_degree(config, model, options, request.workload.dtype));
-        auto planned = plan_program(degrees.back().second, hardware, request.cost, request.workload,
-                                    goal_of(request));
+        PlannedDegree planned;
+        if (hardware.kinds) {
+            auto mixed = plan_mixed(config, model, options, hardware, request.cost,
+                                    request.workload, goal_of(request));
+            planned = std::move(mixed.planned);
+            shares = std::move(mixed.decision);
+        } else {
+            degrees.emplace_back(tp, lower_degree(config, model, options, request.workload.dtype));
+            planned = plan_program(degrees.back().second, hardware, request.cost, request.workload,
+                                   goal_of(request));
+        }
         if (tp == request.plan.tp || weigh) result.feasibility = planned.feasibility;
         if (planned.program) {
             candidates.push_back(make_candidate(tp, std::move(planned), request));
@@ -299,6 +312,10 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
     }
     result.feasibility = chosen->feasibility;
     fill_document(result, config, model, hardware, request, *chosen);
+    if (shares) {
+        result.document->why = shares->sentence + "; " + result.document->why;
+        result.document->shares = std::move(shares);
+    }
     if (weigh) {
         auto& document = *result.document;
         document.decision = decide(candidates, *chosen, degrees, {hardware, request});

@@ -4,6 +4,7 @@
 
 #include "models/config.h"
 #include "planner/decision.h"
+#include "planner/mixed_plan.h"
 #include "planner/prediction.h"
 #include "planner/tensor_shards.h"
 
@@ -52,7 +53,8 @@ struct HfComparison {
 };
 
 /// `tplan.plan/1`. `layout` stands where tplan chose the layout itself, with `certificate` and `hf`
-/// unless the plan is of training; `decision` where it chose the degree.
+/// unless the plan is of training; `decision` where it chose the degree; `shares` on two kinds of
+/// device.
 struct PlanDocument {
     std::string schema = "tplan.plan/1";
     std::string model_source;
@@ -72,6 +74,7 @@ struct PlanDocument {
     std::optional<Certificate> certificate;
     std::optional<HfComparison> hf;
     std::optional<DegreeDecision> decision;
+    std::optional<SharesDecision> shares;
     std::vector<std::string> diagnostics;
 
     static void fields(auto& self, auto&& field) {
@@ -93,6 +96,7 @@ struct PlanDocument {
         field("certificate", self.certificate);
         field("hf", self.hf);
         field("decision", self.decision);
+        field("shares", self.shares);
         field("diagnostics", self.diagnostics);
     }
     bool operator==(const PlanDocument&) const = default;
@@ -121,8 +125,8 @@ struct PlanResult {
 
 /// Makes the plan: for training as make_training_document() says; else the requested degree, or the
 /// best of 1..gpus for the objective within the bounds; says why and lists the rejected degrees
-/// with reasons. Throws Error for a degree above nodes x devices and for a configuration that
-/// carries a device_map.
+/// with reasons. On a group of two kinds it is plan_mixed()'s. Throws Error for a degree above
+/// nodes x devices and for a configuration that carries a device_map.
 PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& hardware,
                               const PlanRequest& request);
 

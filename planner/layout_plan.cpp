@@ -29,6 +29,10 @@ const OpChoice& find_choice(const std::vector<OpChoice>& choices, const std::str
 /// Appends the cuts and flows of one block under its choices.
 void plan_block(const Block& block, const BlockLayout& layout, Plan& plan) {
     const int tp = plan.options.tp;
+    const auto& shares = plan.options.shares;
+    const auto lies = [&](int activation, LayoutState state) {
+        return layout_of(block, activation, state, tp, shares);
+    };
     auto& cuts = plan.tensors.emplace_back(block.tensors.size());
     auto& flow = plan.flows.emplace_back();
     plan.op_styles.emplace_back(block.ops.size(), -1);
@@ -39,18 +43,18 @@ void plan_block(const Block& block, const BlockLayout& layout, Plan& plan) {
         const auto& op = block.ops[i];
         const auto& [name, chosen] = layout.ops[i];
         if (name != op.name) refuse(name, fmt::format("expected a choice for {}", op.name));
-        const auto choice = find_choice(op_choices(block, op, tp), name, chosen, tp);
+        const auto choice = find_choice(op_choices(block, op, tp, shares), name, chosen, tp);
         for (std::size_t slot = 0; slot < op.weights.size(); ++slot)
             cuts[at(op.weights[slot])] = choice.weights[slot];
         auto& layouts = flow.ops.emplace_back();
         for (std::size_t in = 0; in < op.inputs.size(); ++in)
-            layouts.inputs.push_back(layout_of(block, op.inputs[in], choice.inputs[in], tp));
+            layouts.inputs.push_back(lies(op.inputs[in], choice.inputs[in]));
         for (std::size_t out = 0; out < op.outputs.size(); ++out)
-            layouts.outputs.push_back(layout_of(block, op.outputs[out], choice.outputs[out], tp));
+            layouts.outputs.push_back(lies(op.outputs[out], choice.outputs[out]));
     }
     cut_scales(block, cuts);
-    if (block.input >= 0) flow.input = layout_of(block, block.input, layout.input, tp);
-    flow.output = layout_of(block, block.output, layout.output, tp);
+    if (block.input >= 0) flow.input = lies(block.input, layout.input);
+    flow.output = lies(block.output, layout.output);
 }
 
 /// Index of the entry for a place of the sequence.

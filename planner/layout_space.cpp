@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "planner/column_cut.h"
 #include "planner/eliminate.h"
 #include "planner/space_block.h"
 
@@ -17,6 +18,45 @@ bool ties_embedding(const Model& model) {
     return std::any_of(tensors.begin(), tensors.end(), [](const Tensor& t) { return t.tied; });
 }
 
+/// The memory of both kinds of a group as one number, see price_layouts().
+struct KindBytes {
+    const CompiledProgram& catalogue;
+    double second_scale = 1;  // a byte of the second kind in bytes of the first
+
+    explicit KindBytes(const CompiledProgram& compiled) : catalogue(compiled) {
+        if (!compiled.second) return;
+        const double own = compiled.memory.capacity, other = compiled.second->memory.capacity;
+        if (own > 0 && other > 0) second_scale = own / other;
+    }
+
+    /// Columns that the section's attention caches per token.
+    static double cached_columns(const CompiledProgram& kind, int section) {
+        const auto& steps = kind.sections[at(section)];
+        for (int i = 0; i < steps.steps; ++i) {
+            const auto& shape = kind.steps[at(steps.first_step + i)].shape;
+            if (shape.kind != OpKind::attention) continue;
+            return shape.latent_width > 0 ? shape.latent_width
+                                          : shape.kv_heads * (shape.head_dim + shape.v_head_dim);
+        }
+        return 0;
+    }
+
+    /// Bytes of an alternative; `token` are those of a cached column.
+    double bytes(const SpaceDecision& decision, std::size_t alternative, double weights,
+                 double token) const {
+        const double columns = decision.kv_columns[alternative];
+        if (!catalogue.second) return weights + columns * token;
+        const auto& sections = decision.sections[alternative];
+        const auto held = [&](const CompiledProgram& kind) {
+            return columns > 0 ? cached_columns(kind, sections[0]) * token : 0;
+        };
+        const double others =
+            decision.second_bytes.empty() ? weights : decision.second_bytes[alternative];
+        return std::max(weights + held(catalogue),
+                        (others + held(*catalogue.second)) * second_scale);
+    }
+};
+
 }  // namespace
 
 LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DType dtype) {
@@ -29,6 +69,7 @@ LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DT
     }
     const auto& sampled = *space.model;
     space.options = options;
+    space.options.shares = unequal(options.shares);
     space.tied_modes = ties_embedding(sampled) ? 3 : 1;
     space.blocks.resize(sampled.blocks.size());
     space.chain.blocks.resize(sampled.blocks.size());
@@ -62,6 +103,7 @@ void price_layouts(const LayoutSpace& space, const CompiledProgram& compiled,
         for (const int s : sections) sum += seconds[at(s)];
         return sum;
     };
+    const KindBytes memory(compiled);
     const double element = bytes_of(workload.kv_dtype) * static_cast<double>(workload.batch);
     const auto cached = static_cast<double>(workload.cached_tokens());
     for (std::size_t b = 0; b < chain.blocks.size(); ++b) {
@@ -75,7 +117,7 @@ void price_layouts(const LayoutSpace& space, const CompiledProgram& compiled,
             for (std::size_t a = 0; a < from.sections.size(); ++a) {
                 block.decisions[d].seconds[a] = without.seconds[a] + total(from.sections[a]);
                 block.decisions[d].bytes[a] =
-                    without.bytes[a] + from.kv_columns[a] * tokens * element;
+                    memory.bytes(from, a, without.bytes[a], tokens * element);
             }
         }
         for (std::size_t c = 0; c < block.couplings.size(); ++c) {

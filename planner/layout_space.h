@@ -25,6 +25,9 @@ struct SpaceDecision {
     std::vector<std::vector<int>> sections;
     std::vector<double> kv_columns;  // per alternative, cached per token on a rank
     double kv_window = 0;
+    /// With unequal shares per alternative the weights of the second kind's ranks; the chain's
+    /// bytes are then the first kind's. Empty: as those.
+    std::vector<double> second_bytes;
 };
 
 /// A coupling's sections of the catalogue, one list per entry.
@@ -52,7 +55,9 @@ struct LayoutSpace {
 /// `model` must outlive the result. Requires a graph.
 LayoutSpace make_layout_space(const Model& model, const PlanOptions& options, DType dtype);
 
-/// The problem with the seconds of every step on this hardware, and weights and cache in bytes.
+/// The problem with the seconds of every step on this hardware, and weights and cache in bytes: on
+/// a group of two kinds in bytes of the first kind, of which the second kind's count in proportion
+/// to the capacities, and of a decision the larger.
 ChoiceChain price_layouts(const LayoutSpace& space, const HardwareProfile& hardware,
                           const CostOptions& cost, const Workload& workload);
 

@@ -19,10 +19,11 @@ struct Scene {
     const Block& block;
     const Op& op;
     int tp;
+    std::optional<Shares> shares;  // unequal ones
 
     const Activation& activation(int i) const { return block.activations[at(i)]; }
     const Tensor& weight(std::size_t slot) const { return block.tensors[at(op.weights[slot])]; }
-    std::optional<Split> cut(int of) const { return column_cut(block, of, tp); }
+    std::optional<Split> cut(int of) const { return column_cut(block, of, tp, shares); }
 
     /// Every rank's own rows need rows that are tokens.
     bool has_tokens() const {
@@ -55,12 +56,14 @@ void choose_embedding(const Scene& scene, Choices& choices) {
     const auto vocabulary = scene.uniform("vocabulary", State::replicated, State::partial);
     const auto rows = table.shape[0];
     const auto cut = [&](std::int64_t n, int dim) {
-        const auto kind = n % scene.tp == 0 ? SplitKind::chunk : SplitKind::balanced;
+        const bool even = !scene.shares && n % scene.tp == 0;
+        const auto kind = even ? SplitKind::chunk : SplitKind::balanced;
         return Split{.kind = kind,
                      .dim = dim,
                      .parts = scene.tp,
                      .blocks = 2,
-                     .unit = kind == SplitKind::chunk ? 1 : 16};
+                     .unit = kind == SplitKind::chunk ? 1 : 16,
+                     .shares = scene.shares};
     };
     choices.push_back(vocabulary);
     choices.back().weights[0] = {"embedding_rowwise", cut(rows, 0)};
@@ -172,10 +175,12 @@ void choose_select(const Scene& scene, Choices& choices) {
 void choose_experts(const Scene& scene, Choices& choices) {
     const auto& gate_up = scene.weight(0);
     const auto& spec = *scene.op.spec.moe;
-    const bool even = spec.experts % scene.tp == 0;
+    const bool even = !scene.shares && spec.experts % scene.tp == 0;
     if (spec.experts >= scene.tp) {
-        const Split by_expert{
-            .kind = even ? SplitKind::chunk : SplitKind::balanced, .dim = 0, .parts = scene.tp};
+        const Split by_expert{.kind = even ? SplitKind::chunk : SplitKind::balanced,
+                              .dim = 0,
+                              .parts = scene.tp,
+                              .shares = scene.shares};
         choices.push_back(scene.uniform("experts", State::replicated, State::partial));
         for (auto& weight : choices.back().weights) weight = {"grouped_gemm", by_expert};
     }
@@ -227,22 +232,24 @@ static_assert(kRows.size() == static_cast<std::size_t>(OpKind::all_reduce),
 
 }  // namespace
 
-Layout layout_of(const Block& block, int activation, LayoutState state, int tp) {
+Layout layout_of(const Block& block, int activation, LayoutState state, int tp,
+                 const std::optional<Shares>& shares) {
     switch (state) {
         case State::replicated:
             return Layout::replicated();
         case State::partial:
             return Layout::partial();
         case State::columns:
-            return Layout::columns(column_cut(block, activation, tp).value());
+            return Layout::columns(column_cut(block, activation, tp, shares).value());
         case State::tokens:
             return Layout::tokens(tp);
     }
     return {};
 }
 
-std::vector<OpChoice> op_choices(const Block& block, const Op& op, int tp) {
-    const Scene scene{block, op, tp};
+std::vector<OpChoice> op_choices(const Block& block, const Op& op, int tp,
+                                 const std::optional<Shares>& shares) {
+    const Scene scene{block, op, tp, unequal(shares)};
     Choices choices{scene.uniform("replicated", State::replicated, State::replicated)};
     if (tp == 1) return choices;
     const auto& row = kRows[static_cast<std::size_t>(op.kind)];

@@ -21,7 +21,8 @@ constexpr auto enum_names(LayoutState) {
 }
 
 /// The layout a state means for an activation. Columns require that column_cut() has a cut.
-Layout layout_of(const Block& block, int activation, LayoutState state, int tp);
+Layout layout_of(const Block& block, int activation, LayoutState state, int tp,
+                 const std::optional<Shares>& shares = {});
 
 /// One way to run an op.
 struct OpChoice {
@@ -36,7 +37,9 @@ struct OpChoice {
 };
 
 /// The ways to run an op over `tp` ranks, in the order in which equally good ones are preferred;
-/// the first is always "replicated", and the only one at tp 1.
-std::vector<OpChoice> op_choices(const Block& block, const Op& op, int tp);
+/// the first is always "replicated", and the only one at tp 1. Unequal `shares` are those of
+/// columns, table rows and whole experts; own rows and parts of experts stay even.
+std::vector<OpChoice> op_choices(const Block& block, const Op& op, int tp,
+                                 const std::optional<Shares>& shares = {});
 
 }  // namespace tplan

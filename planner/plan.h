@@ -35,6 +35,8 @@ struct PlanOptions {
     Sampling sampling = Sampling::logits;
     Transformers transformers = Transformers::v5_16;
     std::optional<TpPlan> tp_plan;
+    /// Of tplan's own layouts on two kinds of device, see choose_shares(); none: equal shares.
+    std::optional<Shares> shares{};
 
     static void fields(auto& self, auto&& field) {
         field("tp", self.tp);
@@ -43,6 +45,7 @@ struct PlanOptions {
         field("sampling", self.sampling);
         field("transformers", self.transformers);
         field("tp_plan", self.tp_plan);
+        field("shares", self.shares);
     }
     bool operator==(const PlanOptions&) const = default;
 };

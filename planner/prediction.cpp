@@ -6,6 +6,15 @@
 namespace tplan {
 namespace {
 
+void note_assumed(Estimate& estimate, const Program& program, const HardwareProfile& hardware) {
+    const auto assumed =
+        assumptions_of(program, hardware, estimate.options, estimate.workload, estimate.link);
+    if (assumed.empty()) return;
+    estimate.notes.push_back(fmt::format(
+        "assumed rather than measured or published: {}; `tplan hardware {}` has the reasons",
+        join(assumed, ", "), hardware.name));
+}
+
 void add_notes(Estimate& estimate, const Program& program, const HardwareProfile& hardware) {
     auto& notes = estimate.notes;
     if (!estimate.training) {
@@ -22,13 +31,11 @@ void add_notes(Estimate& estimate, const Program& program, const HardwareProfile
         notes.push_back(fmt::format(
             "the longest context is the model's own max_position_embeddings: {}", positions));
     }
-    const auto assumed =
-        assumptions_of(program, hardware, estimate.options, estimate.workload, estimate.link);
-    if (!assumed.empty()) {
-        notes.push_back(fmt::format(
-            "assumed rather than measured or published: {}; `tplan hardware {}` has the reasons",
-            join(assumed, ", "), hardware.name));
-    }
+    if (!hardware.kinds) return note_assumed(estimate, program, hardware);
+    for (const auto& kind : *hardware.kinds) note_assumed(estimate, program, kind);
+    notes.emplace_back(
+        "every op counts as long as the slower kind of GPU takes for it: an upper bound where one "
+        "kind is faster at one op and the other at the next");
 }
 
 /// The share of the time of all ops that each kind of source stands behind, the strongest first.
@@ -90,6 +97,10 @@ Estimate make_estimate(const std::string& model, const Program& program,
     estimate.ops = expand(compiled, program, workload);
     estimate.memory = totals.memory;
     estimate.provenance_shares = shares_of(estimate);
+    if (hardware.kinds) {
+        estimate.shares = options.shares;
+        estimate.kinds = uses_by_kind(compiled, workload);
+    }
     estimate.notes = compiled.notes;
     add_notes(estimate, program, hardware);
     return estimate;

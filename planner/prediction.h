@@ -34,7 +34,9 @@ struct Estimate {
     MemoryUse memory;
     std::vector<std::string> notes;
     std::optional<Training> training;  // phase train: `ops` are of one micro-batch, and the update
-    std::optional<TrainingParts> parts;  // likewise
+    std::optional<TrainingParts> parts;         // likewise
+    std::optional<Shares> shares;               // on two kinds of device, with `kinds`
+    std::optional<std::vector<KindUse>> kinds;  // `memory` is the tighter one's
 
     static void fields(auto& self, auto&& field) {
         field("schema", self.schema);
@@ -65,6 +67,8 @@ struct Estimate {
         field("memory", self.memory);
         field("notes", self.notes);
         field("parts", self.parts);
+        field("shares", self.shares);
+        field("kinds", self.kinds);
     }
     bool operator==(const Estimate&) const = default;
 };

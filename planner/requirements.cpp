@@ -55,6 +55,11 @@ void require_ranges(const PlanRequest& request, const std::string& where) {
         throw Error(place(where, "cost", key), fmt::format("{} is out of range", value), expected);
     };
     size("plan", "tp", request.plan.tp, kMostCount);
+    if (const auto& shares = request.plan.shares) {
+        size("plan/shares", "ranks", shares->ranks, kMostCount);
+        size("plan/shares", "first", shares->first, kMostCount);
+        size("plan/shares", "rest", shares->rest, kMostCount);
+    }
     if (request.gpus.value) size("", "gpus", *request.gpus.value, kMostCount);
     size("cost", "nodes", request.cost.nodes, kMostNodes);
     size("workload", "batch", request.workload.batch, kMostCount);

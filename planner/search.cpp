@@ -117,6 +117,14 @@ void take_within(SearchState& state, const LayoutSearch& search, const SearchGoa
     state.other = solve(search.chain, ends, cap, goal.effort).value();
 }
 
+/// Bytes of the tightest device in those of the chain, see price_layouts().
+double in_chain_bytes(const LayoutSearch& search, const MemoryUse& memory, double bytes) {
+    const double capacity = memory.capacity.value;
+    return search.catalogue.second && capacity > 0
+               ? bytes * search.catalogue.memory.capacity / capacity
+               : bytes;
+}
+
 /// What a layout needs beside the bytes that a cap counts differs from one to another: the cap that
 /// led to one that fits may leave room for a faster one. Looks for it below `misfit`, the bytes of
 /// the smallest assignment that was seen not to fit.
@@ -125,7 +133,8 @@ void raise_cap(SearchState& best, FoundLayout& found, LayoutSearch& search,
     double fits = best.bytes_cap.value.value();
     for (int round = 0; round < kMemoryRounds; ++round) {
         const auto& memory = found.totals.memory;
-        double cap = best.solution().cost.bytes + memory.capacity.value - memory.total.value;
+        double cap = best.solution().cost.bytes +
+                     in_chain_bytes(search, memory, memory.capacity.value - memory.total.value);
         if (cap >= misfit) cap = (fits + misfit) / 2;
         if (cap <= fits * (1 + kSameCap)) return;
         auto tried = best;
@@ -155,7 +164,8 @@ FoundLayout search_layout(LayoutSearch& search, const Workload& workload, const 
     for (int round = 0; !found.totals.memory.fits && best.solution().cost.bytes > least; ++round) {
         misfit = std::min(misfit, best.solution().cost.bytes);
         const auto& memory = found.totals.memory;
-        const double over = std::max(1.0, memory.total.value - memory.capacity.value);
+        const double over = in_chain_bytes(
+            search, memory, std::max(1.0, memory.total.value - memory.capacity.value));
         take_within(
             best, search, goal,
             round < kMemoryRounds ? std::max(least, best.solution().cost.bytes - over) : least);

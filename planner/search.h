@@ -16,6 +16,7 @@ struct Certificate {
     double gap = 0;     // step / bound - 1
     bool exact = true;  // the plan is the optimum, even where the gap is open: closed by labels
     /// Bytes that weights and cache of a rank may take where memory binds; null where it does not.
+    /// On two kinds of device as price_layouts() counts them.
     Nullable<double> bytes_cap;
     double log10_layouts = 0;  // how many layouts the space has
     Potentials potentials;

@@ -63,6 +63,7 @@ class BlockSpace {
 
     bool is_last() const { return index_ + 1 == shared_.model.blocks.size(); }
     int tp() const { return shared_.tp(); }
+    const std::optional<Shares>& shares() const { return shared_.space.options.shares; }
     std::size_t alternatives(int decision) const {
         return space_.decisions[static_cast<std::size_t>(decision)].sections.size();
     }
@@ -104,7 +105,7 @@ class BlockSpace {
     OpFlow flow_of(std::size_t op, const OpChoice& choice) const;
     Section lower_ops(const std::vector<std::size_t>& ops, const Pick& pick);
     Step next_norm(LayoutState stream);
-    double weight_bytes(std::size_t op, const OpChoice& choice);
+    double weight_bytes(std::size_t op, const OpChoice& choice, RankRange ranks);
     int choice_named(std::size_t op, std::string_view name) const;
     std::vector<Pick> projection_picks(const std::vector<std::size_t>& ops) const;
     std::vector<Pick> picks_of(const std::vector<std::size_t>& ops) const;

@@ -108,9 +108,9 @@ void BlockSpace::append_reshard(int activation, State from, State to, std::vecto
         reshards_[at(activation) * kStates * kStates + static_cast<std::size_t>(from) * kStates +
                   static_cast<std::size_t>(to)];
     if (!known.second) {
-        known = {shared_.add_section(lower_.reshard_piece(activation,
-                                                          layout_of(block_, activation, from, tp()),
-                                                          layout_of(block_, activation, to, tp()))),
+        known = {shared_.add_section(lower_.reshard_piece(
+                     activation, layout_of(block_, activation, from, tp(), shares()),
+                     layout_of(block_, activation, to, tp(), shares()))),
                  true};
     }
     sections.insert(sections.end(), known.first.begin(), known.first.end());

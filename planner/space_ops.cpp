@@ -45,7 +45,8 @@ BlockSpace::BlockSpace(SpaceBuilder& builder, std::size_t number)
       problem_(builder.space.chain.blocks[number]) {}
 
 void BlockSpace::make_choices() {
-    for (const auto& op : block_.ops) space_.choices.push_back(op_choices(block_, op, tp()));
+    for (const auto& op : block_.ops)
+        space_.choices.push_back(op_choices(block_, op, tp(), shares()));
 }
 
 int BlockSpace::add_decision(SpaceDecision decision, std::string name) {
@@ -91,9 +92,10 @@ OpFlow BlockSpace::flow_of(std::size_t op, const OpChoice& choice) const {
     OpFlow flow;
     const auto& what = block_.ops[op];
     for (std::size_t i = 0; i < what.inputs.size(); ++i)
-        flow.inputs.push_back(layout_of(block_, what.inputs[i], choice.inputs[i], tp()));
+        flow.inputs.push_back(layout_of(block_, what.inputs[i], choice.inputs[i], tp(), shares()));
     for (std::size_t i = 0; i < what.outputs.size(); ++i)
-        flow.outputs.push_back(layout_of(block_, what.outputs[i], choice.outputs[i], tp()));
+        flow.outputs.push_back(
+            layout_of(block_, what.outputs[i], choice.outputs[i], tp(), shares()));
     return flow;
 }
 
@@ -129,9 +131,9 @@ Step BlockSpace::next_norm(State stream) {
     return known.value();
 }
 
-/// Bytes of weights on rank 0: it holds at least as much of each as any rank, but for copies of
-/// KV heads.
-double BlockSpace::weight_bytes(std::size_t op, const OpChoice& choice) {
+/// Bytes of weights on the fullest of the ranks; with even shares on rank 0: it holds at least as
+/// much of each as any rank, but for copies of KV heads.
+double BlockSpace::weight_bytes(std::size_t op, const OpChoice& choice, RankRange ranks) {
     set_cuts(op, choice);
     double bytes = 0;
     const auto& cuts = shared_.plan.tensors[index_];
@@ -142,8 +144,8 @@ double BlockSpace::weight_bytes(std::size_t op, const OpChoice& choice) {
         const auto& split = cuts[t].split;
         if (split.kind != SplitKind::whole) {
             const auto n = tensor.shape[at(split.dim)];
-            elements =
-                elements / static_cast<double>(n) * static_cast<double>(local_extent(split, n, 0));
+            const auto own = shares() ? largest_extent(split, n, ranks) : local_extent(split, n, 0);
+            elements = elements / static_cast<double>(n) * static_cast<double>(own);
         }
         bytes += elements * bytes_of(shared_.lowering.weight_dtype(tensor, reader, is_layer_));
     };
@@ -240,6 +242,7 @@ std::vector<int> BlockSpace::group_sections(const std::vector<std::size_t>& ops,
 }
 
 void BlockSpace::add_groups() {
+    const int first = shares() ? shares()->ranks : tp();  // ranks of the first kind
     for (const auto& ops : fused_groups(shared_.model, block_, shared_.space.options.kernels)) {
         SpaceDecision decision;
         decision.ops = ops;
@@ -248,10 +251,11 @@ void BlockSpace::add_groups() {
         for (const auto& pick : picks) {
             decision.picks.push_back(pick.choices);
             decision.sections.push_back(group_sections(ops, pick));
-            double sum = 0, columns = 0;
+            double sum = 0, second = 0, columns = 0;
             for (std::size_t i = 0; i < ops.size(); ++i) {
                 const auto& choice = space_.choices[ops[i]][at(pick.choices[i])];
-                sum += weight_bytes(ops[i], choice);
+                sum += weight_bytes(ops[i], choice, {.begin = 0, .end = first});
+                if (shares()) second += weight_bytes(ops[i], choice, {.begin = first, .end = tp()});
                 if (block_.ops[ops[i]].kind != OpKind::attention) continue;
                 const auto& cached =
                     shared_.lowering.program.sections[at(decision.sections.back()[0])];
@@ -259,6 +263,7 @@ void BlockSpace::add_groups() {
                 decision.kv_window = static_cast<double>(cached.kv_window);
             }
             bytes.push_back(sum);
+            if (shares()) decision.second_bytes.push_back(second);
             decision.kv_columns.push_back(columns);
         }
         group_picks_.push_back(picks);

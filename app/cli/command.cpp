@@ -1,4 +1,5 @@
 #include "app/cli/command.h"
+#include "cost_model/mixed_hardware.h"
 
 #include <unistd.h>
 
@@ -170,7 +171,7 @@ void add_workload_flags(CLI::App& command, QueryFlags& flags) {
 void require_degree(const QueryFlags& flags) {
     const auto& given = flags.training.given;
     if (std::find(given.begin(), given.end(), "--tp") != given.end()) return;
-    if (flags.training.mesh.empty())
+    if (flags.training.mesh.empty() && !names_two_kinds(flags.hardware))
         throw Error("--tp", "is missing", "give --tp N; in training --mesh may give it");
 }
 
@@ -178,6 +179,8 @@ Query make_query(const QueryFlags& flags) {
     Query query;
     query.model = flags.model;
     query.hardware = flags.hardware;
+    query.degree_given =
+        !names_two_kinds(flags.hardware) || std::ranges::count(flags.training.given, "--tp") > 0;
     query.tp_plan_file = flags.tp_plan;
     auto& request = query.request;
     const auto degrees = parse_degrees(flags.tp, "--tp");

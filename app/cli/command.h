@@ -62,7 +62,7 @@ std::string flag_fault(const CLI::App& program, const CLI::ParseError& error);
 /// are given.
 void add_workload_flags(CLI::App& command, QueryFlags& flags);
 
-/// Throws Error unless --tp was given, or --mesh.
+/// Throws Error unless --tp was given, or --mesh, or --hw says how many GPUs there are.
 void require_degree(const QueryFlags& flags);
 
 /// The query they spell. `tp` and `batch` must be single numbers here. Throws Error for a word that

@@ -23,7 +23,10 @@ void add_estimate(CLI::App& program, Action& action) {
     auto flags = std::make_shared<QueryFlags>();
     auto json = std::make_shared<bool>(false);
     command->add_option("MODEL", flags->model, "preset, config.json or directory")->required();
-    command->add_option("--hw", flags->hardware, "hardware profile, file, or this")->required();
+    command
+        ->add_option("--hw", flags->hardware,
+                     "hardware profile, file, or this; or two kinds of GPU, l40s:2+rtx-4090:2")
+        ->required();
     command->add_option("--tp", flags->tp, "TP degree; --mesh may give it in training");
     add_workload_flags(*command, *flags);
     command->add_flag("--json", *json, "one JSON document on stdout");

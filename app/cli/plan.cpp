@@ -1,6 +1,7 @@
 #include "app/cli/command.h"
 #include "app/plan_text.h"
 #include "core/files.h"
+#include "cost_model/mixed_hardware.h"
 
 namespace tplan::cli {
 namespace {
@@ -16,7 +17,7 @@ struct Flags {
 
 int run(const Flags& flags) {
     const bool meshed = !flags.query.training.mesh.empty() && flags.gpus == 0;
-    if (!meshed && flags.tp_given == (flags.gpus != 0)) {
+    if (!meshed && !names_two_kinds(flags.query.hardware) && flags.tp_given == (flags.gpus != 0)) {
         throw Error("--tp/--gpus", flags.tp_given ? "both were given" : "neither was given",
                     "give --tp N for that degree, or --gpus N to let tplan choose up to N; for "
                     "training --mesh");
@@ -55,7 +56,9 @@ void add_plan(CLI::App& program, Action& action) {
     auto flags = std::make_shared<Flags>();
     command->add_option("MODEL", flags->query.model, "preset, config.json or directory")
         ->required();
-    command->add_option("--hw", flags->query.hardware, "hardware profile, file, or this")
+    command
+        ->add_option("--hw", flags->query.hardware,
+                     "hardware profile, file, or this; or two kinds of GPU, l40s:2+rtx-4090:2")
         ->required();
     auto* tp = command->add_option("--tp", flags->query.tp, "TP degree");
     command->add_option("--gpus", flags->gpus, "choose a degree up to this many GPUs");

@@ -43,6 +43,14 @@ ExportDocument export_plan(const PlanDocument& plan, ExportTarget target) {
                                   name_of(target));
         return out;
     }
+    const auto& shares = plan.request.plan.shares;
+    if (shares && shares->first != shares->rest) {
+        out.refusal = fmt::format(
+            "{} gives every rank the same share, the plan gives {}:{} to {}: plan one kind of GPU, "
+            "or run it with `tplan run`",
+            name_of(target), shares->first, shares->rest, plan.hardware.name);
+        return out;
+    }
     kTargets[static_cast<std::size_t>(target)].run(exported, out);
     return out;
 }

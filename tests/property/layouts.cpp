@@ -1,14 +1,12 @@
 // The layout search against the street itself: whatever layout is chosen, the problem's costs are
 // those of the lowered and priced program, no layout beats the one that is called the fastest, and
 // the executor computes the same logits under it as on one rank.
-#include <map>
-#include <random>
-
 #include "cost_model/hardware.h"
 #include "executor/execute.h"
 #include "executor/numerics.h"
 #include "planner/lower.h"
 #include "planner/search.h"
+#include "tests/property/random_layout.h"
 #include "tests/support/catch.h"
 #include "tests/unit/planner/programs.h"
 
@@ -22,29 +20,6 @@ constexpr int kLayouts = 2;
 #else
 constexpr int kLayouts = 8;
 #endif
-
-/// A layout drawn at random: every way to run an op gets a price of its own that has nothing to do
-/// with its cost.
-Assignment random_assignment(const LayoutSpace& space, const ChoiceChain& priced, unsigned seed) {
-    auto chain = priced;
-    std::mt19937 random(seed);
-    for (std::size_t b = 0; b < chain.blocks.size(); ++b) {
-        for (std::size_t d = 0; d < chain.blocks[b].decisions.size(); ++d) {
-            const auto& decision = space.blocks[b].decisions[d];
-            if (decision.kind == SpaceDecision::Kind::supply) continue;
-            std::map<std::vector<int>, double> price;  // of what ops take, however it is read
-            auto& seconds = chain.blocks[b].decisions[d].seconds;
-            for (std::size_t a = 0; a < seconds.size(); ++a) {
-                const auto key = decision.picks.empty() ? std::vector<int>{static_cast<int>(a)}
-                                                        : decision.picks[a];
-                const auto known = price.find(key);
-                if (known == price.end()) price[key] = static_cast<double>(random() % 1000);
-                seconds[a] += price[key];
-            }
-        }
-    }
-    return solve(chain).value().assignment;
-}
 
 Workload decode(std::int64_t batch) {
     Workload workload;
