@@ -118,7 +118,8 @@ TEST_CASE("a sum or a gather is not slower over NVLink than over the PCIe of the
 }
 
 TEST_CASE("rows of another host start no sooner than those of a faster link here") {
-    CollectiveFit slow{.ranks = {2, 4},
+    CollectiveFit slow{.algorithm = {},
+                       .ranks = {2, 4},
                        .to = {Bytes(100), Bytes(100)},
                        .latency = {Seconds(3), Seconds(8)},
                        .ramp = {Seconds(1), Seconds(1)},
