@@ -104,25 +104,10 @@ std::string ops_text(const Estimate& estimate) {
     return text;
 }
 
-/// Of two kinds of device: what each does and holds.
 std::string kinds_text(const Estimate& estimate) {
     if (!estimate.kinds) return {};
-    std::vector<std::vector<std::string>> table{
-        {"kind", "ranks", "share of each", "own compute", "memory", "capacity", "used"}};
-    for (const auto& kind : *estimate.kinds) {
-        const auto& shares = estimate.shares;
-        const bool first = &kind == &estimate.kinds->front();
-        const auto& memory = kind.memory;
-        const double used = memory.capacity.value > 0 ? memory.total / memory.capacity : 1;
-        table.push_back({kind.device, std::to_string(kind.ranks),
-                         std::to_string(!shares ? 1
-                                        : first ? shares->first
-                                                : shares->rest),
-                         format_time(kind.compute), format_bytes(memory.total),
-                         format_bytes(memory.capacity),
-                         fmt::format("{:.0f} %{}", 100 * used, memory.fits ? "" : ", too much")});
-    }
-    return "\nthe table above is of the kind with the least room; both:\n" + format_table(table);
+    return "\nthe table above is of the kind with the least room; both:\n" +
+           format_table(rows_of_kinds(*estimate.kinds, estimate.shares));
 }
 
 std::string memory_text(const Estimate& estimate) {
@@ -187,6 +172,29 @@ std::string training_text(const Estimate& estimate) {
 }
 
 }  // namespace
+
+std::vector<std::vector<std::string>> rows_of_kinds(const std::vector<KindUse>& kinds,
+                                                    const std::optional<Shares>& shares) {
+    std::vector<std::vector<std::string>> rows{
+        {"kind", "ranks", "share of each", "own compute", "memory", "capacity", "used"}};
+    int from = 0;
+    for (const auto& kind : kinds) {
+        const auto ranks = kind.ranks == 1 ? std::to_string(from)
+                                           : fmt::format("{} to {}", from, from + kind.ranks - 1);
+        from += kind.ranks;
+        const bool first = &kind == &kinds.front();
+        const auto& memory = kind.memory;
+        const double used = memory.capacity.value > 0 ? memory.total / memory.capacity : 1;
+        rows.push_back({kind.device, ranks,
+                        std::to_string(!shares ? 1
+                                       : first ? shares->first
+                                               : shares->rest),
+                        format_time(kind.compute), format_bytes(memory.total),
+                        format_bytes(memory.capacity),
+                        fmt::format("{:.0f} %{}", 100 * used, memory.fits ? "" : ", too much")});
+    }
+    return rows;
+}
 
 std::vector<OpSum> sums_of_ops(const Estimate& estimate) {
     std::vector<OpSum> sums;

@@ -10,6 +10,10 @@ namespace tplan {
 /// slowest first, memory, notes.
 std::string estimate_text(const Estimate& estimate);
 
+/// What each of two kinds of device does and holds, for a table; its header first.
+std::vector<std::vector<std::string>> rows_of_kinds(const std::vector<KindUse>& kinds,
+                                                    const std::optional<Shares>& shares);
+
 /// The same op in every layer, together.
 struct OpSum {
     std::string name, kind, bound;

@@ -129,10 +129,20 @@ std::string layout_text(const std::vector<BlockLayout>& layout) {
     return text;
 }
 
-std::string proof_text(const Certificate& certificate) {
+std::string proof_text(const Certificate& certificate, bool fits) {
     if (certificate.gap == 0) {
+        const auto* among = !certificate.bytes_cap.value ? ""
+                            : fits                       ? " that fit"
+                                                         : " that need no more memory";
         return fmt::format("  proven fastest of 10^{:.0f} layouts{}\n", certificate.log10_layouts,
-                           certificate.bytes_cap.value ? " that fit" : "");
+                           among);
+    }
+    if (!certificate.exact) {
+        return fmt::format(
+            "  not proven: of 10^{:.0f} layouts the fastest that was found within memory; none "
+            "takes less than {}, {:.2f} % below\n",
+            certificate.log10_layouts, format_time(certificate.bound),
+            100 * certificate.gap / (1 + certificate.gap));
     }
     return fmt::format(
         "  fastest that fits of 10^{:.0f} layouts; the bound that anyone can check is "
@@ -169,7 +179,7 @@ std::string plan_text(const PlanDocument& plan) {
     if (plan.layout && plan.tp > 1) {
         text += fmt::format("\nlayout of the plan, over {} ranks:\n", plan.tp) +
                 layout_text(*plan.layout);
-        if (plan.certificate) text += proof_text(*plan.certificate);
+        if (plan.certificate) text += proof_text(*plan.certificate, plan.predicted.memory.fits);
         if (plan.hf) text += hf_text(*plan.hf, plan.predicted.step);
     }
     if (plan.decision) text += pareto_text(*plan.decision);

@@ -32,8 +32,7 @@ struct Resolved {
 };
 
 /// Loads the model, the profile and a plan given by hand; fills in the dtypes. Throws Error for
-/// unknown names, sizes out of range, a degree above nodes x devices, a model without a graph and
-/// phases that are not modelled yet.
+/// unknown names, sizes out of range, a degree above nodes x devices and a model without a graph.
 Resolved resolve(const Query& query);
 
 /// The estimate of one degree, or why there is none.

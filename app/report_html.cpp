@@ -1,6 +1,8 @@
 // The page of a plan: answer first, then figures, then every number with its source.
 #include <algorithm>
+#include <span>
 
+#include "app/estimate_text.h"
 #include "app/explain.h"
 #include "app/figures/figure.h"
 #include "app/figures/svg.h"
@@ -14,8 +16,10 @@ namespace {
 std::string head(const Study& study) {
     const auto& work = study.request.workload;
     const bool decode = work.phase == Phase::decode;
-    auto text = fmt::format("<h1>{} over {} x {}</h1>\n", escaped(study.config->source),
-                            study.request.plan.tp, escaped(study.hardware->name));
+    const auto& hardware = escaped(study.hardware->name);
+    auto text = fmt::format(
+        "<h1>{} over {}</h1>\n", escaped(study.config->source),
+        study.kinds ? hardware : fmt::format("{} x {}", study.request.plan.tp, hardware));
     text += fmt::format(
         "<p class=\"muted\">{}, batch {}, {} {}, {}, KV cache {}, over {}, layout "
         "{}, kernels {}, sampling {}</p>\n",
@@ -81,6 +85,17 @@ std::string decision(const DegreeDecision& decided) {
     return html_section("Why this degree", text);
 }
 
+std::string kinds(const Study& study) {
+    if (!study.kinds) return {};
+    const auto table = rows_of_kinds(*study.kinds, study.request.plan.shares);
+    std::vector<std::vector<Cell>> rows;
+    for (const auto& line : std::span(table).subspan(1)) {
+        rows.push_back({word(line.front())});
+        for (const auto& cell : std::span(line).subspan(1)) rows.back().push_back(number(cell));
+    }
+    return html_section("Both kinds of device", html_table(table.front(), rows));
+}
+
 std::string layout(const Study& study) {
     std::string items;
     for (const auto& line : explain_layout(study)) items += "<li>" + escaped(line) + "</li>\n";
@@ -130,7 +145,9 @@ std::string steps_table(const Study& study) {
             const auto& step = program.sections[s].steps[i];
             const auto& priced = study.steps[s][i];
             const auto& cost = priced.cost;
-            const auto how = explain_step(study, static_cast<int>(s), static_cast<int>(i));
+            const auto how = study.kinds
+                                 ? std::vector<std::string>{"the longer of both kinds' times"}
+                                 : explain_step(study, static_cast<int>(s), static_cast<int>(i));
             rows.push_back({word(program.sections[s].name), word(step.name),
                             number(fmt::format("{:g}", priced.repeats)),
                             number(format_time(cost.time)),
@@ -167,6 +184,7 @@ std::string report_html(const Study& study) {
     if (study.validation) text += measured_section(study);
     text += problems(study);
     if (study.decision) text += decision(*study.decision);
+    text += kinds(study);
     text += html_section("Figures", figures_of(study));
     text += layout(study);
     text += html_section("All degrees", degrees_table(study));

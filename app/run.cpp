@@ -1,6 +1,7 @@
 #include "app/run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "app/detect.h"
@@ -24,7 +25,11 @@ constexpr int kProbeVisits = 4;  // spread over the repetitions
 
 double deadline_of(const PlanDocument& plan, const RunRequest& request) {
     constexpr double kLeast = 10, kOfPredicted = 20;
-    if (request.deadline_s > 0) return request.deadline_s;
+    if (const auto& asked = request.deadline_s) {
+        if (*asked > 0 && std::isfinite(*asked)) return *asked;
+        throw Error("--deadline-s", fmt::format("{} is out of range", *asked),
+                    "give a number of seconds above 0");
+    }
     return std::max(kLeast, kOfPredicted * plan.predicted.step.value);
 }
 

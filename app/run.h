@@ -19,8 +19,8 @@ struct RunRequest {
     int warmup = 2;                // repetitions thrown away
     int reps = 24;                 // repetitions kept
     Launcher launcher = Launcher::threads;
-    double deadline_s = 0;   // for one collective; 0: from the prediction, see deadline_of()
-    std::uint64_t seed = 1;  // of weights and tokens
+    std::optional<double> deadline_s;  // for one collective; none: see deadline_of()
+    std::uint64_t seed = 1;            // of weights and tokens
     WeightSource weights;  // of the tensor-parallel run; empty: synthetic. Tests plant faults here
     Progress progress;
     std::stop_token stop;

@@ -12,8 +12,10 @@ std::size_t at(int index) {
     return static_cast<std::size_t>(index);
 }
 
-/// 1 to 8, then doublings, all GPUs, and the degree in question.
-std::vector<int> degrees_to_show(int most, int tp) {
+/// 1 to 8, then doublings, all GPUs, and the degree in question; that one alone on two kinds of
+/// device, which the shares are for.
+std::vector<int> degrees_to_show(const HardwareProfile& hardware, int most, int tp) {
+    if (hardware.kinds) return {tp};
     std::vector<int> degrees;
     for (int degree = 1; degree <= std::min(most, kEveryDegreeTo); ++degree)
         degrees.push_back(degree);
@@ -31,7 +33,7 @@ Curve make_curve(Degrees& degrees, const Circumstance& asked, const std::string&
     curve.link = link;
     auto around = asked;
     around.cost.link = link;
-    for (const int degree : degrees_to_show(most, tp)) {
+    for (const int degree : degrees_to_show(*around.hardware, most, tp)) {
         const auto& point = curve.points.emplace_back(degree_point(degrees, degree, around));
         if (!point.feasible || !point.totals.memory.fits) continue;
         const auto faster = [&](int than) {
@@ -233,6 +235,8 @@ Study study_of(const PlanDocument& plan, const std::optional<Validation>& valida
         study.training = plan.predicted;
         study.answer = plan.why;
     }
+    if (plan.shares) study.answer = plan.shares->sentence;
+    study.kinds = plan.predicted.kinds;
     study.validation = validation;
     study.decision = plan.decision;
     return study;

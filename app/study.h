@@ -46,6 +46,7 @@ struct Study {
     std::optional<HfComparison> hf;              // transformers' own plan, beside a searched layout
     std::optional<DegreeDecision> decision;      // of a plan file that weighed degrees
     std::optional<Estimate> training;            // of a plan of training: its whole step
+    std::optional<std::vector<KindUse>> kinds;   // of a plan on two kinds of device
     std::string answer;                          // which degree to use and why, one sentence
     std::optional<Validation> validation;        // of a run of exactly this plan
 };
@@ -57,7 +58,8 @@ Study make_study(Degrees& degrees, std::shared_ptr<const HardwareProfile> hardwa
 
 /// The same of a plan file, in the layout that the file has. A plan of training becomes its forward
 /// pass, as a prefill of all positions of a micro-batch, without a gather of logits that its loss
-/// does not ask for; `training` and `answer` are the plan's.
+/// does not ask for; `training` and `answer` are the plan's. On two kinds of device the plan's
+/// degree is the only one and `answer` the sentence on its shares.
 Study study_of(const PlanDocument& plan, const std::optional<Validation>& validation);
 
 /// The point of a curve at that degree, or nullptr.

@@ -244,6 +244,10 @@ void open_plan(Workspace& workspace, const std::string& path) {
         throw Error(path, "is a plan of training, and the window shows serving only",
                     "`tplan report PLAN -o page.html` shows it");
     }
+    if (plan.hardware.kinds) {
+        throw Error(path, "is a plan on two kinds of GPU, and the window shows one",
+                    "`tplan report PLAN -o page.html` shows it");
+    }
     auto config = read_model_config(plan.model, path + "/model");
     config.source = plan.model_source;
     inputs.config = std::make_shared<const ModelConfig>(std::move(config));

@@ -169,7 +169,8 @@ struct KindUse {
 std::vector<KindUse> uses_by_kind(const CompiledProgram& program, const Workload& workload);
 
 /// Totals for one workload. Allocates nothing. Activations have the dtype the program was lowered
-/// with; `workload.dtype` is not looked at. Throws Error for Phase::train, which is not priced yet.
+/// with; `workload.dtype` is not looked at. Throws Error for Phase::train, which price_training()
+/// prices.
 Totals price(const CompiledProgram& program, const Workload& workload);
 
 /// Price of one step of a section; `price` sums exactly these.

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "core/text.h"
+#include "cost_model/collectives.h"
 
 namespace tplan {
 namespace {
@@ -34,6 +35,15 @@ Counted parse_kind(const std::string& hw, const std::string& text) {
 }
 
 /// The links that join both kinds, and their measured collectives.
+/// A middling all-reduce over a link: what the slower of two is told by, as its rate alone is not
+/// what a group gets of it.
+double price_of(const LinkProfile& link, int ranks) {
+    constexpr double kBytes = 1 << 20;
+    const Group group{.ranks = ranks, .per_node = ranks, .link = link, .network = {}, .notes = {}};
+    const auto lines = collective_lines(OpKind::all_reduce, CollectiveImpl::nccl, group, "");
+    return line_time(*cheapest_line(lines, kBytes), kBytes);
+}
+
 void join_links(HardwareProfile& group, const HardwareProfile& first,
                 const HardwareProfile& second) {
     group.links.clear();
@@ -43,8 +53,10 @@ void join_links(HardwareProfile& group, const HardwareProfile& first,
     for (const auto& own : first.links) {
         const auto other = std::ranges::find(second.links, own.kind, &LinkProfile::kind);
         if (own.kind == LinkKind::nvlink || other == second.links.end()) continue;
-        const auto& slower = other->bandwidth < own.bandwidth ? second : first;
-        group.links.push_back(other->bandwidth < own.bandwidth ? *other : own);
+        const double here = price_of(own, group.devices), there = price_of(*other, group.devices);
+        const bool swap = there > here || (there == here && second.name < first.name);
+        const auto& slower = swap ? second : first;
+        group.links.push_back(swap ? *other : own);
         const auto prefix = fmt::format("links/{}", name_of(own.kind));
         for (const auto& entry : slower.sources)
             if (entry.first.starts_with(prefix)) group.sources.push_back(entry);
@@ -116,6 +128,9 @@ HardwareProfile load_group(const std::string& hw) {
         profile.devices = kind.count;
         all += kind.count;
     }
+    if (kinds[0].name == kinds[1].name)
+        refuse(hw,
+               fmt::format("both are {}: give --hw {} --tp {}", kinds[0].name, kinds[0].name, all));
     if (all > most) refuse(hw, fmt::format("a node of these has at most {} GPUs", most));
     auto group = join_kinds(kinds[0], kinds[1]);
     group.origin = hw;

@@ -61,8 +61,8 @@ struct Split {
     /// Extent of what stays together; packed: halves are balanced by it when it is above 1, so that
     /// no row is lost.
     std::int64_t unit = 1;
-    /// balanced, covering, qkv, and packed with a unit above 1: how many units whom; none: as even
-    /// as they go.
+    /// balanced, covering, qkv, and packed with a unit above 1: how many units each rank has;
+    /// none: as even as they go.
     std::optional<Shares> shares{};
 
     static void fields(auto& self, auto&& field) {

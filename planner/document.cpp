@@ -298,6 +298,8 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
     }
 
     const auto* chosen = choose(candidates, request);
+    // No ratio was asked for: where none fits there is no answer.
+    if (shares && chosen && !chosen->totals().memory.fits) chosen = nullptr;
     list_alternatives(result, candidates, chosen, request);
     if (weigh) {
         for (auto& row : pipelines(candidates, model, hardware, request))
@@ -313,7 +315,9 @@ PlanResult make_plan_document(const ModelConfig& config, const HardwareProfile& 
     result.feasibility = chosen->feasibility;
     fill_document(result, config, model, hardware, request, *chosen);
     if (shares) {
-        result.document->why = shares->sentence + "; " + result.document->why;
+        // In place of "TP 4 was asked for": the counts of --hw say so.
+        auto& why = result.document->why;
+        why.replace(0, why.find("; "), shares->sentence);
         result.document->shares = std::move(shares);
     }
     if (weigh) {

@@ -83,6 +83,8 @@ std::string grounds(const std::vector<Weighed>& all, const Weighed& chosen,
     if (decision.weighed.empty()) return "evenly, as this layout cuts";
     if (!chosen.totals.memory.fits) return "though none fits: it overfills memory least";
     if (goal.least_memory) return "by memory";
+    if (chosen.shares.first == chosen.shares.rest)
+        return fmt::format("evenly, as no ratio is {:.0f} % faster", 100 * kWorthUnequal);
     const auto fastest =
         std::ranges::min_element(all, {}, [](const Weighed& entry) { return entry.totals.step; });
     return fastest->totals.memory.fits ? "by speed" : "by memory, as faster ratios do not fit";
@@ -126,6 +128,8 @@ std::vector<Shares> shares_to_weigh(int first, int second, std::int64_t heads) {
     // Of `heads - first * held` heads each other device gets at least one.
     for (std::int64_t held = 1; heads - first * held >= second; ++held)
         add(of_heads, held * second, heads - first * held);
+    for (std::int64_t held = 1; heads - second * held >= first; ++held)
+        add(of_heads, heads - second * held, held * first);
     for (int a = 1; a <= kSmallNumbers; ++a) {
         for (int b = 1; b <= kSmallNumbers; ++b) {
             const auto whole = std::int64_t{a} * first + std::int64_t{b} * second;
@@ -156,10 +160,14 @@ MixedPlan plan_mixed(const ModelConfig& config, const Model& model, const PlanOp
             own.shares = shares;
             all.push_back({shares, search_totals(model, own, group, cost, workload, goal)});
         }
-        const Weighed* best = &all.front();
+        const auto& even = all.front();
+        const Weighed* best = &even;
         for (const auto& entry : all) {
             if (is_better(entry.totals, best->totals, goal)) best = &entry;
         }
+        if (even.totals.memory.fits && !goal.least_memory &&
+            even.totals.step <= best->totals.step * (1 + kWorthUnequal))
+            best = &even;
         own.shares = best->shares;
     }
     made.planned = plan_program(config, model, own, group, cost, workload, goal);

@@ -53,6 +53,10 @@ struct SharesDecision {
     bool operator==(const SharesDecision&) const = default;
 };
 
+/// Equal shares stay where no ratio is faster by more: engines take those alone, and predictions
+/// are no finer.
+constexpr double kWorthUnequal = 0.01;
+
 /// So many ratios are weighed at most.
 constexpr std::size_t kMostShares = 64;
 

@@ -35,7 +35,7 @@ struct PlanOptions {
     Sampling sampling = Sampling::logits;
     Transformers transformers = Transformers::v5_16;
     std::optional<TpPlan> tp_plan;
-    /// Of tplan's own layouts on two kinds of device, see choose_shares(); none: equal shares.
+    /// Of tplan's own layouts on two kinds of device, see plan_mixed(); none: equal shares.
     std::optional<Shares> shares{};
 
     static void fields(auto& self, auto&& field) {

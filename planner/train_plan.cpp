@@ -101,9 +101,9 @@ void add_notes(PlannedTraining& made, const HardwareProfile& hardware, const Pla
     }
     if (mesh.tp > 1 && mesh.dp_shard > 1 && request.plan.transformers == Transformers::v5_16) {
         notes.emplace_back(
-            "transformers 5.16 itself refuses tp_size and fsdp_size above 1 together: load with "
-            "the TP mesh of accelerate's ParallelismConfig, or use 5.10 with tp_plan and "
-            "device_mesh");
+            "transformers 5.16 and 5.17 take fsdp_size beside tp_size and cut by TP alone, and "
+            "accelerate 1.15 cannot prepare that: `tplan export --to accelerate` shards with "
+            "torch there; transformers shards itself from 5.18 on");
     }
     if (request.plan.kernels == Kernels::served && mesh.tp > 1) {
         notes.emplace_back(

@@ -240,7 +240,7 @@ std::string flag_fault(const CLI::App& program, const CLI::ParseError& error) {
         const auto word = said.substr(dashes + 2, said.find(' ', dashes) - dashes - 2);
         std::vector<std::string> known;
         for (const auto* option : command.get_options())
-            known.push_back(option->get_name().substr(2));
+            known.insert(known.end(), option->get_lnames().begin(), option->get_lnames().end());
         auto near = did_you_mean(word, known);
         if (const auto quote = near.find('"'); quote != std::string::npos)
             near.insert(quote + 1, "--");

@@ -66,11 +66,9 @@ void add_run(CLI::App& program, Action& action) {
         ->add_option("--launcher", flags->launcher,
                      "threads or processes of this program; mpi or env (torchrun, srun, mpirun)")
         ->capture_default_str();
-    command
-        ->add_option("--deadline-s", request.deadline_s,
-                     "longest a collective may wait for a rank (default: 20 predicted steps, at "
-                     "least 10)")
-        ->check(CLI::PositiveNumber);
+    command->add_option("--deadline-s", request.deadline_s,
+                        "longest a collective may wait for a rank (default: 20 predicted steps, at "
+                        "least 10)");
     command->add_option("--seed", request.seed, "of the made-up weights and tokens")
         ->capture_default_str();
     command->add_option("--weights", flags->weights, "directory of a checkpoint (later)");

@@ -69,9 +69,16 @@ bool quantises_weights(const ExportedPlan& exported) {
 
 /// What Megatron takes of a training plan besides the degree. It recomputes in another way where
 /// the plan does so selectively, which is a deviation.
-std::string megatron_training_flags(const PlanDocument& plan, ExportDocument& out) {
+std::string megatron_training_flags(const PlanDocument& plan, bool tied, ExportDocument& out) {
     const auto& training = *plan.request.training;
     const auto& work = plan.workload;
+    if (training.mesh.dp_shard > 1 && tied) {
+        out.refusal =
+            "Megatron shards with --use-torch-fsdp2, which takes no embedding shared with the "
+            "head; "
+            "plan without dp_shard";
+        return {};
+    }
     if (training.mesh.dp_shard > 1 && training.mesh.dp_replicate > 1) {
         out.deviations.push_back(fmt::format(
             "Megatron shards over all {} groups, the plan over {} with {} replicas",
@@ -90,7 +97,9 @@ std::string megatron_training_flags(const PlanDocument& plan, ExportDocument& ou
         text += " --recompute-granularity full --recompute-method uniform --recompute-num-layers 1";
     if (training.recompute == Recompute::selective) text += " --recompute-granularity selective";
     if (training.mesh.dp_shard > 1)
-        text += " --use-torch-fsdp2 --no-gradient-accumulation-fusion --ckpt-format torch_dist";
+        text +=
+            " --use-torch-fsdp2 --untie-embeddings-and-output-weights"
+            " --no-gradient-accumulation-fusion --ckpt-format torch_dist";
     return text;
 }
 
@@ -219,7 +228,10 @@ void export_megatron(const ExportedPlan& exported, ExportDocument& out) {
     bool rows = false;
     for (const auto& entry : plan.layout.value_or(std::vector<BlockLayout>{}))
         rows |= entry.input == LayoutState::tokens;
-    const auto trains = plan.request.training ? megatron_training_flags(plan, out) : "";
+    const auto trains = plan.request.training
+                            ? megatron_training_flags(plan, exported.config.tied_embeddings, out)
+                            : "";
+    if (!out.refusal.empty()) return;
     out.text = comments(plan, out);
     out.text += fmt::format("--tensor-model-parallel-size {}", plan.tp) + trains;
     if (rows) out.text += " --sequence-parallel";

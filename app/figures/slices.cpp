@@ -43,6 +43,7 @@ std::vector<Part> parts_of(const Split& split, std::int64_t extent,
 
 double idle_tail(const Split& split, std::int64_t extent, double length) {
     if (split.kind == SplitKind::whole || split.kind == SplitKind::packed || extent == 0) return 0;
+    if (split.shares) return 0;  // other devices have other room
     // Their ranks hold copies: what they hold together is more than there is.
     if (split.kind == SplitKind::covering || split.kind == SplitKind::qkv) return 0;
     if (split.kind == SplitKind::grouped && extent / split.unit < split.parts) return 0;

@@ -27,9 +27,10 @@ std::string first_said(const std::vector<std::string>& said) {
 
 Shots shots_for(std::string_view algorithm, int ranks, double bytes) {
     if (bytes > static_cast<double>(kPeerCapacity)) return Shots::none;
-    if (algorithm == "one-shot") return Shots::one;
+    if (algorithm == "one-shot" || algorithm == "one-shot-large") return Shots::one;
     if (algorithm == "two-shot") return Shots::two;
-    if (!algorithm.empty() && algorithm != "auto") return Shots::none;
+    // "custom" is vLLM's own choice between them, called by the host.
+    if (!algorithm.empty() && algorithm != "auto" && algorithm != "custom") return Shots::none;
     if (ranks == 2) return Shots::one;
     return bytes < (ranks <= 4 ? kOneShotToFour : kOneShotToEight) ? Shots::one : Shots::two;
 }

@@ -63,6 +63,13 @@ TEST_CASE("two kinds of GPU: unequal shares are planned, checked and run") {
 
     CHECK(run_tplan({"check", path}).exit_code == 0);
     CHECK(run_tplan({"show", path}).exit_code == 0);
+    const auto page = folder / "page.html";
+    REQUIRE(run_tplan({"report", path, "-o", page}).exit_code == 0);
+    const auto report = read_file(page, std::size_t{1} << 24);
+    CHECK(report.find("3:1 for 1 x fast and 1 x slow by speed") != std::string::npos);
+    CHECK(report.find("Both kinds of device") != std::string::npos);
+    CHECK(report.find("Use TP") == std::string::npos);
+    expect_failure({"gui", path, "--screenshot", folder / "window.png"}, 2, {"two kinds of GPU"});
     const auto run = run_tplan({"run", path, "--backend", "cpu", "--reps", "3", "-o", out});
     INFO(run.out << run.err);
     CHECK(run.exit_code != 2);

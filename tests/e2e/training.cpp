@@ -153,11 +153,22 @@ TEST_CASE("a searched layout of training is exported op by op") {
     CHECK(run_tplan({"check", plan}).exit_code == 0);
     CHECK(run_tplan({"show", plan}).exit_code == 0);
     const auto megatron = run_tplan({"export", plan, "--to", "megatron"});
-    CHECK(megatron.exit_code == 0);
-    CHECK_THAT(megatron.out, Contains("Megatron cuts transformer.h.*.mlp.c_fc by output rows"));
+    CHECK(megatron.exit_code == 1);
+    CHECK_THAT(megatron.err, Contains("shared with the head"));
     const auto hf = run_tplan({"export", plan, "--to", "accelerate"});
     CHECK(hf.exit_code == 1);
     CHECK_THAT(hf.err, Contains("splits nothing"));
+}
+
+TEST_CASE("Megatron's own layout is named beside a searched one of training") {
+    const TempDir folder;
+    const auto plan = folder / "plan.json";
+    REQUIRE(run_tplan({"plan", "gpt2", "--hw", "h100-sxm", "--phase", "train", "--mesh", "tp=2",
+                       "-o", plan})
+                .exit_code == 0);
+    const auto megatron = run_tplan({"export", plan, "--to", "megatron"});
+    CHECK(megatron.exit_code == 0);
+    CHECK_THAT(megatron.out, Contains("Megatron cuts transformer.h.*.mlp.c_fc by output rows"));
 }
 
 TEST_CASE("a training plan over nodes is started on each of them") {

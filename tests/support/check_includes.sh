@@ -34,6 +34,7 @@ BEGIN {
     third("^(oneapi/)?dnnl",                   "executor")
     third("^catch2/",                          "tests tests/gui")
     third("^(cuda|cublas|nccl|nvml|nvToolsExt)", "executor/cuda tests/fake_cuda")
+    third("^pugixml",                          "app")
     third("^mpi\\.h",                          "executor/mpi")
     third("^(GLFW|imgui|implot|GL)",           "gui tests/gui")
 }

@@ -117,6 +117,25 @@ TEST_CASE("a sum or a gather is not slower over NVLink than over the PCIe of the
     }
 }
 
+TEST_CASE("shipped PCIe links: an all-reduce costs no more than its two halves") {
+    for (const auto& name : hardware_names()) {
+        const auto hardware = load_hardware(name);
+        for (const int ranks : {2, 4, 8}) {
+            const auto group = make_group(hardware, ranks, 1, "pcie");
+            const auto price = [&](OpKind op, double bytes) {
+                const auto lines = collective_lines(op, CollectiveImpl::nccl, group, "");
+                return line_time(*cheapest_line(lines, bytes), bytes);
+            };
+            for (double bytes = 256; bytes < 1e9; bytes *= 2) {
+                INFO(name << ' ' << ranks << ' ' << bytes);
+                CHECK(price(OpKind::all_reduce, bytes) <=
+                      1.15 * (price(OpKind::reduce_scatter, bytes) +
+                              price(OpKind::all_gather, bytes)));
+            }
+        }
+    }
+}
+
 TEST_CASE("rows of another host start no sooner than those of a faster link here") {
     CollectiveFit slow{.algorithm = {},
                        .ranks = {2, 4},

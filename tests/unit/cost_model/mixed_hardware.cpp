@@ -95,3 +95,9 @@ TEST_CASE(
     CHECK(uses[0].compute < uses[1].compute);
     CHECK(uses[0].memory.capacity.value == Catch::Approx(18000));
 }
+
+TEST_CASE("two kinds: the slower link is the same whichever is named first") {
+    const auto one = load_group("l40s:2+l4:2"), other = load_group("l4:2+l40s:2");
+    CHECK(one.links == other.links);
+    CHECK(one.links == load_hardware("l40s").links);  // of equal rates the measured, slower host
+}

@@ -140,6 +140,10 @@ TEST_CASE("all-reduces go as the step names them, else by their size", "[executo
     CHECK(shots_for("one-shot", 8, 8000 * kKiB) == Shots::one);
     CHECK(shots_for("two-shot", 2, 2) == Shots::two);
     CHECK(shots_for("two-shot", 2, 9000 * kKiB) == Shots::none);
+    CHECK(shots_for("one-shot-large", 2, 4096 * kKiB) == Shots::one);
+    CHECK(shots_for("custom", 4, 1024 * kKiB) == Shots::two);
+    for (const auto* name : {"ring", "ring-ll", "nvls", "multimem", "nccl-copy"})
+        CHECK(shots_for(name, 2, 1024) == Shots::none);
     for (const auto* of_nccl : {"ring", "ring-ll", "tree", "nvls", "multimem"})
         CHECK(shots_for(of_nccl, 4, 16) == Shots::none);
     // What calibrates NCCL measures NCCL.

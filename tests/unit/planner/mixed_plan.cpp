@@ -159,14 +159,17 @@ TEST_CASE("mixed plan: no ratio of shares is faster than the one chosen") {
 
 TEST_CASE("mixed plan: two kinds that are the same give the plan of one kind") {
     const auto config = load_model_config("qwen3-0.6b");
-    for (const auto& [spelled, tp] : {std::pair("l40s:1+l40s:1", 2), {"l40s:3+l40s:1", 4}}) {
-        const auto group = load_group(spelled);
+    const auto plain_profile = load_hardware("l40s");
+    auto one = plain_profile, three = plain_profile;
+    one.devices = 1;
+    three.devices = 3;
+    for (const auto& [first, tp] : {std::pair(one, 2), {three, 4}}) {
+        const auto group = join_kinds(first, one);
         auto request = request_on(group);
         request.workload = {};
         const auto mixed = make_plan_document(config, group, request).document.value();
-        const auto plain =
-            make_plan_document(config, load_hardware("l40s"), request).document.value();
-        INFO(spelled);
+        const auto plain = make_plan_document(config, plain_profile, request).document.value();
+        INFO(tp);
         CHECK(mixed.tp == tp);
         CHECK(mixed.shares->shares.first == mixed.shares->shares.rest);
         CHECK(mixed.program == plain.program);
