@@ -273,12 +273,15 @@ std::span<const Command> commands() {
 
 void run_shortcuts(Ui& ui) {
     const bool typing = ImGui::GetIO().WantTextInput;
+    // Where Tab walks all items it is ImGui's once it walks.
+    const bool walking = ImGui::IsAnyItemFocused();
     const bool window = ui.view.palette || ui.view.sheet || !ui.view.asking.empty();
     for (const auto& command : kCommands) {
         if (command.key == Key::none || command.ctrl != ctrl_down()) continue;
         const bool closing = command.key == Key::escape;
         if (!closing && !command.ctrl && (typing || window)) continue;
         if (!closing && command.shift != shift_down()) continue;
+        if (command.key == Key::tab && walking) continue;
         if (pressed(command.key, command.key == Key::left || command.key == Key::right))
             command.run(ui);
     }

@@ -89,6 +89,16 @@ std::string_view key_name(Key key) {
     return row ? row->name : std::string_view();
 }
 
+void focus_next_item() {
+#if IMGUI_VERSION_NUM >= 18900 && IMGUI_VERSION_NUM < 19020
+    // These look for the item in the scope of what had the keyboard before
+    // (github.com/ocornut/imgui/issues/7226): focus the window anew.
+    ImGui::SetWindowFocus(nullptr);
+    ImGui::SetWindowFocus();
+#endif
+    ImGui::SetKeyboardFocusHere();
+}
+
 void prepare_keys() {
 #if IMGUI_VERSION_NUM < 18700
     auto& map = ImGui::GetIO().KeyMap;

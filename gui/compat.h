@@ -56,6 +56,9 @@ bool shift_down();
 /// What a sheet of shortcuts prints: "Right", "B", "?".
 std::string_view key_name(Key key);
 
+/// Gives the keyboard to the next item of the current window.
+void focus_next_item();
+
 /// Tells a context without a platform backend which keys there are. Call once after creating it.
 void prepare_keys();
 

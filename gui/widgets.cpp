@@ -168,7 +168,7 @@ std::optional<std::string> choose(Ui& ui, std::string_view name, const char* tit
 
 void take_focus(Ui& ui, std::string_view name) {
     if (ui.view.focus != name) return;
-    ImGui::SetKeyboardFocusHere();
+    focus_next_item();
     ui.view.focus.clear();
 }
 

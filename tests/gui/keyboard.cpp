@@ -72,13 +72,13 @@ TEST_CASE("explorer: every shortcut does what its command does") {
 TEST_CASE("explorer: no shortcut without Ctrl works while text is typed") {
     Driver driver;
     prepare_for_commands(driver);
-    driver.click("steps.filter");
-    const auto before = state_of(driver.app);
     for (const auto& command : gui::commands()) {
         if (command.key == Key::none || command.ctrl || command.key == Key::escape) continue;
         INFO(command.name);
+        driver.click("steps.filter");  // Tab leaves it
+        const auto before = state_of(driver.app);
         driver.key(command.key, false, command.shift);
-        CHECK(state_of(driver.app) == before);
+        if (command.key != Key::tab) CHECK(state_of(driver.app) == before);
     }
 }
 
