@@ -252,8 +252,11 @@ class SharedCommunicator final : public Communicator {
     void pull(const Split& from, std::int64_t width, const Matrix& out,
               const std::vector<LocalSlice>& wanted, std::int64_t first_row) const {
         std::vector<Slice> done;
+        // Copies that ranks of unequal shares made may differ in the last bit: all ranks take the
+        // same ones. Else each starts with its own, so that not all read one rank's at once.
+        const bool copies = from.kind == SplitKind::covering || from.kind == SplitKind::qkv;
         for (int i = 0; i < size(); ++i) {
-            const int peer = (rank_ + i) % size();
+            const int peer = copies ? i : (rank_ + i) % size();
             const auto& source = group_.views(rank_, peer);
             for (const auto& held : local_slices(from, width, peer)) {
                 if (std::find(done.begin(), done.end(), held.slice) != done.end()) continue;
